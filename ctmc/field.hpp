@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <bit>
+#include <type_traits>
+
+#include <saltus/ctmc/fast_exp.hpp>
+#include <saltus/ctmc/generator.hpp>
+#include <saltus/ctmc/score_model.hpp>
+#include <saltus/ctmc/types.hpp>
+
+/// A Field answers, on the device and for one step, what an integrator may ask of site l of row b: its rates at the start
+/// of the interval and the law of the site at its end with the other sites frozen. Every field reduces both to one form:
+/// the weight of target y is max(0, slope * v_y + offset), where v is a *row* (a row of scores read in place, or a
+/// closed form). So one scan and one draw serve every structure, and nothing of length S is ever written.
+namespace saltus {
+
+/// Sums of a row over the targets y != own, and its own entry, in units of the row.
+struct RowSums {
+  double others;
+  double own;
+};
+
+/// Weights of targets: max(0, slope * v_y + offset) for y != own; `stay` is the weight of the own token where the
+/// weights are probabilities (transitions), unused where they are rates.
+struct Weights {
+  double slope;
+  double offset;
+  double stay;
+};
+
+// ---------------------------------------------------------------------------------------------------------- rows
+
+/// Scratch of one scan, on the stack of a work item: sums by block, so that a draw reads one block again and not the row.
+template <class Scalar>
+struct Partials {
+  static constexpr int max_blocks = 128;
+  static constexpr int chunk = 512;  ///< scalars; a block is one or more chunks
+  static constexpr int cached = 64;  ///< rows up to this length are kept whole
+
+  int blocks;
+  int block;       ///< scalars a block
+  double total;    ///< sum of `sum`
+  double unit;     ///< true value of an entry = unit * (entry in the units that follow)
+  Scalar shift;    ///< logarithmic rows: exp(power * v - shift)
+  Scalar cache[cached];
+  double sum[max_blocks];
+};
+
+/// A row of scores, read in place. Negative entries count as 0; a NaN or infinite one makes the sums not finite.
+template <class Scalar>
+struct ScoreRow {
+  using Scratch = Partials<Scalar>;
+  Scalar const* values;
+  int size;
+  ScoreKind kind;
+  Scalar power;
+
+  /// Sums over y != own, and the partial sums by block.
+  KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const;
+  /// Turns the partial sums into those of the weights and returns their total over y != own.
+  KOKKOS_INLINE_FUNCTION double weigh(int own, Weights const& weights, RowSums const& sums, Scratch& scratch) const;
+  /// A target y != own with probability proportional to its weight; -1 if no weight is positive.
+  KOKKOS_INLINE_FUNCTION int draw(int own, Weights const& weights, double uniform, Scratch const& scratch) const;
+  /// v_y in true units (not for the inner loops).
+  KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
+    Scalar out;
+    transform(values + y, 1, -1, scratch.shift, &out);
+    return scratch.unit * static_cast<double>(out);
+  }
+
+ private:
+  static constexpr Scalar lowest = -Kokkos::Experimental::infinity_v<Scalar>;
+  // Whether a sum of exponentials can have lost nothing that matters to underflow and nothing to overflow.
+  KOKKOS_FORCEINLINE_FUNCTION static bool in_range(double sum) { return sum > 1e-20 && sum < 1e34; }
+  KOKKOS_INLINE_FUNCTION void scan_blocks(int own, Scratch& scratch) const;
+
+  // The entry in the row's units.
+  KOKKOS_FORCEINLINE_FUNCTION static Scalar exponential(Scalar x) {
+    if constexpr (std::is_same_v<Scalar, float>) {
+      return exp_bounded(x);
+    } else {
+      return Kokkos::exp(x);
+    }
+  }
+  KOKKOS_FORCEINLINE_FUNCTION static Scalar positive(Scalar x) { return x < 0 ? Scalar(0) : x; }
+
+  // out[i] = entry i in the row's units, 0 for i = own; returns their sum. The kind is a branch outside the loop.
+  KOKKOS_FORCEINLINE_FUNCTION double transform(Scalar const* in, int n, int own, Scalar shift, Scalar* out) const {
+    Scalar s = 0;
+    // Computed for every entry and then selected: a branch would keep the loops from being vectorised.
+    if (is_logarithmic(kind)) {
+#pragma omp simd reduction(+ : s)
+      for (int i = 0; i < n; ++i) {
+        Scalar const v = exponential(power * in[i] - shift);
+        out[i] = i == own ? Scalar(0) : v;
+        s += i == own ? Scalar(0) : v;
+      }
+    } else if (power == Scalar(1)) {
+#pragma omp simd reduction(+ : s)
+      for (int i = 0; i < n; ++i) {
+        Scalar const v = positive(in[i]);
+        out[i] = i == own ? Scalar(0) : v;
+        s += i == own ? Scalar(0) : v;
+      }
+    } else {
+      for (int i = 0; i < n; ++i) s += out[i] = i == own ? Scalar(0) : Kokkos::pow(positive(in[i]), power);
+    }
+    return static_cast<double>(s);
+  }
+
+  // The sum alone.
+  KOKKOS_FORCEINLINE_FUNCTION double sum(Scalar const* in, int n, Scalar shift) const {
+    Scalar s = 0;
+    if (is_logarithmic(kind)) {
+#pragma omp simd reduction(+ : s)
+      for (int i = 0; i < n; ++i) s += exponential(power * in[i] - shift);
+    } else if (power == Scalar(1)) {
+#pragma omp simd reduction(+ : s)
+      for (int i = 0; i < n; ++i) s += positive(in[i]);
+    } else {
+      for (int i = 0; i < n; ++i) s += Kokkos::pow(positive(in[i]), power);
+    }
+    return static_cast<double>(s);
+  }
+
+  // the largest exponent of a logarithmic block; a NaN counts as the largest
+  KOKKOS_FORCEINLINE_FUNCTION Scalar largest(Scalar const* in, int n) const {
+    if constexpr (std::is_same_v<Scalar, float>) {
+      // Floats order like their bits read as sign-magnitude integers: an integer maximum needs no -ffinite-math-only.
+      std::int32_t m = std::bit_cast<std::int32_t>(-Kokkos::Experimental::infinity_v<float>) ^ 0x7fffffff;
+#pragma omp simd reduction(max : m)
+      for (int i = 0; i < n; ++i) {
+        std::int32_t bits = std::bit_cast<std::int32_t>(power * in[i]);
+        bits ^= (bits >> 31) & 0x7fffffff;
+        m = m > bits ? m : bits;
+      }
+      return std::bit_cast<float>(m ^ ((m >> 31) & 0x7fffffff));
+    } else {
+      Scalar m = -Kokkos::Experimental::infinity_v<Scalar>;
+      for (int i = 0; i < n; ++i) m = power * in[i] <= m ? m : power * in[i];
+      return m;
+    }
+  }
+};
+
+template <class Scalar>
+KOKKOS_INLINE_FUNCTION RowSums ScoreRow<Scalar>::scan(int own, Scratch& scratch) const {
+  scratch.unit = 1;
+  scratch.shift = 0;
+  if (size <= Scratch::cached) {
+    scratch.blocks = 1;
+    scratch.block = Scratch::cached;
+    scratch.total = transform(values, size, own, scratch.shift, scratch.cache);
+    if (is_logarithmic(kind) && !in_range(scratch.total)) {
+      Scalar const left = largest(values, own), right = largest(values + own + 1, size - own - 1);
+      Scalar const top = left > right || left != left ? left : right;
+      scratch.shift = top == lowest ? Scalar(0) : top;
+      scratch.total = transform(values, size, own, scratch.shift, scratch.cache);
+    }
+    scratch.sum[0] = scratch.total;
+  } else {
+    scan_blocks(own, scratch);
+  }
+  // Rates need the scores in true units; laws of the clean token are normalised anyway, so that their units do not matter.
+  if (scratch.shift != 0 && !is_x0(kind)) scratch.unit = Kokkos::exp(static_cast<double>(scratch.shift));
+  return {scratch.unit * scratch.total, is_x0(kind) ? value(own, scratch) : 1.0};
+}
+
+template <class Scalar>
+KOKKOS_INLINE_FUNCTION void ScoreRow<Scalar>::scan_blocks(int own, Scratch& scratch) const {
+  int block = Scratch::chunk;
+  while ((size + block - 1) / block > Scratch::max_blocks) block *= 2;
+  scratch.block = block;
+  scratch.blocks = (size + block - 1) / block;
+  // Logarithmic rows: the shift of an earlier block is tried first, and 0 before there is one. It will do unless the sum
+  // overflows, or is so small that entries may have been lost while no earlier block has shown larger ones.
+  Scalar shift = 0, shifts[Scratch::max_blocks];
+  bool anchored = false;
+  bool const logarithmic = is_logarithmic(kind);
+  for (int k = 0; k < scratch.blocks; ++k) {
+    int const begin = k * block, end = begin + block < size ? begin + block : size;
+    bool const split = own >= begin && own < end;
+    double s = split ? sum(values + begin, own - begin, shift) + sum(values + own + 1, end - own - 1, shift)
+                     : sum(values + begin, end - begin, shift);
+    if (logarithmic && !(in_range(s) || (anchored && s < 1))) {
+      Scalar top = largest(values + begin, (split ? own : end) - begin);
+      if (split) {
+        Scalar const right = largest(values + own + 1, end - own - 1);
+        top = top > right || top != top ? top : right;
+      }
+      if (top != lowest) {
+        shift = top;
+        s = sum(values + begin, (split ? own : end) - begin, shift);
+        if (split) s += sum(values + own + 1, end - own - 1, shift);
+      }
+    }
+    anchored = anchored || in_range(s);
+    shifts[k] = shift;
+    scratch.sum[k] = s;
+  }
+  // Shifts only grow once a block is anchored; the last is the largest, and the others are brought to it.
+  scratch.shift = shift;
+  scratch.total = 0;
+  for (int k = 0; k < scratch.blocks; ++k) {
+    if (shifts[k] != shift && scratch.sum[k] != 0) {
+      scratch.sum[k] *= Kokkos::exp(static_cast<double>(shifts[k]) - static_cast<double>(shift));
+    }
+    scratch.total += scratch.sum[k];
+  }
+}
+
+template <class Scalar>
+KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& weights, RowSums const& sums,
+                                                      Scratch& scratch) const {
+  // Without an offset the weights are proportional to the row: its partial sums will do.
+  if (weights.offset == 0) return weights.slope * sums.others;
+  double const slope = weights.slope * scratch.unit;
+  scratch.total = 0;
+  for (int k = 0; k < scratch.blocks; ++k) {
+    int const begin = k * scratch.block, end = begin + scratch.block < size ? begin + scratch.block : size;
+    bool const split = own >= begin && own < end;
+    if (weights.offset > 0) {
+      scratch.sum[k] = slope * scratch.sum[k] + weights.offset * (end - begin - (split ? 1 : 0));
+    } else {
+      double s = 0;
+      for (int y = begin; y < end; ++y) {
+        double const w = weights.slope * value(y, scratch) + weights.offset;
+        s += y == own || w < 0 ? 0 : w;
+      }
+      scratch.sum[k] = s;
+    }
+    scratch.total += scratch.sum[k];
+  }
+  return scratch.total;
+}
+
+template <class Scalar>
+KOKKOS_INLINE_FUNCTION int ScoreRow<Scalar>::draw(int own, Weights const& weights, double uniform,
+                                                  Scratch const& scratch) const {
+  bool const plain = weights.offset == 0;
+  double const slope = plain ? 1.0 : weights.slope * scratch.unit, offset = weights.offset;
+  double rest = uniform * scratch.total;
+  int k = 0;
+  // Rounding may push `rest` past the last block with a positive sum: `last` remembers it.
+  int last = -1;
+  for (; k < scratch.blocks; ++k) {
+    if (scratch.sum[k] > 0) {
+      if (rest < scratch.sum[k]) break;
+      last = k;
+      rest -= scratch.sum[k];
+    }
+  }
+  if (k == scratch.blocks) {
+    if (last < 0) return -1;
+    k = last;
+    rest = Kokkos::Experimental::infinity_v<double>;
+  }
+  int const begin = k * scratch.block, end = begin + scratch.block < size ? begin + scratch.block : size;
+  bool const is_cached = size <= Scratch::cached;
+  int found = -1;
+  double running = 0;
+  Scalar buffer[Scratch::chunk];
+  for (int from = begin; from < end; from += Scratch::chunk) {
+    int const n = from + Scratch::chunk < end ? Scratch::chunk : end - from;
+    Scalar const* v = scratch.cache;
+    if (!is_cached) {
+      transform(values + from, n, own - from, scratch.shift, buffer);
+      v = buffer;
+    }
+    for (int i = 0; i < n; ++i) {
+      double const w = slope * static_cast<double>(v[i]) + offset;
+      if (!(w > 0) || from + i == own) continue;
+      found = from + i;
+      running += w;
+      if (rest < running) return found;
+    }
+  }
+  return found;
+}
+
+/// The row v_y = 1 for every y != own: a closed form, nothing is read.
+struct UnitRow {
+  struct Scratch {};
+  int size;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {static_cast<double>(size - 1), 1}; }
+  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const {
+    return (weights.slope + weights.offset) * sums.others;
+  }
+  KOKKOS_INLINE_FUNCTION int draw(int own, Weights const&, double uniform, Scratch const&) const {
+    if (size < 2) return -1;
+    int const y = static_cast<int>(uniform * (size - 1));
+    return y < own ? y : y + 1;
+  }
+  KOKKOS_INLINE_FUNCTION double value(int, Scratch const&) const { return 1; }
+};
+
+/// The row with a single 1, at `target`.
+struct PointRow {
+  struct Scratch {};
+  int target;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {1, 0}; }
+  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const&, Scratch&) const {
+    return weights.slope;
+  }
+  KOKKOS_INLINE_FUNCTION int draw(int, Weights const&, double, Scratch const&) const { return target; }
+  KOKKOS_INLINE_FUNCTION double value(int y, Scratch const&) const { return y == target ? 1 : 0; }
+};
+
+// -------------------------------------------------------------------------------------------------------- fields
+
+/// What all fields share.
+struct FieldBase {
+  Tokens tokens;
+  Frozen frozen;
+  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;  ///< [batch], or [1] for all rows
+  int states;
+
+  KOKKOS_FORCEINLINE_FUNCTION StepCoeff const& coeff(int b) const {
+    return coefficients(coefficients.extent(0) == 1 ? 0 : b);
+  }
+  KOKKOS_FORCEINLINE_FUNCTION bool is_frozen(int b, int l) const { return frozen.size() != 0 && frozen(b, l) != 0; }
+};
+
+template <class Scalar>
+struct ScoredField : FieldBase {
+  Scalar const* scores;
+  std::int64_t row_stride, site_stride;
+  ScoreKind kind;
+
+  using Row = ScoreRow<Scalar>;
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const {
+    return {scores + b * row_stride + l * site_stride, states, kind, static_cast<Scalar>(this->coeff(b).power)};
+  }
+};
+
+/// Reverse process of an absorbing generator: only masked sites move, to a token (A§4.2, 7.1).
+template <class Scalar>
+struct ReverseMaskedField : ScoredField<Scalar> {
+  token_t mask;
+  bool normalised;  ///< rows are laws: the schedule alone gives the hazard, and the row only the target
+
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const {
+    return this->tokens(b, l) == mask && !this->is_frozen(b, l);
+  }
+  /// Whether the probability of a jump is known before the row is read.
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return normalised; }
+  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const& c) const { return c.forced; }
+  /// Sums that stand for a row that was not read.
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
+
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    return {c.phi * (normalised ? c.hazard / sums.others : c.rate), 0, 0};
+  }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
+    double const leave = c.phi * (normalised ? c.reveal : c.growth * sums.others);
+    return {leave / sums.others, 0, 1 - leave};
+  }
+};
+
+/// Reverse process of the uniform generator (A§4.1, 4.3, 7.2).
+template <class Scalar>
+struct ReverseUniformField : ScoredField<Scalar> {
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return !this->is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
+
+  // s_y = slope v_y + offset for y != own, with s_own = 1
+  KOKKOS_INLINE_FUNCTION Weights scores_of(StepCoeff const& c, RowSums const& sums) const {
+    if (!is_x0(this->kind)) return {1, 0, 1};
+    double const off = c.lost_from / this->states, own = own_left_out(c, sums), norm = sums.others + own;
+    double const denominator = c.alpha_from * own / norm + off;
+    return {c.alpha_from / norm / denominator, off / denominator, 1};
+  }
+  // the own entry of the leave-one-out law in units in which the others are the row's own: pL(k) ∝ pI(k)/P(k, own)
+  KOKKOS_INLINE_FUNCTION double own_left_out(StepCoeff const& c, RowSums const& sums) const {
+    if (this->kind == ScoreKind::x0_leave_one_out) return sums.own;
+    double const off = c.lost_from / this->states;
+    return sums.own * off / (c.alpha_from + off);
+  }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    Weights const s = scores_of(c, sums);
+    double const factor = c.phi * c.rate / this->states;
+    return {factor * s.slope, factor * s.offset, 0};
+  }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
+    double const n = this->states, off = c.lost / n;
+    if (is_x0(this->kind) && c.phi == 1) {
+      double const own = own_left_out(c, sums), norm = sums.others + own, off_to = c.lost_to / n;
+      return {off * c.alpha_to / norm, off * off_to, (off + c.retention) * (c.alpha_to * own / norm + off_to)};
+    }
+    // From the scores, the others scaled by phi: q(y) ∝ s_y - (lost/n) sum s, clamped at 0 for inexact scores.
+    Weights const s = scores_of(c, sums);
+    double const slope = c.phi * s.slope, offset = c.phi * s.offset;
+    double const pull = off * (1 + slope * sums.others + offset * (n - 1));
+    double const stay = 1 - pull;
+    return {off * slope, off * (offset - pull), (off + c.retention) * (stay > 0 ? stay : 0)};
+  }
+};
+
+/// Forward process of an absorbing generator.
+struct ForwardAbsorbingField : FieldBase {
+  token_t mask;
+  using Row = PointRow;
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return tokens(b, l) != mask && !is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return true; }
+  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int, int) const { return {mask}; }
+  /// Exit rate over sigma(t); event-driven methods.
+  KOKKOS_FORCEINLINE_FUNCTION double exit_rate(token_t x) const { return x == mask ? 0 : 1; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const { return {c.phi * c.rate, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const&) const {
+    return {c.lost, 0, c.retention};
+  }
+};
+
+/// Forward process of the uniform generator.
+struct ForwardUniformField : FieldBase {
+  using Row = UnitRow;
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return states > 1 && !is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return true; }
+  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {static_cast<double>(states - 1), 1}; }
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int, int) const { return {states}; }
+  KOKKOS_FORCEINLINE_FUNCTION double exit_rate(token_t) const { return (states - 1.0) / states; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const {
+    return {c.phi * c.rate / states, 0, 0};
+  }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const&) const {
+    return {c.lost / states, 0, c.retention + c.lost / states};
+  }
+};
+
+}  // namespace saltus

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/ctmc/io/alphabet.hpp>
+
+#include <utility>
+
+#include <saltus/ctmc/error.hpp>
+
+namespace saltus {
+
+std::string quoted_character(char c) {
+  if (c >= ' ' && c < '\x7f') return std::string("'") + c + "'";
+  constexpr char const* digits = "0123456789ABCDEF";
+  auto const byte = static_cast<unsigned char>(c);
+  return std::string("byte 0x") + digits[byte >> 4] + digits[byte & 15];
+}
+
+Alphabet::Alphabet(std::string symbols, std::string name) : Alphabet() {
+  require(!symbols.empty(), "an alphabet needs at least 1 symbol, '" + name + "' has none");
+  for (char const c : symbols) {
+    require(is_symbol(c), "the symbols of an alphabet are printable ASCII characters other than blanks and '>', got " +
+                              quoted_character(c) + " in '" + name + "'");
+    auto& token = token_of_[static_cast<unsigned char>(c)];
+    require(token < 0, "the symbols of an alphabet must differ, got " + quoted_character(c) + " twice in '" + name +
+                           "'; leave one of them out");
+    token = static_cast<token_t>(size_++);
+  }
+  symbols_ = std::move(symbols);
+  name_ = std::move(name);
+}
+
+Alphabet Alphabet::case_blind(std::string symbols, std::string name) {
+  Alphabet alphabet(std::move(symbols), std::move(name));
+  for (int c = 'A'; c <= 'Z'; ++c) {
+    alphabet.token_of_[static_cast<std::size_t>(c - 'A' + 'a')] = alphabet.token_of_[static_cast<std::size_t>(c)];
+  }
+  return alphabet;
+}
+
+Alphabet Alphabet::protein() { return case_blind("ACDEFGHIKLMNPQRSTVWY-", "protein"); }
+Alphabet Alphabet::dna() { return case_blind("ACGT-", "dna"); }
+Alphabet Alphabet::rna() { return case_blind("ACGU-", "rna"); }
+
+Alphabet Alphabet::numbered(int states) {
+  require(states >= 1, "an alphabet needs at least 1 state, got " + std::to_string(states));
+  Alphabet alphabet;
+  alphabet.size_ = states;
+  alphabet.name_ = "numbered(" + std::to_string(states) + ")";
+  return alphabet;
+}
+
+Alphabet Alphabet::named(std::string_view name) {
+  constexpr std::string_view chars = "chars:";
+  if (name == "protein") return protein();
+  if (name == "dna") return dna();
+  if (name == "rna") return rna();
+  if (name.starts_with(chars)) return Alphabet(std::string(name.substr(chars.size())), std::string(name));
+  throw UserError(unknown_name("alphabet", name, {"protein", "dna", "rna", "chars:XYZ"}));
+}
+
+char Alphabet::symbol(token_t token) const {
+  SALTUS_ASSERT(!numbered() && token >= 0 && token < size_);
+  return symbols_[static_cast<std::size_t>(token)];
+}
+
+std::string Alphabet::text(std::span<token_t const> sequence) const {
+  std::string text;
+  if (!numbered()) {
+    text.reserve(sequence.size());
+    for (token_t const token : sequence) text += symbol(token);
+    return text;
+  }
+  for (token_t const token : sequence) {
+    SALTUS_ASSERT(token >= 0 && token < size_);
+    if (!text.empty()) text += ' ';
+    text += std::to_string(token);
+  }
+  return text;
+}
+
+}  // namespace saltus

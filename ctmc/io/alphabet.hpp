@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <saltus/ctmc/types.hpp>
+
+namespace saltus {
+
+/// What tokens look like in files: an ordered set of single-character symbols (the first is token 0), or plain numbers.
+class Alphabet {
+ public:
+  /// Symbols are case-sensitive, printable ASCII without blanks and without '>', which starts a FASTA record.
+  /// Throws UserError if there are none, if one comes twice or if one is not allowed.
+  Alphabet(std::string symbols, std::string name);
+
+  /// Twenty amino acids and the gap; like dna() and rna() it reads lower-case letters as upper case.
+  static Alphabet protein();
+  static Alphabet dna();
+  static Alphabet rna();
+  /// Tokens without symbols, written as decimal numbers separated by blanks. Throws UserError unless states >= 1.
+  static Alphabet numbered(int states);
+  /// "protein", "dna", "rna" or "chars:" followed by the symbols. Throws UserError for anything else.
+  static Alphabet named(std::string_view name);
+
+  int size() const { return size_; }
+  bool numbered() const { return symbols_.empty(); }
+  /// The token of a symbol; nothing if the symbol is not in the alphabet (never anything if numbered()).
+  std::optional<token_t> find(char symbol) const {
+    token_t const token = token_of_[static_cast<unsigned char>(symbol)];
+    return token < 0 ? std::nullopt : std::optional<token_t>(token);
+  }
+  /// Throws InternalError if numbered() or if the token is not in the alphabet.
+  char symbol(token_t token) const;
+  /// All symbols in order of their tokens; empty if numbered().
+  std::string const& symbols() const { return symbols_; }
+  std::string const& name() const { return name_; }
+  /// A sequence as it stands in a file. Throws InternalError for a token that is not in the alphabet.
+  std::string text(std::span<token_t const> sequence) const;
+
+  friend bool operator==(Alphabet const&, Alphabet const&) = default;
+
+ private:
+  Alphabet() { token_of_.fill(-1); }
+  static Alphabet case_blind(std::string symbols, std::string name);
+
+  std::string symbols_;
+  std::string name_;
+  int size_ = 0;
+  std::array<token_t, 256> token_of_;  ///< -1: not in the alphabet
+};
+
+/// Whether a character can be a symbol of an alphabet.
+constexpr bool is_symbol(char c) { return c > ' ' && c < '\x7f' && c != '>'; }
+
+/// "'A'", or "byte 0xC3" for what cannot be printed.
+std::string quoted_character(char c);
+
+}  // namespace saltus

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace saltus {
+
+/// An output file that is there whole or not at all: bytes go to a temporary file beside the target, which commit()
+/// renames over it; without commit() the temporary file is removed. What cannot be renamed over is written directly:
+/// "-" (standard output), /dev/stdout, /dev/fd/N, pipes and devices. A symbolic link stays, the file behind it is
+/// replaced.
+class AtomicFile {
+ public:
+  /// Throws OutputError if the target cannot be written, so that a run can be refused before it starts. Opening a pipe
+  /// waits for its reader.
+  explicit AtomicFile(std::string path);
+  ~AtomicFile() { discard(); }
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+
+  /// Throws OutputError, after which the temporary file is gone and the target as it was before.
+  void write(std::string_view bytes);
+  /// Puts the file in its place, once; nothing can be written afterwards. Throws OutputError as write() does.
+  void commit();
+
+  std::string const& path() const { return path_; }
+
+ private:
+  void send(std::string_view bytes);
+  [[noreturn]] void fail(int error);
+  void discard() noexcept;
+
+  std::string path_;       ///< as given, for messages
+  std::string target_;     ///< without symbolic links
+  std::string temporary_;  ///< empty: written directly
+  std::string buffer_;
+  int fd_ = -1;
+};
+
+/// Throws the OutputError that AtomicFile(path) would throw; leaves nothing behind and does not open pipes or devices.
+void check_writable(std::string const& path);
+
+/// The bytes of a file or pipe. Throws UserError if it is missing, a directory or cannot be read.
+std::string read_file(std::string const& path);
+
+}  // namespace saltus

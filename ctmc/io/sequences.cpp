@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/ctmc/io/sequences.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/npy.hpp>
+
+namespace saltus {
+namespace {
+
+constexpr std::string_view blanks = " \t\r";
+
+/// A line, or what is left of it without the blanks around it.
+struct Line {
+  std::string_view text;
+  std::size_t line;    ///< from 1
+  std::size_t column;  ///< of the first character, from 1
+};
+
+Line trimmed(Line const& line) {
+  auto const first = std::min(line.text.find_first_not_of(blanks), line.text.size());
+  auto const last = line.text.find_last_not_of(blanks);
+  auto const text = last == std::string_view::npos ? std::string_view() : line.text.substr(first, last + 1 - first);
+  return {text, line.line, line.column + first};
+}
+
+struct Record {
+  std::string name;
+  std::size_t line;         ///< of the header, or of the sequence in a text file
+  std::size_t first_piece;  ///< its lines are pieces[first_piece] up to the next record's
+};
+
+/// A file taken apart into records but not yet into tokens.
+struct Layout {
+  bool fasta = false;
+  std::vector<Record> records;
+  std::vector<Line> pieces;
+
+  std::span<Line const> pieces_of(std::size_t r) const {
+    std::size_t const end = r + 1 < records.size() ? records[r + 1].first_piece : pieces.size();
+    return std::span(pieces).subspan(records[r].first_piece, end - records[r].first_piece);
+  }
+  /// "record 'a' (line 3)", or "the sequence in line 3" of a text file.
+  std::string described(std::size_t r) const {
+    std::string const line = "line " + std::to_string(records[r].line);
+    return fasta ? "record '" + records[r].name + "' (" + line + ")" : "the sequence in " + line;
+  }
+};
+
+std::string place(std::string const& path, std::size_t line) { return "'" + path + "', line " + std::to_string(line); }
+
+std::string place(std::string const& path, Layout const& layout, std::size_t r, Line const& piece, std::size_t offset) {
+  return place(path, piece.line) + ", column " + std::to_string(piece.column + offset) +
+         (layout.fasta ? ", record '" + layout.records[r].name + "'" : "");
+}
+
+void refuse_binary(std::string const& path, std::string_view bytes) {
+  std::size_t strange = 0;
+  bool nul = false;
+  for (char const c : bytes) {
+    auto const byte = static_cast<unsigned char>(c);
+    nul |= byte == 0;
+    strange += byte >= 0x7f || (byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t') ? 1 : 0;
+  }
+  require(!nul && 10 * strange <= 3 * bytes.size(),
+          "'" + path + "' is a binary file; expected sequences as FASTA or as text with one sequence a line " +
+              "(if it is compressed, unpack it first)");
+}
+
+Layout take_apart(std::string const& path, std::string_view bytes) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (bytes.starts_with(byte_order_mark)) bytes.remove_prefix(byte_order_mark.size());
+
+  Layout layout;
+  auto const start = bytes.find_first_not_of(" \t\r\n");
+  require(start != std::string_view::npos, "'" + path + "' has no sequence, only blank lines; expected sequences as " +
+                                               "FASTA or as text with one sequence a line");
+  layout.fasta = bytes[start] == '>';
+  std::size_t blank_line = 0;  // the last one since the first sequence of a text file; 0: none
+  for (std::size_t at = 0, number = 1; at < bytes.size(); ++number) {
+    auto const end = std::min(bytes.find('\n', at), bytes.size());
+    Line const line = trimmed({bytes.substr(at, end - at), number, 1});
+    at = end + 1;
+    if (line.text.empty()) {
+      if (!layout.records.empty() && blank_line == 0) blank_line = number;
+    } else if (layout.fasta) {
+      if (line.text.front() == '>') {
+        std::string const name(trimmed({line.text.substr(1), number, 1}).text);
+        layout.records.push_back({name, number, layout.pieces.size()});
+      } else {
+        layout.pieces.push_back(line);
+      }
+    } else {
+      require(line.text.front() != '>',
+              place(path, layout.records.empty() ? number : layout.records.front().line) +
+                  ": a sequence stands before the first FASTA header, which is in line " + std::to_string(number) +
+                  "; begin the file with a header (>name), or remove all headers for one sequence a line");
+      require(blank_line == 0, place(path, blank_line) + ": blank line between sequences; expected one sequence a line, " +
+                                   "remove the blank line");
+      layout.records.push_back({"sequence_" + std::to_string(layout.records.size()), number, layout.pieces.size()});
+      layout.pieces.push_back(line);
+    }
+  }
+  for (std::size_t r = 0; r < layout.records.size(); ++r) {
+    require(!layout.pieces_of(r).empty(), place(path, layout.records[r].line) + ": the header of record '" +
+                                              layout.records[r].name + "' has no sequence after it; add the sequence " +
+                                              "or remove the header");
+  }
+  return layout;
+}
+
+/// The alphabet of a file for which none was given.
+Alphabet inferred_alphabet(std::string const& path, Layout const& layout) {
+  std::array<bool, 256> seen{};
+  for (Line const& piece : layout.pieces) {
+    for (char const c : piece.text) seen[static_cast<unsigned char>(c)] = true;
+  }
+  std::string characters;
+  bool all_symbols = true;
+  for (int c = 0; c < 256; ++c) {
+    if (!seen[static_cast<std::size_t>(c)]) continue;
+    characters += static_cast<char>(c);
+    all_symbols = all_symbols && is_symbol(static_cast<char>(c));
+  }
+  for (auto const& alphabet : {Alphabet::dna(), Alphabet::rna(), Alphabet::protein()}) {
+    bool const fits = std::all_of(characters.begin(), characters.end(), [&](char c) { return alphabet.find(c).has_value(); });
+    if (fits) return alphabet;
+  }
+  if (layout.fasta) return Alphabet::protein();
+  if (all_symbols) return Alphabet(characters, "chars:" + characters);
+  for (std::size_t r = 0; r < layout.records.size(); ++r) {
+    for (Line const& piece : layout.pieces_of(r)) {
+      auto const bad = std::find_if_not(piece.text.begin(), piece.text.end(), is_symbol);
+      if (bad == piece.text.end()) continue;
+      auto const offset = static_cast<std::size_t>(bad - piece.text.begin());
+      throw UserError(place(path, layout, r, piece, offset) + ": " + quoted_character(*bad) + " cannot be a symbol; " +
+                      "expected one sequence a line without blanks, in printable ASCII characters other than '>'");
+    }
+  }
+  internal_error("a character was seen that is in no line");
+}
+
+void append_symbols(std::string const& path, Layout const& layout, std::size_t r, Alphabet const& alphabet, bool given,
+                    std::vector<token_t>& tokens) {
+  for (Line const& piece : layout.pieces_of(r)) {
+    for (std::size_t i = 0; i < piece.text.size(); ++i) {
+      if (auto const token = alphabet.find(piece.text[i])) {
+        tokens.push_back(*token);
+        continue;
+      }
+      throw UserError(place(path, layout, r, piece, i) + ": " + quoted_character(piece.text[i]) +
+                      " is not in the alphabet " + alphabet.name() + " (" + alphabet.symbols() + ")" +
+                      (given ? "" : ", which was taken as none was given") +
+                      "; correct the file or choose another alphabet with --alphabet (protein, dna, rna or chars: " +
+                      "followed by the symbols)");
+    }
+  }
+}
+
+void append_numbers(std::string const& path, Layout const& layout, std::size_t r, Alphabet const& alphabet,
+                    std::vector<token_t>& tokens) {
+  for (Line const& piece : layout.pieces_of(r)) {
+    std::string_view const text = piece.text;
+    for (std::size_t at = 0; at < text.size();) {
+      auto const end = std::min(text.find_first_of(blanks, at), text.size());
+      token_t token = -1;
+      auto const [stop, error] = std::from_chars(text.data() + at, text.data() + end, token);
+      bool const valid = error == std::errc() && stop == text.data() + end && token >= 0 && token < alphabet.size();
+      require(valid, place(path, layout, r, piece, at) + ": '" + std::string(text.substr(at, end - at)) +
+                         "' is not a token; expected whole numbers from 0 to " + std::to_string(alphabet.size() - 1) +
+                         " separated by blanks");
+      tokens.push_back(token);
+      at = std::min(text.find_first_not_of(blanks, end), text.size());
+    }
+  }
+}
+
+}  // namespace
+
+SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet) {
+  std::string const bytes = read_file(path);
+  require(!bytes.empty(), "'" + path + "' is empty; expected sequences as FASTA or as text with one sequence a line");
+  refuse_binary(path, bytes);
+  Layout layout = take_apart(path, bytes);
+  bool const given = alphabet.has_value();
+  SequenceSet set{given ? std::move(*alphabet) : inferred_alphabet(path, layout), {}, {}, layout.records.size(), 0};
+
+  if (!set.alphabet.numbered()) {
+    std::size_t characters = 0;
+    for (Line const& piece : layout.pieces) characters += piece.text.size();
+    set.tokens.reserve(characters);
+  }
+  std::size_t expected = 0;
+  for (std::size_t r = 0; r < layout.records.size(); ++r) {
+    std::size_t const before = set.tokens.size();
+    if (set.alphabet.numbered()) {
+      append_numbers(path, layout, r, set.alphabet, set.tokens);
+    } else {
+      append_symbols(path, layout, r, set.alphabet, given, set.tokens);
+    }
+    std::size_t const length = set.tokens.size() - before;
+    if (r == 0) expected = length;
+    require(length <= static_cast<std::size_t>(std::numeric_limits<int>::max()),
+            "'" + path + "': " + layout.described(r) + " is longer than 2147483647 sites");
+    require(length == expected,
+            "'" + path + "': sequences of different lengths: " + layout.described(r) + " has length " +
+                std::to_string(length) + ", expected " + std::to_string(expected) + " as of " + layout.described(0) +
+                "; align the sequences or cut them to one length");
+  }
+  set.length = static_cast<int>(expected);
+  set.names.reserve(set.count);
+  for (auto& record : layout.records) set.names.push_back(std::move(record.name));
+  return set;
+}
+
+SequenceFormat parse_sequence_format(std::string_view name) {
+  constexpr std::pair<std::string_view, SequenceFormat> formats[] = {{"fasta", SequenceFormat::fasta},
+                                                                     {"txt", SequenceFormat::txt},
+                                                                     {"csv", SequenceFormat::csv},
+                                                                     {"npy", SequenceFormat::npy}};
+  std::vector<std::string> known;
+  for (auto const& [text, format] : formats) {
+    if (name == text) return format;
+    known.emplace_back(text);
+  }
+  throw UserError(unknown_name("sequence format", name, known));
+}
+
+SequenceWriter::SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count, int length)
+    : file_(std::move(path)),
+      format_(format),
+      alphabet_(std::move(alphabet)),
+      count_(count),
+      length_(static_cast<std::size_t>(length)) {
+  require(length >= 1, "sequences have at least 1 site, got " + std::to_string(length));
+  if (format_ == SequenceFormat::csv) {
+    require(alphabet_.symbols().find_first_of(",\"") == std::string::npos,
+            "CSV would have to quote the symbols of the alphabet '" + alphabet_.name() + "'; choose fasta, txt or npy");
+    file_.write("sample,sequence\n");
+  }
+  if (format_ == SequenceFormat::npy) file_.write(npy_header("<i4", {count_, length_}));
+}
+
+void SequenceWriter::append(std::span<token_t const> rows) {
+  SALTUS_ASSERT(rows.size() % length_ == 0);
+  std::size_t const count = rows.size() / length_;
+  SALTUS_ASSERT(count <= count_ - written_);
+  // One pass without a branch in it; negative tokens become large.
+  auto const states = static_cast<std::uint32_t>(alphabet_.size());
+  bool valid = true;
+  for (token_t const token : rows) valid &= static_cast<std::uint32_t>(token) < states;
+  SALTUS_ASSERT(valid);
+
+  if (format_ == SequenceFormat::npy) {
+    static_assert(sizeof(token_t) == 4 && std::endian::native == std::endian::little);
+    file_.write({reinterpret_cast<char const*>(rows.data()), rows.size_bytes()});
+    written_ += count;
+    return;
+  }
+  std::string_view const before = format_ == SequenceFormat::fasta ? ">sample_" : "";
+  constexpr std::size_t index_digits = 20;
+  std::size_t const token_width = alphabet_.numbered() ? std::to_string(states - 1).size() + 1 : 1;
+  buffer_.resize(count * (before.size() + index_digits + 1 + length_ * token_width + 1));
+  char* to = buffer_.data();
+  char const* const symbols = alphabet_.symbols().data();
+  for (std::size_t b = 0; b < count; ++b) {
+    if (format_ != SequenceFormat::txt) {
+      to = std::copy(before.begin(), before.end(), to);
+      to = std::to_chars(to, to + index_digits, written_ + b).ptr;
+      *to++ = format_ == SequenceFormat::fasta ? '\n' : ',';
+    }
+    auto const row = rows.subspan(b * length_, length_);
+    if (alphabet_.numbered()) {
+      to = put_numbers(to, row);
+    } else {
+      for (token_t const token : row) *to++ = symbols[token];
+    }
+    *to++ = '\n';
+  }
+  file_.write({buffer_.data(), static_cast<std::size_t>(to - buffer_.data())});
+  written_ += count;
+}
+
+char* SequenceWriter::put_numbers(char* to, std::span<token_t const> row) const {
+  for (token_t const token : row) {
+    to = std::to_chars(to, to + std::numeric_limits<token_t>::digits10 + 1, token).ptr;
+    *to++ = ' ';
+  }
+  return to - 1;  // the last blank gives way to what follows
+}
+
+void SequenceWriter::commit() {
+  SALTUS_ASSERT(written_ == count_);
+  file_.commit();
+}
+
+}  // namespace saltus

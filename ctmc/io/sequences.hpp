@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <saltus/ctmc/io/alphabet.hpp>
+#include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/ctmc/types.hpp>
+
+namespace saltus {
+
+/// Sequences of one length.
+struct SequenceSet {
+  Alphabet alphabet;
+  std::vector<std::string> names;  ///< [count]; the FASTA headers without '>', or sequence_0, sequence_1, ...
+  std::vector<token_t> tokens;     ///< [count, length], row-major
+  std::size_t count = 0;
+  int length = 0;
+
+  std::span<token_t const> row(std::size_t b) const {
+    auto const width = static_cast<std::size_t>(length);
+    return std::span(tokens).subspan(b * width, width);
+  }
+};
+
+/// Reads FASTA if the first character that is not blank is '>', else one sequence a line. With a numbered alphabet the
+/// sequences are numbers separated by blanks. Without an alphabet it is dna, rna or protein, the first that has all
+/// characters; failing that, protein for FASTA and the sorted distinct characters for text. (Lower case counts as upper
+/// case there, so name the alphabet with chars: where letters of both cases mean different states.)
+/// Throws UserError for a file that cannot be read, is empty or binary, has no sequence or sequences of different
+/// lengths, or has a character outside the alphabet; the message tells where.
+SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet = {});
+
+enum class SequenceFormat {
+  fasta,  ///< >sample_<index>, then the sequence in one line
+  txt,    ///< one sequence a line
+  csv,    ///< columns sample (its index) and sequence
+  npy,    ///< the tokens as int32 [count, length]
+};
+
+/// Throws UserError for an unknown name.
+SequenceFormat parse_sequence_format(std::string_view name);
+
+/// Writes sequences as they come; the file appears, whole, at commit(). A numbered alphabet is written as numbers
+/// separated by single blanks.
+class SequenceWriter {
+ public:
+  /// Throws OutputError if the file cannot be written, UserError if length < 1 or if the alphabet has symbols that CSV
+  /// would have to quote.
+  SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count, int length);
+
+  /// Adds whole rows. Throws OutputError; InternalError if a token is not in the alphabet, if a row is not whole or if
+  /// there are more than `count` rows.
+  void append(std::span<token_t const> rows);
+  /// Throws OutputError; InternalError unless `count` rows were appended.
+  void commit();
+
+ private:
+  char* put_numbers(char* to, std::span<token_t const> row) const;
+
+  AtomicFile file_;
+  SequenceFormat format_;
+  Alphabet alphabet_;
+  std::size_t count_;
+  std::size_t length_;
+  std::size_t written_ = 0;  ///< rows
+  std::string buffer_;
+};
+
+}  // namespace saltus

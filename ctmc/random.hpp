@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+
+#include <Kokkos_Core.hpp>
+
+/// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11, doi:10.1145/2063384.2063405).
+/// A number is a pure function of (seed, sample, role, site, step): results do not depend on batch, threads or ranks.
+/// Layout of the counter, version 1: word 0 = low 32 bits of the sample; word 1 = its next 24 bits | role << 24;
+/// word 2 = site; word 3 = step or event. The key is the 64-bit seed. Words 0,1 of a block make the first uniform
+/// (the event), words 2,3 the second (the target).
+namespace saltus {
+
+inline constexpr int random_stream_version = 1;
+
+/// What a number is drawn for; numbers of different roles are independent.
+enum class Role : std::uint32_t {
+  prior = 0,    ///< start of a reverse process
+  step = 1,     ///< event and target of a step of a fixed-step method
+  order = 2,    ///< unmasking times
+  target = 3,   ///< target of an event of an event-driven method
+  event = 4,    ///< waiting time (and target) of an event-driven method; word 3 counts events
+  subkey = 5,   ///< derivation of a key
+  ancestral = 6 ///< draws from a sequence law itself
+};
+
+struct PhiloxBlock {
+  std::uint32_t word[4];
+};
+
+/// One Philox4x32-10 block. Known-answer vectors: tests/unit/test_random.cpp.
+KOKKOS_FORCEINLINE_FUNCTION constexpr PhiloxBlock philox4x32(PhiloxBlock counter, std::uint32_t key0,
+                                                             std::uint32_t key1) {
+  std::uint32_t c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
+  for (int round = 0; round < 10; ++round) {
+    std::uint64_t const p0 = std::uint64_t{0xD2511F53u} * c0;
+    std::uint64_t const p1 = std::uint64_t{0xCD9E8D57u} * c2;
+    std::uint32_t const n0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ key0;
+    std::uint32_t const n2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ key1;
+    c1 = static_cast<std::uint32_t>(p1);
+    c3 = static_cast<std::uint32_t>(p0);
+    c0 = n0;
+    c2 = n2;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+/// The high 53 of 64 bits as a uniform in [0, 1), a multiple of 2^-53.
+KOKKOS_FORCEINLINE_FUNCTION constexpr double uniform53(std::uint64_t bits) {
+  return static_cast<double>(bits >> 11) * 0x1.0p-53;
+}
+
+/// Standard exponential by inversion; finite for every uniform in [0, 1), at most 53 ln 2.
+KOKKOS_FORCEINLINE_FUNCTION double exponential(double uniform) { return -Kokkos::log1p(-uniform); }
+
+/// Two independent 64-bit words: one for when (event), one for what (target).
+struct RandomPair {
+  std::uint64_t event;
+  std::uint64_t target;
+};
+
+/// Names a stream: seed, and step for methods that number their steps.
+struct StreamKey {
+  std::uint64_t seed = 0;
+  std::uint32_t step = 0;
+
+  KOKKOS_FORCEINLINE_FUNCTION static constexpr std::uint32_t tag(std::uint64_t sample, Role role) {
+    return static_cast<std::uint32_t>((sample >> 32) & 0xFFFFFFu) | (static_cast<std::uint32_t>(role) << 24);
+  }
+
+  /// The pair for (sample, role, site, this step).
+  KOKKOS_FORCEINLINE_FUNCTION constexpr RandomPair draw(std::uint64_t sample, Role role, std::uint32_t site) const {
+    PhiloxBlock const block = philox4x32({{static_cast<std::uint32_t>(sample), tag(sample, role), site, step}},
+                                         static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
+    return {(std::uint64_t{block.word[1]} << 32) | block.word[0], (std::uint64_t{block.word[3]} << 32) | block.word[2]};
+  }
+
+  /// The same stream at another step.
+  KOKKOS_FORCEINLINE_FUNCTION constexpr StreamKey at(std::uint32_t other_step) const { return {seed, other_step}; }
+
+  /// A stream of its own for this step, for event-driven methods, which need word 3 to count events.
+  KOKKOS_FORCEINLINE_FUNCTION constexpr StreamKey derived() const { return {draw(0, Role::subkey, 0).event, 0}; }
+};
+
+}  // namespace saltus

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <saltus/ctmc/process.hpp>
+#include <saltus/ctmc/random.hpp>
+#include <saltus/ctmc/types.hpp>
+
+namespace saltus {
+
+/// What a method declares of itself; `saltus info`, tests and documents follow from it.
+struct IntegratorInfo {
+  std::string name;
+  std::string summary;           ///< one line
+  std::string reference;         ///< paper and equation
+  bool exact = false;            ///< draws from the law of the process itself (given exact scores)
+  double weak_order = 0;         ///< of the law in the step; 0: not applicable
+  int evaluations = 1;           ///< a step; 0: one an event
+  int slots = 1;                 ///< evaluations alive at a time
+  int host_syncs = 0;            ///< fences a step
+  bool has_site_law = false;     ///< sites move independently given the state: exact laws can be computed
+  std::string needs{};            ///< in words, for messages; empty: any process
+};
+
+/// Advances a batch over one interval. Integrators hold workspaces and no state of a run: one object serves any number
+/// of runs, one at a time.
+class Integrator {
+ public:
+  virtual ~Integrator() = default;
+  virtual IntegratorInfo const& info() const = 0;
+
+  /// Empty if this method can advance `process`; else why not ("needs a masked reverse process").
+  virtual std::string refuses(Process const& process) const = 0;
+
+  /// Allocates for batches up to `extents`; before the step loop. Returns the number of counters it writes to.
+  virtual std::size_t reserve(Process const& process, Extents extents) = 0;
+
+  /// Moves every row of `state` over the step's interval: tokens and time are updated. Asynchronous on `exec` but for
+  /// the fences declared in info(); allocates nothing. Results depend on the seed in `key`, the row's global index and
+  /// the step's index, not on batch, threads or tiles. Counts into `counters`, of the size that reserve() returned.
+  virtual void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+                       CounterView const& counters) = 0;
+
+  /// [batch, length, states]: for each row and site the law of the token at the end of the step given the state, by the
+  /// very code that advance() samples from. The process must hold the evaluation (slot 0). Only if info().has_site_law.
+  virtual void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
+                                  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const;
+};
+
+}  // namespace saltus

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/integrators/registry.hpp>
+
+#include <algorithm>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/integrators/methods.hpp>
+
+namespace saltus {
+namespace {
+struct Entry {
+  char const* name;
+  std::unique_ptr<Integrator> (*make)();
+};
+constexpr Entry entries[] = {
+#define SALTUS_INTEGRATOR(name) {#name, &make_##name},
+#include <saltus/integrators/integrators.def>
+#undef SALTUS_INTEGRATOR
+};
+}  // namespace
+
+void Integrator::site_probabilities(ExecSpace const&, Process const&, State const&, Step const&,
+                                    Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const&) const {
+  throw UserError("the integrator '" + info().name + "' has no law by site, so its exact law cannot be computed");
+}
+
+std::vector<std::string> integrator_names() {
+  std::vector<std::string> names;
+  for (auto const& entry : entries) names.emplace_back(entry.name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::unique_ptr<Integrator> make_integrator(std::string_view name) {
+  for (auto const& entry : entries) {
+    if (entry.name == name) return entry.make();
+  }
+  throw UserError(unknown_name("integrator", name, integrator_names()));
+}
+
+std::unique_ptr<Integrator> make_integrator(std::string_view name, Process const& process) {
+  auto integrator = make_integrator(name);
+  std::string const why = integrator->refuses(process);
+  if (why.empty()) return integrator;
+  std::string others;
+  for (auto const& entry : entries) {
+    if (entry.make()->refuses(process).empty()) others += (others.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  throw UserError("the integrator '" + std::string(name) + "' " + why + "; these would do: " + others + ".");
+}
+
+}  // namespace saltus

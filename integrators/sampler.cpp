@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/integrators/sampler.hpp>
+
+#include <algorithm>
+#include <string>
+
+#include <saltus/ctmc/error.hpp>
+
+namespace saltus {
+namespace {
+
+struct FillPrior {
+  Tokens tokens;
+  StreamKey key;
+  std::uint64_t first_sample;
+  int states;
+  token_t mask;  // -1: uniform tokens
+
+  KOKKOS_FUNCTION void operator()(int b, int l) const {
+    tokens(b, l) = mask;
+    if (mask >= 0) return;
+    double const u = uniform53(
+        key.draw(first_sample + static_cast<std::uint64_t>(b), Role::prior, static_cast<std::uint32_t>(l)).event);
+    tokens(b, l) = static_cast<token_t>(u * states);
+  }
+};
+
+struct ResetKernel {
+  CounterView counters;
+  Times time;
+  double from;
+  KOKKOS_FUNCTION void operator()(std::int64_t i) const {
+    if (i < static_cast<std::int64_t>(counters.extent(0))) counters(i) = Counters{};
+    if (i < static_cast<std::int64_t>(time.extent(0))) time(i) = from;
+  }
+};
+
+Counters summed(Kokkos::View<Counters*, MemorySpace>::HostMirror const& counters, std::int64_t& most) {
+  Counters sum;
+  for (std::size_t i = 0; i < counters.extent(0); ++i) {
+    Counters const& c = counters(i);
+    sum.jumps += c.jumps;
+    sum.clamps += c.clamps;
+    sum.evaluations += c.evaluations;
+    most = std::max(most, c.evaluations);
+    bool const first = c.bad_scores > 0 && (sum.bad_scores == 0 || c.bad_step < sum.bad_step);
+    sum.bad_scores += c.bad_scores;
+    if (first) {
+      sum.bad_step = c.bad_step;
+      sum.bad_row = c.bad_row;
+      sum.bad_site = c.bad_site;
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+SamplePlan make_plan(Process const& process, Integrator const& integrator, int steps, int length, double end) {
+  require(process.is_reverse(), "this plan is for reverse processes; a forward run needs its own times and start");
+  require(steps >= 1, "the number of steps must be at least 1, got " + std::to_string(steps));
+  bool const masked = process.is_masked();
+  int const intervals = integrator.info().evaluations == 0 ? 1 : steps;
+  return {.grid = TimeGrid::uniform(process.noise().end(), masked ? 0 : end, intervals),
+          .length = length,
+          .forced_last = masked};
+}
+
+void draw_prior(ExecSpace const& exec, Process const& process, State const& state, std::uint64_t seed) {
+  require(process.is_reverse(), "a forward process has no prior: give the run a start");
+  if (state.batch() == 0 || state.length() == 0) return;
+  Kokkos::parallel_for(
+      "saltus::integrators::prior",
+      Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0},
+                                                                                {state.batch(), state.length()}),
+      FillPrior{state.tokens, StreamKey{seed, 0}, state.first_sample, process.generator().states(),
+                process.generator().mask().value_or(-1)});
+}
+
+void advance_all(ExecSpace const& exec, Process& process, Integrator& integrator, StepTable const& table,
+                 State const& state, std::uint64_t seed, CounterView const& counters,
+                 std::span<StepObserver* const> observers) {
+  int const steps = table.steps();
+  for (int k = 0; k < steps; ++k) {
+    integrator.advance(exec, process, state, Step{k, table.device(k)}, StreamKey{seed, 0}, counters);
+    for (StepObserver* const observer : observers) {
+      if ((k + 1) % observer->cadence() == 0 || k + 1 == steps) {
+        observer->observe(exec, {k, steps, table.host(k).to}, state);
+      }
+    }
+  }
+}
+
+SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integrator, SamplePlan const& plan,
+                    Sink const& sink, std::span<StepObserver* const> observers, Progress const& progress) {
+  require(plan.batch >= 1, "the batch must hold at least 1 sample, got " + std::to_string(plan.batch));
+  require(plan.length >= 1, "sequences must have at least 1 site, got " + std::to_string(plan.length));
+  require(plan.grid.decreasing() == process.is_reverse(),
+          process.is_reverse() ? "a reverse process needs a decreasing time grid" : "a forward process needs an increasing time grid");
+  if (std::string const why = integrator.refuses(process); !why.empty()) {
+    throw UserError("the integrator '" + integrator.info().name + "' " + why);
+  }
+  Kokkos::Timer timer;
+  auto const batch = std::min(static_cast<std::size_t>(plan.batch), std::max<std::size_t>(plan.samples, 1));
+  auto const length = static_cast<std::size_t>(plan.length);
+  Extents const extents{static_cast<int>(batch), plan.length};
+
+  // All memory of the run.
+  process.reserve(extents, integrator.info().slots);
+  process.reset_counts();
+  CounterView const counters("saltus::integrators::counters", integrator.reserve(process, extents));
+  auto const host_counters = Kokkos::create_mirror_view(counters);
+  Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch, length);
+  HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"), batch, length);
+  Times const time("saltus::integrators::time", batch);
+  StepTable const table(exec, process.noise(), plan.grid, plan.phi, plan.power, plan.forced_last);
+
+  SampleReport report;
+  double evaluations = 0;
+  while (report.samples < plan.samples) {
+    auto const rows = std::make_pair(std::size_t{0}, std::min(batch, plan.samples - report.samples));
+    State const state{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows), {},
+                      plan.first_sample + report.samples};
+    Kokkos::parallel_for("saltus::integrators::reset",
+                         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                             exec, 0, static_cast<std::int64_t>(std::max(counters.extent(0), batch))),
+                         ResetKernel{counters, time, plan.grid.point(0)});
+    if (plan.start) {
+      plan.start(exec, state);
+    } else {
+      draw_prior(exec, process, state, plan.seed);
+    }
+    std::int64_t const before = process.full_evaluations();
+    advance_all(exec, process, integrator, table, state, plan.seed, counters, observers);
+    std::int64_t const full = process.full_evaluations() - before;
+
+    HostTokens const host_rows = Kokkos::subview(host_tokens, rows, Kokkos::ALL);
+    Kokkos::deep_copy(exec, host_rows, state.tokens);
+    Kokkos::deep_copy(exec, host_counters, counters);
+    exec.fence("saltus::integrators: tokens and counters of a batch are read on the host");
+
+    std::int64_t most = 0;
+    Counters const sum = summed(host_counters, most);
+    if (sum.bad_scores > 0) {
+      throw NumericalError("the model '" + (process.model() ? process.model()->info().name : "forward") +
+                           "' gave scores that are not finite or leave no target, first in step " +
+                           std::to_string(sum.bad_step) + ", sample " +
+                           std::to_string(state.first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " +
+                           std::to_string(sum.bad_site) + " (all counted from 0; " + std::to_string(sum.bad_scores) +
+                           " in this batch); check the model's output there");
+    }
+    report.jumps += sum.jumps;
+    report.clamps += sum.clamps;
+    evaluations += static_cast<double>(sum.evaluations) + static_cast<double>(full) * static_cast<double>(rows.second);
+    report.max_evaluations = std::max(report.max_evaluations, most + full);
+    sink(state.first_sample, host_rows);
+    report.samples += rows.second;
+    if (progress) progress(report.samples);
+  }
+  if (report.samples > 0) report.evaluations = evaluations / static_cast<double>(report.samples);
+  report.seconds = timer.seconds();
+  return report;
+}
+
+HostTokens sample(ExecSpace const& exec, Process& process, Integrator& integrator, SamplePlan const& plan,
+                  SampleReport* report) {
+  HostTokens all("saltus::integrators::samples", plan.samples, static_cast<std::size_t>(plan.length));
+  auto const done = sample(exec, process, integrator, plan, [&](std::uint64_t first, HostTokens const& rows) {
+    std::copy_n(rows.data(), rows.size(), all.data() + (first - plan.first_sample) * static_cast<std::uint64_t>(plan.length));
+  });
+  if (report) *report = done;
+  return all;
+}
+
+}  // namespace saltus

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <algorithm>
+
+#include <saltus/ctmc/visit_field.hpp>
+#include <saltus/integrators/integrator.hpp>
+
+/// Methods whose sites move independently given the state of the batch. Such a method is a SiteLaw: a struct with
+///   static Weights weights(field, coeff, sums)   the weights of its targets, from the field's rates or transitions, and
+///   static double jump(coeff, leave, stay, bool& clamped)   the probability of a jump from their total over y != own,
+/// and IndependentSites<Law> is the integrator: propose, select each site by its own probability, draw, in one kernel.
+namespace saltus {
+
+/// Sites that one work item handles: on a host their random numbers come from one vectorised loop.
+#ifdef KOKKOS_ENABLE_CUDA
+inline constexpr int max_tile = 1;
+#else
+inline constexpr int max_tile = 64;
+#endif
+
+/// Sites a work item for rows of `states` entries: enough to fill vectors, few enough to balance threads.
+inline int tile_size(int states) { return std::clamp(65536 / std::max(states, 1), 1, max_tile); }
+
+/// The least integer that every event word of an accepted jump lies under: (word >> 11) < threshold <=> u < p.
+KOKKOS_FORCEINLINE_FUNCTION std::uint64_t jump_threshold(double p) {
+  if (!(p > 0)) return 0;
+  if (p >= 1) return std::uint64_t{1} << 53;
+  return static_cast<std::uint64_t>(Kokkos::ceil(p * 0x1.0p53));
+}
+
+/// What one site would do: the probability of a jump and the weights of its targets.
+struct Proposal {
+  Weights weights;
+  double leave;  ///< their total
+  double jump;
+  bool clamped;
+  bool bad;  ///< the scores are not finite, or a jump is due and there is no target
+};
+
+template <class Law, class Field, class Row, class Scratch>
+KOKKOS_FORCEINLINE_FUNCTION Proposal propose(Field const& field, StepCoeff const& c, Row const& row, token_t own,
+                                             Scratch& scratch) {
+  RowSums const sums = row.scan(own, scratch);
+  Proposal p{Law::weights(field, c, sums), 0, 0, false, false};
+  p.leave = row.weigh(own, p.weights, sums, scratch);
+  p.jump = field.forced(c) ? 1 : Law::jump(c, p.leave, p.weights.stay, p.clamped);
+  p.bad = !Kokkos::isfinite(sums.others) || !Kokkos::isfinite(sums.own) || !(p.jump >= 0);
+  return p;
+}
+
+template <class Law, class Field>
+struct StepKernel {
+  Field field;
+  CounterView counters;
+  Times time;
+  StreamKey key;
+  std::uint64_t first_sample;
+  int length, tile, tiles;  // tiles a row
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / tiles);
+    int const begin = static_cast<int>(item % tiles) * tile;
+    int const n = begin + tile < length ? tile : length - begin;
+    StepCoeff const& c = field.coeff(b);
+    if (begin == 0) time(b) = c.to;
+
+    bool active[max_tile];
+    int moving = 0;
+    for (int i = 0; i < n; ++i) {
+      active[i] = field.active(b, begin + i);
+      moving += active[i];
+    }
+    if (moving == 0) return;
+
+    std::uint64_t event[max_tile], target[max_tile];
+    std::uint64_t const sample = first_sample + static_cast<std::uint64_t>(b);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) {
+      RandomPair const pair = key.draw(sample, Role::step, static_cast<std::uint32_t>(begin + i));
+      event[i] = pair.event;
+      target[i] = pair.target;
+    }
+
+    Counters count = counters(item);
+    if (field.jump_known()) {
+      bool clamped = false;
+      RowSums const unread = field.unread();
+      Weights const w = Law::weights(field, c, unread);
+      double const jump = field.forced(c) ? 1 : Law::jump(c, w.slope * unread.others, w.stay, clamped);
+      std::uint64_t const threshold = jump_threshold(jump);
+      if (clamped) count.clamps += moving;
+      if (!(jump >= 0)) bad(count, b, begin);
+      for (int i = 0; i < n; ++i) {
+        if (!active[i] || (event[i] >> 11) >= threshold) continue;
+        int const l = begin + i;
+        auto const row = field.row(b, l);
+        token_t const own = field.tokens(b, l);
+        typename Field::Row::Scratch scratch;
+        RowSums const sums = row.scan(own, scratch);
+        Weights weights = w;
+        weights.slope = 1;  // jump_known: the targets are proportional to the row
+        finish(count, b, l, own, row, weights, Kokkos::isfinite(sums.others), target[i], scratch);
+      }
+    } else {
+      for (int i = 0; i < n; ++i) {
+        if (!active[i]) continue;
+        int const l = begin + i;
+        auto const row = field.row(b, l);
+        token_t const own = field.tokens(b, l);
+        typename Field::Row::Scratch scratch;
+        Proposal const p = propose<Law>(field, c, row, own, scratch);
+        count.clamps += p.clamped;
+        if (!p.bad && (event[i] >> 11) >= jump_threshold(p.jump)) continue;
+        finish(count, b, l, own, row, p.weights, !p.bad, target[i], scratch);
+      }
+    }
+    counters(item) = count;
+  }
+
+ private:
+  template <class Row, class Scratch>
+  KOKKOS_FORCEINLINE_FUNCTION void finish(Counters& count, int b, int l, token_t own, Row const& row,
+                                          Weights const& weights, bool good, std::uint64_t bits,
+                                          Scratch const& scratch) const {
+    int const y = good ? row.draw(own, weights, uniform53(bits), scratch) : -1;
+    if (y < 0) return bad(count, b, l);
+    field.tokens(b, l) = static_cast<token_t>(y);
+    ++count.jumps;
+  }
+  KOKKOS_FORCEINLINE_FUNCTION void bad(Counters& count, int b, int l) const {
+    if (count.bad_scores++ == 0) {
+      count.bad_step = static_cast<std::int32_t>(key.step);
+      count.bad_row = b;
+      count.bad_site = l;
+    }
+  }
+};
+
+template <class Law, class Field>
+struct ProbabilityKernel {
+  Field field;
+  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> out;
+  int length, states;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    token_t const own = field.tokens(b, l);
+    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 : 0;
+    if (!field.active(b, l)) return;
+    auto const row = field.row(b, l);
+    typename Field::Row::Scratch scratch;
+    Proposal const p = propose<Law>(field, field.coeff(b), row, own, scratch);
+    if (!(p.jump > 0)) return;
+    out(b, l, own) = 1 - p.jump;
+    for (int y = 0; y < states; ++y) {
+      if (y == own) continue;
+      double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
+      out(b, l, y) = p.bad ? Kokkos::Experimental::quiet_NaN_v<double> : p.jump * ((w > 0 ? w : 0) / p.leave);
+    }
+  }
+};
+
+template <class Law>
+class IndependentSites final : public Integrator {
+ public:
+  explicit IndependentSites(IntegratorInfo info) : info_(std::move(info)) {}
+
+  IntegratorInfo const& info() const override { return info_; }
+  std::string refuses(Process const&) const override { return {}; }
+
+  std::size_t reserve(Process const& process, Extents extents) override {
+    int const tile = tile_size(process.generator().states());
+    return static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>((extents.length + tile - 1) / tile);
+  }
+
+  void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+               CounterView const& counters) override {
+    process.refresh(exec, state, 0);
+    int const tile = tile_size(process.generator().states());
+    int const tiles = (state.length() + tile - 1) / tile;
+    visit_field(process, state, step, 0, [&](auto const& field) {
+      using Field = std::decay_t<decltype(field)>;
+      Kokkos::parallel_for(
+          "saltus::integrators::" + info_.name,
+          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0, std::int64_t{tiles} * state.batch()),
+          StepKernel<Law, Field>{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
+                                 state.first_sample, state.length(), tile, tiles});
+    });
+  }
+
+  void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
+                          Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const override {
+    visit_field(process, state, step, 0, [&](auto const& field) {
+      using Field = std::decay_t<decltype(field)>;
+      Kokkos::parallel_for("saltus::integrators::" + info_.name + "::law",
+                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                               exec, 0, std::int64_t{state.batch()} * state.length()),
+                           ProbabilityKernel<Law, Field>{field, out, state.length(), process.generator().states()});
+    });
+  }
+
+ private:
+  IntegratorInfo info_;
+};
+
+}  // namespace saltus

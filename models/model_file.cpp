@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/models/model_file.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/models/markov_chain.hpp>
+#include <saltus/models/product.hpp>
+
+namespace saltus {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr char const* format_name = "saltus-native";
+constexpr int format_version = 1;
+
+template <class T>
+T value(Json const& json, char const* key, std::string const& path) {
+  require(json.contains(key), path + ": the key '" + key + "' is missing");
+  try {
+    return json.at(key).get<T>();
+  } catch (Json::exception const&) {
+    throw UserError(path + ": the key '" + std::string(key) + "' has the wrong type: " + json.at(key).dump().substr(0, 60));
+  }
+}
+
+}  // namespace
+
+void save_law(std::string const& folder, NamedLaw const& named, std::string const& source) {
+  Json json{{"format", format_name},
+            {"version", format_version},
+            {"law", named.law->name()},
+            {"source", source},
+            {"length", named.law->length()},
+            {"states", named.law->states()},
+            {"alphabet", named.alphabet.numbered() ? Json(nullptr) : Json(named.alphabet.symbols())},
+            {"alphabet_name", named.alphabet.name()}};
+  if (auto const* const chain = dynamic_cast<MarkovChain const*>(named.law.get())) {
+    json["kind"] = "chain";
+    json["initial"] = chain->initial();
+    json["transitions"] = chain->transitions();
+  } else if (auto const* const product = dynamic_cast<ProductLaw const*>(named.law.get())) {
+    json["kind"] = "product";
+    json["probabilities"] = product->site_marginals();
+  } else {
+    throw UserError("the law '" + named.law->name() + "' has no file format; chain and product have");
+  }
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw OutputError("cannot make the folder '" + folder + "': " + error.message());
+  AtomicFile file(folder + "/model.json");
+  file.write(json.dump() + "\n");
+  file.commit();
+}
+
+NamedLaw load_law(std::string const& folder) {
+  std::string const path = folder + "/model.json";
+  std::ifstream in(path);
+  require(in.good(), "cannot read '" + path + "': " + std::strerror(errno) +
+                         "; expected a folder with the model.json that 'saltus compare' writes");
+  Json json;
+  try {
+    json = Json::parse(in);
+  } catch (Json::exception const& e) {
+    throw UserError(path + " is not valid JSON: " + e.what());
+  }
+  require(json.is_object(), path + ": expected a JSON object");
+  auto const format = value<std::string>(json, "format", path);
+  require(format == format_name, path + ": expected \"format\": \"" + format_name + "\", got \"" + format + "\"");
+  int const version = value<int>(json, "version", path);
+  require(version == format_version, path + ": this program reads version " + std::to_string(format_version) + ", got " + std::to_string(version));
+  int const length = value<int>(json, "length", path), states = value<int>(json, "states", path);
+  require(json.contains("alphabet"), path + ": the key 'alphabet' is missing");
+  Alphabet alphabet = json["alphabet"].is_null() ? Alphabet::numbered(states)
+                                                 : Alphabet(value<std::string>(json, "alphabet", path),
+                                                            value<std::string>(json, "alphabet_name", path));
+  require(alphabet.size() == states, path + ": 'alphabet' has " + std::to_string(alphabet.size()) + " symbols but 'states' is " + std::to_string(states));
+  auto const kind = value<std::string>(json, "kind", path);
+  try {
+    using Numbers = std::vector<double>;
+    if (kind == "chain") {
+      return {std::make_shared<MarkovChain>(length, states, value<Numbers>(json, "initial", path),
+                                            value<Numbers>(json, "transitions", path), value<std::string>(json, "law", path)),
+              std::move(alphabet)};
+    }
+    if (kind == "product") {
+      return {std::make_shared<ProductLaw>(length, states, value<Numbers>(json, "probabilities", path)), std::move(alphabet)};
+    }
+  } catch (UserError const& e) {
+    std::string const what = e.what();
+    throw UserError(what.starts_with(path) ? what : path + ": " + what);
+  }
+  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "product"}));
+}
+
+}  // namespace saltus

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <saltus/ctmc/generator.hpp>
+#include <saltus/ctmc/random.hpp>
+#include <saltus/ctmc/score_model.hpp>
+
+namespace saltus {
+
+/// A law of sequences with everything exact: likelihood, entropy, marginals, draws, and posteriors under noise. On the
+/// host, in double and in nats; immutable, so safe to share between threads.
+class SequenceLaw {
+ public:
+  virtual ~SequenceLaw() = default;
+  virtual std::string name() const = 0;
+  virtual int states() const = 0;  ///< data states, without a mask
+  virtual int length() const = 0;
+
+  /// ln p(x); -infinity for an impossible sequence.
+  virtual double log_likelihood(std::span<token_t const> x) const = 0;
+  /// -E ln p.
+  virtual double entropy() const = 0;
+  /// [length, states]: p(x^l = y).
+  virtual std::vector<double> site_marginals() const = 0;
+  /// [length - 1, states, states]: p(x^l = y, x^(l+1) = z).
+  virtual std::vector<double> pair_marginals() const = 0;
+  /// Draws sequence number `sample` of the stream `seed` into x.
+  virtual void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const = 0;
+
+  /// The exact denoiser of this law under an absorbing generator (states + 1 states, rows of revealed sites undefined) or
+  /// a uniform one: leave-one-out laws in double. UserError unless the generator fits.
+  virtual std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const = 0;
+};
+
+/// Index into the weights by inversion of a uniform; the last positive weight if rounding leaves a rest.
+int draw_index(std::span<double const> weights, double uniform);
+
+/// UserError unless `generator` is absorbing with the mask last, or uniform, on `states` data states.
+void require_fitting(Generator const& generator, int states, std::string const& name);
+
+}  // namespace saltus
