@@ -32,5 +32,6 @@ done
 setup "$torch"
 configure "$preset"
 run cmake --build --preset "$preset"
-say "ctest --preset $preset -j2 ${arguments[*]}"
-exec ctest --preset "$preset" -j2 "${arguments[@]}"
+arguments=(ctest --preset "$preset" -j2 "${arguments[@]}")
+say "${arguments[*]}"
+exec "${arguments[@]}"

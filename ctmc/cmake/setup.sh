@@ -137,54 +137,59 @@ install_packages() {
   ((${#missing[@]} == 0)) || die "installed, but still not found: ${missing[*]} (is PATH or python3 not Debian's?)"
 }
 
-make_venv() {
-  venv_works && return 0
-  [[ ! -e .venv ]] || say ".venv is not complete; making it anew"
-  run "$(python_for_venv)" -m venv --clear .venv
-}
-
 pip_install() { run .venv/bin/python -m pip install -q --disable-pip-version-check --no-input "$@"; }
 
 # install_wheels WITH_TORCH (yes, no, or asis: as the last time)
 install_wheels() {
-  local with_torch=$1 wheels=() about='' missing_torch=''
+  local with_torch=$1 kokkos_wheel=yes torch_wheel=yes python
   [[ $with_torch != asis || ! -e .venv/without-torch ]] || with_torch=no
-  own_package Kokkos
-  saltus_kokkos=$own_dir
   own_package Torch
-
-  has_wheel numpy "$saltus_numpy" || { wheels+=("numpy==$saltus_numpy"); about+=", NumPy (17 MB)"; }
-  if [[ -n $saltus_kokkos ]]; then
-    say "Kokkos: your own in $saltus_kokkos"
-  elif ! has_wheel pygenten "$saltus_pygenten"; then
-    wheels+=("pygenten==$saltus_pygenten")
-    about+=", Kokkos 4.7.0 as part of pygenten (27 MB)"
-  fi
   if [[ $with_torch == no ]]; then
+    torch_wheel=no
     if has_wheel torch "$saltus_torch"; then
       say "LibTorch: already in .venv (remove .venv to leave it out)"
     else
       say "LibTorch: left out"
     fi
   elif [[ -n $own_dir ]]; then
+    torch_wheel=no
     say "LibTorch: your own in $own_dir"
-  elif ! has_wheel torch "$saltus_torch"; then
-    missing_torch=yes
+  fi
+  own_package Kokkos
+  saltus_kokkos=$own_dir
+  if [[ -n $saltus_kokkos ]]; then
+    kokkos_wheel=no
+    say "Kokkos: your own in $saltus_kokkos"
   fi
 
-  if ((${#wheels[@]})) || [[ -n $missing_torch ]]; then
-    make_venv
-    if ((${#wheels[@]})); then
-      say "into .venv: ${about#, }"
-      pip_install "${wheels[@]}" || die "pip could not install ${wheels[*]} (see above)"
-    fi
-    if [[ -n $missing_torch ]]; then
-      say "into .venv: LibTorch as part of torch (0.2 GB; several GB, and minutes, if pip takes the CUDA build)"
-      pip_install "torch==$saltus_torch" ||
-        die "pip could not install torch (see above); ./quickstart.sh --without-torch goes on without it"
-    fi
+  if ! wheels_complete && ! venv_works; then
+    [[ ! -e .venv ]] || say ".venv is not complete; making it anew"
+    python=$(python_for_venv) || die "needs Python 3.11 or newer with its module venv (Debian: python3-venv)"
+    run "$python" -m venv --clear .venv
   fi
+  if ! has_wheel numpy "$saltus_numpy"; then
+    say "into .venv: NumPy (17 MB)"
+    pip_install "numpy==$saltus_numpy" || die "pip could not install NumPy (see above)"
+  fi
+  if [[ $kokkos_wheel == yes ]] && ! has_wheel pygenten "$saltus_pygenten"; then
+    say "into .venv: Kokkos 4.7.0 as part of pygenten (27 MB)"
+    pip_install "pygenten==$saltus_pygenten" ||
+      die "pip could not install pygenten (see above); Kokkos_ROOT=<prefix of your own Kokkos> does without it"
+  fi
+  if [[ $torch_wheel == yes ]] && ! has_wheel torch "$saltus_torch"; then
+    say "into .venv: LibTorch as part of torch (0.2 GB; several GB, and minutes, if pip takes the CUDA build)"
+    pip_install "torch==$saltus_torch" ||
+      die "pip could not install torch (see above); ./quickstart.sh --without-torch goes on without it"
+  fi
+  wheels_complete || die ".venv is still not complete; remove it and start this again"
   if [[ $with_torch == no ]]; then : >.venv/without-torch; else rm -f .venv/without-torch; fi
+}
+
+# wheels_complete: called by install_wheels, whose variables say what is wanted.
+wheels_complete() {
+  has_wheel numpy "$saltus_numpy" &&
+    { [[ $kokkos_wheel == no ]] || has_wheel pygenten "$saltus_pygenten"; } &&
+    { [[ $torch_wheel == no ]] || has_wheel torch "$saltus_torch"; }
 }
 
 # setup WITH_TORCH: everything that configuring and building need.

@@ -95,8 +95,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   Destination const destination = destination_of(path_);
   buffer_.reserve(buffer_bytes);
   if (destination.fd >= 0 || destination.special) {
-    fd_ = destination.fd >= 0 ? ::fcntl(destination.fd, F_DUPFD_CLOEXEC, 3)
-                              : ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    fd_ =
+        destination.fd >= 0 ? ::fcntl(destination.fd, F_DUPFD_CLOEXEC, 3) : ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd_ < 0) refuse(path_, errno);
     return;
   }

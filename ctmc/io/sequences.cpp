@@ -74,15 +74,12 @@ void refuse_binary(std::string const& path, std::string_view bytes) {
 }
 
 Layout take_apart(std::string const& path, std::string_view bytes) {
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  if (bytes.starts_with(byte_order_mark)) bytes.remove_prefix(byte_order_mark.size());
-
   Layout layout;
   auto const start = bytes.find_first_not_of(" \t\r\n");
   require(start != std::string_view::npos, "'" + path + "' has no sequence, only blank lines; expected sequences as " +
                                                "FASTA or as text with one sequence a line");
   layout.fasta = bytes[start] == '>';
-  std::size_t blank_line = 0;  // the last one since the first sequence of a text file; 0: none
+  std::size_t blank_line = 0;  // the first one after a sequence; 0: none
   for (std::size_t at = 0, number = 1; at < bytes.size(); ++number) {
     auto const end = std::min(bytes.find('\n', at), bytes.size());
     Line const line = trimmed({bytes.substr(at, end - at), number, 1});
@@ -97,20 +94,24 @@ Layout take_apart(std::string const& path, std::string_view bytes) {
         layout.pieces.push_back(line);
       }
     } else {
-      require(line.text.front() != '>',
-              place(path, layout.records.empty() ? number : layout.records.front().line) +
-                  ": a sequence stands before the first FASTA header, which is in line " + std::to_string(number) +
-                  "; begin the file with a header (>name), or remove all headers for one sequence a line");
-      require(blank_line == 0, place(path, blank_line) + ": blank line between sequences; expected one sequence a line, " +
-                                   "remove the blank line");
+      if (line.text.front() == '>') {
+        throw UserError(place(path, layout.records.front().line) +
+                        ": a sequence stands before the first FASTA header, which is in line " +
+                        std::to_string(number) +
+                        "; begin the file with a header (>name), or remove all headers for one sequence a line");
+      }
+      if (blank_line != 0) {
+        throw UserError(place(path, blank_line) + ": blank line between sequences; expected one sequence a line, " +
+                        "remove the blank line");
+      }
       layout.records.push_back({"sequence_" + std::to_string(layout.records.size()), number, layout.pieces.size()});
       layout.pieces.push_back(line);
     }
   }
   for (std::size_t r = 0; r < layout.records.size(); ++r) {
-    require(!layout.pieces_of(r).empty(), place(path, layout.records[r].line) + ": the header of record '" +
-                                              layout.records[r].name + "' has no sequence after it; add the sequence " +
-                                              "or remove the header");
+    if (!layout.pieces_of(r).empty()) continue;
+    throw UserError(place(path, layout.records[r].line) + ": the header of record '" + layout.records[r].name +
+                    "' has no sequence after it; add the sequence or remove the header");
   }
   return layout;
 }
@@ -129,7 +130,8 @@ Alphabet inferred_alphabet(std::string const& path, Layout const& layout) {
     all_symbols = all_symbols && is_symbol(static_cast<char>(c));
   }
   for (auto const& alphabet : {Alphabet::dna(), Alphabet::rna(), Alphabet::protein()}) {
-    bool const fits = std::all_of(characters.begin(), characters.end(), [&](char c) { return alphabet.find(c).has_value(); });
+    bool const fits =
+        std::all_of(characters.begin(), characters.end(), [&](char c) { return alphabet.find(c).has_value(); });
     if (fits) return alphabet;
   }
   if (layout.fasta) return Alphabet::protein();
@@ -172,9 +174,11 @@ void append_numbers(std::string const& path, Layout const& layout, std::size_t r
       token_t token = -1;
       auto const [stop, error] = std::from_chars(text.data() + at, text.data() + end, token);
       bool const valid = error == std::errc() && stop == text.data() + end && token >= 0 && token < alphabet.size();
-      require(valid, place(path, layout, r, piece, at) + ": '" + std::string(text.substr(at, end - at)) +
-                         "' is not a token; expected whole numbers from 0 to " + std::to_string(alphabet.size() - 1) +
-                         " separated by blanks");
+      if (!valid) {
+        throw UserError(place(path, layout, r, piece, at) + ": '" + std::string(text.substr(at, end - at)) +
+                        "' is not a token; expected whole numbers from 0 to " + std::to_string(alphabet.size() - 1) +
+                        " separated by blanks");
+      }
       tokens.push_back(token);
       at = std::min(text.find_first_not_of(blanks, end), text.size());
     }
@@ -184,7 +188,10 @@ void append_numbers(std::string const& path, Layout const& layout, std::size_t r
 }  // namespace
 
 SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet) {
-  std::string const bytes = read_file(path);
+  std::string const file = read_file(path);
+  std::string_view bytes = file;
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (bytes.starts_with(byte_order_mark)) bytes.remove_prefix(byte_order_mark.size());
   require(!bytes.empty(), "'" + path + "' is empty; expected sequences as FASTA or as text with one sequence a line");
   refuse_binary(path, bytes);
   Layout layout = take_apart(path, bytes);
@@ -206,12 +213,14 @@ SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alph
     }
     std::size_t const length = set.tokens.size() - before;
     if (r == 0) expected = length;
-    require(length <= static_cast<std::size_t>(std::numeric_limits<int>::max()),
-            "'" + path + "': " + layout.described(r) + " is longer than 2147483647 sites");
-    require(length == expected,
-            "'" + path + "': sequences of different lengths: " + layout.described(r) + " has length " +
-                std::to_string(length) + ", expected " + std::to_string(expected) + " as of " + layout.described(0) +
-                "; align the sequences or cut them to one length");
+    if (length > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+      throw UserError("'" + path + "': " + layout.described(r) + " is longer than 2147483647 sites");
+    }
+    if (length != expected) {
+      throw UserError("'" + path + "': sequences of different lengths: " + layout.described(r) + " has length " +
+                      std::to_string(length) + ", expected " + std::to_string(expected) + " as of " +
+                      layout.described(0) + "; align the sequences or cut them to one length");
+    }
   }
   set.length = static_cast<int>(expected);
   set.names.reserve(set.count);
@@ -232,7 +241,8 @@ SequenceFormat parse_sequence_format(std::string_view name) {
   throw UserError(unknown_name("sequence format", name, known));
 }
 
-SequenceWriter::SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count, int length)
+SequenceWriter::SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count,
+                               int length)
     : file_(std::move(path)),
       format_(format),
       alphabet_(std::move(alphabet)),

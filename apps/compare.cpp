@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/integrators/registry.hpp>
+
+#include "metrics.hpp"
+#include "problem.hpp"
+
+namespace saltus::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int null_replicates = 100;
+constexpr double family_error = 1e-3;
+
+struct Run {
+  std::string integrator;
+  bool exact = false;
+  int steps = 1;
+  SampleReport report{};
+  std::vector<Estimate> estimates{};
+};
+
+// A folder that appears, or changes, only when everything in it is there: files are written to a sibling and then moved.
+class OutputFolder {
+ public:
+  explicit OutputFolder(fs::path target) : target_(std::move(target)) {
+    while (target_.has_relative_path() && !target_.has_filename()) target_ = target_.parent_path();
+    std::error_code error;
+    if (fs::exists(target_) && !fs::is_directory(target_)) throw OutputError("--out '" + target_.string() + "' is a file; give a folder");
+    parts_ = target_.parent_path() / ("." + target_.filename().string() + ".tmp-" + std::to_string(getpid()));
+    fs::create_directories(parts_, error);
+    if (error) throw OutputError("cannot make the folder '" + target_.string() + "': " + error.message());
+    if (fs::exists(target_)) check_writable((target_ / "results.csv").string());
+  }
+  ~OutputFolder() {
+    std::error_code ignored;
+    fs::remove_all(parts_, ignored);
+  }
+  OutputFolder(OutputFolder const&) = delete;
+  OutputFolder& operator=(OutputFolder const&) = delete;
+
+  std::string path(std::string const& name) const {
+    fs::path const path = parts_ / name;
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    return path.string();
+  }
+  std::string final_path(std::string const& name) const { return (target_ / name).string(); }
+
+  void commit() {
+    try {
+      for (auto const& entry : fs::recursive_directory_iterator(parts_)) {
+        fs::path const to = target_ / fs::relative(entry.path(), parts_);
+        if (entry.is_directory()) {
+          fs::create_directories(to);
+        } else {
+          fs::create_directories(to.parent_path());
+          fs::rename(entry.path(), to);
+        }
+      }
+    } catch (fs::filesystem_error const& e) {
+      throw OutputError("cannot put the results into '" + target_.string() + "': " + e.code().message());
+    }
+  }
+
+ private:
+  fs::path target_, parts_;
+};
+
+// Shortest text that reads back as the same double; "inf" and "nan" as such.
+std::string number(double value) { return Json(value).is_number() && std::isfinite(value) ? Json(value).dump() : (std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf"); }
+std::string number(std::int64_t value) { return std::to_string(value); }
+
+std::string shown(char const* format, double value) {
+  if (!std::isfinite(value)) return "inf";
+  char text[32];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string shown(Estimate const& e, char const* format, double center = 0) {
+  return shown(format, e.value - center) + " [" + shown(format, e.low - center) + ", " + shown(format, e.high - center) + "]";
+}
+
+void print_table(std::vector<std::vector<std::string>> const& rows) {
+  std::vector<std::size_t> widths(rows[0].size());
+  for (auto const& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (std::size_t i = 0; i < rows[r].size(); ++i) {
+      std::string const pad(widths[i] - rows[r][i].size(), ' ');
+      line += (i ? "  " : "") + (i == 0 ? rows[r][i] + pad : pad + rows[r][i]);
+    }
+    std::printf("%s\n", line.c_str());
+    if (r == 0) std::printf("%s\n", std::string(line.size(), '-').c_str());
+  }
+}
+
+std::size_t position(Metric metric) {
+  for (std::size_t m = 0; m < metric_table().size(); ++m) {
+    if (metric_table()[m].metric == metric) return m;
+  }
+  internal_error("a metric that is not in the table");
+}
+
+}  // namespace
+
+int run_compare(Options const& options, KokkosArguments kokkos) {
+  auto const samples = static_cast<std::size_t>(options.integer("samples", 2, 1'000'000'000));
+  int const batch = static_cast<int>(options.integer("batch", 1, 1 << 24));
+  auto const budgets = options.integers("nfe", 1, 1'000'000);
+  auto const methods = options.list("integrators");
+  for (auto const& method : methods) make_integrator(method);
+  std::uint64_t const seed = options.seed("seed");
+  require(options.has("out"), "compare writes a folder: name it with --out DIR");
+  Problem const problem = read_problem(options);
+  SequenceLaw const& law = problem.law();
+  SequenceFormat const format = output_format(options, problem.named.alphabet, "");
+
+  KokkosSession const session(options, std::move(kokkos));
+  Process process = problem.process();
+  std::vector<Run> runs;
+  int exact_runs = 0;
+  for (auto const& method : methods) {
+    auto const& info = make_integrator(method, process)->info();
+    exact_runs += info.exact;
+    if (info.evaluations == 0) {
+      runs.push_back({.integrator = method, .exact = info.exact});
+      continue;
+    }
+    for (std::int64_t const nfe : budgets) {
+      require(nfe % info.evaluations == 0, "'" + method + "' makes " + std::to_string(info.evaluations) +
+                                               " evaluations a step, so --nfe must be a multiple of it; got " + std::to_string(nfe));
+      runs.push_back({.integrator = method, .exact = info.exact, .steps = static_cast<int>(nfe / info.evaluations)});
+    }
+  }
+  std::optional<OutputFolder> folder;
+  try {
+    if (options.has("summary")) check_writable(options.text("summary"));
+    folder.emplace(options.text("out"));
+  } catch (OutputError const& e) {
+    throw UserError(e.what());
+  }
+
+  // A family error over everything that is asserted of exact methods.
+  double const error = family_error / std::max<double>(1, exact_runs * static_cast<double>(metric_table().size()));
+  // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all the same.
+  std::vector<NullBand> const bands = null_bands(law, samples, null_replicates, error, ~seed);
+
+  for (auto& run : runs) {
+    auto const integrator = make_integrator(run.integrator, process);
+    SamplePlan plan = make_plan(process, *integrator, run.steps, law.length());
+    plan.seed = seed;
+    plan.samples = samples;
+    plan.batch = batch;
+    std::string const label = run.integrator + (integrator->info().evaluations == 0 ? "" : "_nfe" + std::to_string(run.steps * integrator->info().evaluations));
+    SequenceWriter writer(folder->path("samples/" + label + ending(format)), format, problem.named.alphabet, samples, law.length());
+    std::vector<token_t> tokens;
+    tokens.reserve(samples * static_cast<std::size_t>(law.length()));
+    {
+      ProgressLine line(options, label, samples);
+      run.report = sample(
+          ExecSpace(), process, *integrator, plan,
+          [&](std::uint64_t, HostTokens const& rows) { tokens.insert(tokens.end(), rows.data(), rows.data() + rows.size()); }, {},
+          [&](std::size_t done) { line(done); });
+    }
+    writer.append(tokens);
+    writer.commit();
+    run.estimates = measure(law, tokens, samples);
+  }
+
+  // Best first: smallest error of the adjacent pairs.
+  std::size_t const rank = position(Metric::tv_pair), nll = position(Metric::nll), site = position(Metric::tv_site),
+                    token_entropy = position(Metric::token_entropy), impossible = position(Metric::impossible_transitions);
+  std::stable_sort(runs.begin(), runs.end(), [&](Run const& a, Run const& b) { return a.estimates[rank].value < b.estimates[rank].value; });
+
+  auto const inside = [&](Run const& run) {
+    for (std::size_t m = 0; m < bands.size(); ++m) {
+      if (!(run.estimates[m].value >= bands[m].low && run.estimates[m].value <= bands[m].high)) return false;
+    }
+    return true;
+  };
+
+  std::string csv = "integrator,nfe,metric,value,low,high,null_low,null_high\n";
+  Json rows = Json::array();
+  auto add = [&](Run const& run, std::string const& metric, auto value, auto low, auto high, NullBand const* band) {
+    double const nfe = run.report.evaluations;
+    csv += run.integrator + "," + number(nfe) + "," + metric + "," + number(value) + "," + number(low) + "," + number(high) + "," +
+           (band ? number(band->low) : "") + "," + (band ? number(band->high) : "") + "\n";
+    Json row{{"integrator", run.integrator}, {"nfe", nfe}, {"metric", metric}, {"value", value}, {"low", low}, {"high", high}};
+    if (band) {
+      row["null_low"] = band->low;
+      row["null_high"] = band->high;
+    }
+    rows.push_back(std::move(row));
+  };
+  Json run_list = Json::array();
+  for (auto const& run : runs) {
+    for (std::size_t m = 0; m < bands.size(); ++m) {
+      auto const& e = run.estimates[m];
+      add(run, metric_table()[m].name, e.value, e.low, e.high, &bands[m]);
+    }
+    add(run, "clamps", run.report.clamps, run.report.clamps, run.report.clamps, nullptr);
+    Json entry{{"integrator", run.integrator}, {"nfe", run.report.evaluations}, {"max_nfe", run.report.max_evaluations},
+               {"samples", run.report.samples}, {"jumps", run.report.jumps}, {"clamps", run.report.clamps},
+               {"seconds", run.report.seconds}};
+    if (run.exact) entry["inside_null_band"] = inside(run);
+    run_list.push_back(std::move(entry));
+  }
+  Json json = run_header(options, problem);
+  Json null = Json::array();
+  for (std::size_t m = 0; m < bands.size(); ++m) {
+    null.push_back({{"metric", metric_table()[m].name}, {"mean", bands[m].mean}, {"low", bands[m].low}, {"high", bands[m].high}});
+  }
+  json["null"] = {{"replicates", null_replicates}, {"family_error", family_error}, {"bands", null}};
+  json["runs"] = run_list;
+  json["rows"] = rows;
+  write_text(folder->path("results.csv"), csv);
+  write_text(folder->path("results.json"), json.dump(1) + "\n");
+  if (options.has("data")) save_law(folder->path("model"), problem.named, problem.source);
+  folder->commit();
+  if (options.has("summary")) {
+    json.erase("rows");
+    write_text(options.text("summary"), json.dump(2) + "\n");
+  }
+
+  if (!options.flag("quiet")) {
+    bool const forbids = std::any_of(runs.begin(), runs.end(), [&](Run const& run) { return run.estimates[impossible].value > 0; });
+    std::printf("%s\nnoise %s; %zu sequences a row, seed %s; entropy of the law %.4f nats a sequence\n\n", problem.source.c_str(),
+                problem.noise.describe().c_str(), samples, options.text("seed").c_str(), law.entropy());
+    std::vector<std::vector<std::string>> table{{"integrator", "NFE", "pair error", "site error", "nll - entropy", "token entropy"}};
+    if (forbids) table[0].push_back("impossible");
+    table[0].insert(table[0].end(), {"clamps", "seconds"});
+    for (auto const& run : runs) {
+      std::vector<std::string> line{run.integrator, shown(run.report.evaluations == std::round(run.report.evaluations) ? "%.0f" : "%.1f", run.report.evaluations),
+                                    shown(run.estimates[rank], "%.4f"), shown(run.estimates[site], "%.4f"),
+                                    shown(run.estimates[nll], "%+.3f", law.entropy()), shown("%.4f", run.estimates[token_entropy].value)};
+      if (forbids) line.push_back(shown("%.5f", run.estimates[impossible].value));
+      line.insert(line.end(), {std::to_string(run.report.clamps), shown("%.2f", run.report.seconds)});
+      table.push_back(std::move(line));
+    }
+    std::vector<std::string> perfect{"(perfect)", "", shown("%.4f", bands[rank].low) + " to " + shown("%.4f", bands[rank].high),
+                                     shown("%.4f", bands[site].low) + " to " + shown("%.4f", bands[site].high),
+                                     shown("%+.3f", bands[nll].low - law.entropy()) + " to " + shown("%+.3f", bands[nll].high - law.entropy()),
+                                     shown("%.4f", bands[token_entropy].mean)};
+    perfect.resize(table[0].size());
+    table.push_back(std::move(perfect));
+    print_table(table);
+    std::printf("\nErrors are total variation from the exact laws, mean over pairs (sites), with 95 %% intervals. Sampling noise alone\n"
+                "gives a perfect sampler the last row (%d simulated; one more leaves a band with probability %.1g, all bands together %g).\n",
+                null_replicates, error, family_error);
+    for (auto const& run : runs) {
+      if (run.exact) std::printf("%s claims to be exact and lies %s.\n", run.integrator.c_str(), inside(run) ? "inside all bands" : "OUTSIDE a band: see null_low and null_high in results.csv");
+    }
+    std::printf("\nresults   %s, %s\nsequences %s\n", folder->final_path("results.csv").c_str(), folder->final_path("results.json").c_str(),
+                folder->final_path("samples").c_str());
+    if (options.has("data")) std::printf("model     %s (use it with --model)\n", folder->final_path("model").c_str());
+  }
+  return 0;
+}
+
+}  // namespace saltus::app

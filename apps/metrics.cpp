@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "metrics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <boost/math/distributions/students_t.hpp>
+
+#include <saltus/ctmc/error.hpp>
+
+namespace saltus::app {
+namespace {
+
+constexpr std::size_t groups = 20;
+constexpr double normal_975 = 1.959963984540054;
+
+// The law's side of the metrics, computed once.
+struct Exact {
+  explicit Exact(SequenceLaw const& law_)
+      : law(law_), states(static_cast<std::size_t>(law_.states())), length(static_cast<std::size_t>(law_.length())),
+        sites(law_.site_marginals()), pairs(law_.pair_marginals()) {}
+  SequenceLaw const& law;
+  std::size_t states, length;
+  std::vector<double> sites, pairs;
+};
+
+// What is counted over a group of sequences.
+struct Tally {
+  std::vector<std::uint32_t> sites, pairs;
+  std::size_t count = 0;
+  double nll = 0, nll_squared = 0, entropy = 0, entropy_squared = 0, impossible = 0, impossible_squared = 0;
+
+  Tally(Exact const& exact) : sites(exact.sites.size()), pairs(exact.pairs.size()) {}
+
+  void add(Exact const& exact, std::span<token_t const> x, std::vector<double>& histogram) {
+    std::size_t const n = exact.states;
+    std::fill(histogram.begin(), histogram.end(), 0.0);
+    std::size_t bad = 0;
+    for (std::size_t l = 0; l < x.size(); ++l) {
+      auto const here = static_cast<std::size_t>(x[l]);
+      ++sites[l * n + here];
+      histogram[here] += 1;
+      if (l + 1 < x.size()) {
+        std::size_t const pair = (l * n + here) * n + static_cast<std::size_t>(x[l + 1]);
+        ++pairs[pair];
+        bad += exact.pairs[pair] == 0 && exact.sites[l * n + here] > 0;
+      }
+    }
+    double h = 0;
+    for (double const k : histogram) h -= k > 0 ? k / static_cast<double>(x.size()) * std::log(k / static_cast<double>(x.size())) : 0;
+    double const loss = -exact.law.log_likelihood(x);
+    double const share = x.size() > 1 ? static_cast<double>(bad) / static_cast<double>(x.size() - 1) : 0;
+    nll += loss;
+    nll_squared += loss * loss;
+    entropy += h;
+    entropy_squared += h * h;
+    impossible += share;
+    impossible_squared += share * share;
+    ++count;
+  }
+
+  void add(Tally const& other) {
+    for (std::size_t i = 0; i < sites.size(); ++i) sites[i] += other.sites[i];
+    for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] += other.pairs[i];
+    count += other.count;
+    nll += other.nll;
+    nll_squared += other.nll_squared;
+    entropy += other.entropy;
+    entropy_squared += other.entropy_squared;
+    impossible += other.impossible;
+    impossible_squared += other.impossible_squared;
+  }
+};
+
+// Mean over blocks of `block` entries of the total variation between counts/total (less `without`'s) and p.
+double mean_tv(std::vector<std::uint32_t> const& counts, std::vector<std::uint32_t> const* without, std::size_t total,
+               std::vector<double> const& p, std::size_t block) {
+  if (p.empty()) return 0;
+  double sum = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    double const k = counts[i] - (without ? (*without)[i] : 0);
+    sum += std::abs(k / static_cast<double>(total) - p[i]);
+  }
+  return sum / 2 / (static_cast<double>(p.size()) / static_cast<double>(block));
+}
+
+Estimate mean_of(double sum, double squares, std::size_t count) {
+  double const n = static_cast<double>(count), mean = sum / n;
+  double const variance = count > 1 ? std::max(0.0, (squares - n * mean * mean) / (n - 1)) : 0;
+  double const half = normal_975 * std::sqrt(variance / n);
+  return {mean, mean - half, mean + half};
+}
+
+Estimate tv(Tally const& all, std::vector<Tally> const& parts, std::vector<std::uint32_t> Tally::*counts,
+            std::vector<double> const& p, std::size_t block) {
+  double const value = mean_tv(all.*counts, nullptr, all.count, p, block);
+  // Delete-a-group jackknife; empty groups (fewer sequences than groups) leave it out.
+  std::vector<double> left_out;
+  for (auto const& part : parts) {
+    if (part.count > 0 && part.count < all.count) left_out.push_back(mean_tv(all.*counts, &(part.*counts), all.count - part.count, p, block));
+  }
+  double mean = 0, squares = 0;
+  for (double const v : left_out) mean += v / static_cast<double>(left_out.size());
+  for (double const v : left_out) squares += (v - mean) * (v - mean);
+  double const g = static_cast<double>(left_out.size());
+  double const half = g > 1 ? normal_975 * std::sqrt((g - 1) / g * squares) : 0;
+  return {value, std::max(0.0, value - half), std::min(1.0, value + half)};
+}
+
+std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& parts) {
+  Tally all(exact);
+  for (auto const& part : parts) all.add(part);
+  std::vector<Estimate> out;
+  for (auto const& spec : metric_table()) {
+    switch (spec.metric) {
+      case Metric::tv_site: out.push_back(tv(all, parts, &Tally::sites, exact.sites, exact.states)); break;
+      case Metric::tv_pair: out.push_back(tv(all, parts, &Tally::pairs, exact.pairs, exact.states * exact.states)); break;
+      case Metric::nll: out.push_back(mean_of(all.nll, all.nll_squared, all.count)); break;
+      case Metric::token_entropy: out.push_back(mean_of(all.entropy, all.entropy_squared, all.count)); break;
+      case Metric::impossible_transitions: {
+        auto share = mean_of(all.impossible, all.impossible_squared, all.count);
+        share.low = std::max(0.0, share.low);
+        out.push_back(share);
+        break;
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<MetricSpec> const& metric_table() {
+  static std::vector<MetricSpec> const table{
+      {Metric::tv_site, "tv_site", "total variation of the one-site laws, mean over sites"},
+      {Metric::tv_pair, "tv_pair", "total variation of the adjacent-pair laws, mean over pairs"},
+      {Metric::nll, "nll", "mean negative log-likelihood, nats a sequence"},
+      {Metric::token_entropy, "token_entropy", "mean entropy of a sequence's token histogram, nats"},
+      {Metric::impossible_transitions, "impossible_transitions", "share of adjacent pairs that the law forbids"}};
+  return table;
+}
+
+std::vector<Estimate> measure(SequenceLaw const& law, std::span<token_t const> tokens, std::size_t count) {
+  Exact const exact(law);
+  SALTUS_ASSERT(count >= 1 && tokens.size() == count * exact.length);
+  std::vector<Tally> parts(groups, Tally(exact));
+  // Groups are fixed ranges of samples, so that sums do not depend on threads.
+  Kokkos::parallel_for("saltus::apps::measure",
+                       Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, groups), [&](std::size_t g) {
+                         std::vector<double> histogram(exact.states);
+                         for (std::size_t b = count * g / groups; b < count * (g + 1) / groups; ++b) {
+                           parts[g].add(exact, tokens.subspan(b * exact.length, exact.length), histogram);
+                         }
+                       });
+  Kokkos::fence("saltus::apps: metrics are read on the host");
+  return estimates(exact, parts);
+}
+
+std::vector<NullBand> null_bands(SequenceLaw const& law, std::size_t count, int replicates, double error, std::uint64_t seed) {
+  SALTUS_ASSERT(replicates >= 2 && error > 0 && error < 1);
+  Exact const exact(law);
+  auto const runs = static_cast<std::size_t>(replicates);
+  std::vector<std::vector<Estimate>> results(runs);
+  Kokkos::parallel_for(
+      "saltus::apps::null_bands",
+      Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace, Kokkos::Schedule<Kokkos::Dynamic>>(0, runs), [&](std::size_t r) {
+        std::vector<Tally> one(1, Tally(exact));
+        std::vector<double> histogram(exact.states);
+        std::vector<token_t> x(exact.length);
+        for (std::size_t b = 0; b < count; ++b) {
+          law.draw(seed, r * count + b, x);
+          one[0].add(exact, x, histogram);
+        }
+        results[r] = estimates(exact, one);
+      });
+  Kokkos::fence("saltus::apps: null bands are read on the host");
+  double const n = replicates;
+  double const quantile = boost::math::quantile(boost::math::complement(boost::math::students_t(n - 1), error / 2));
+  std::vector<NullBand> bands;
+  for (std::size_t m = 0; m < metric_table().size(); ++m) {
+    double mean = 0, squares = 0;
+    for (auto const& result : results) mean += result[m].value / n;
+    for (auto const& result : results) squares += (result[m].value - mean) * (result[m].value - mean);
+    bool const known = metric_table()[m].metric == Metric::nll;  // the entropy, exactly
+    double const center = known ? law.entropy() : mean;
+    double const half = quantile * std::sqrt(squares / (n - 1) * (known ? 1 : 1 + 1 / n));
+    bands.push_back({center, center - half, center + half});
+  }
+  return bands;
+}
+
+}  // namespace saltus::app

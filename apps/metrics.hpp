@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <saltus/models/sequence_law.hpp>
+
+namespace saltus::app {
+
+/// A value with its 95 % interval.
+struct Estimate {
+  double value, low, high;
+};
+
+/// What a set of sequences is measured by against an exact law.
+enum class Metric { tv_site, tv_pair, nll, token_entropy, impossible_transitions };
+struct MetricSpec {
+  Metric metric;
+  char const* name;
+  char const* help;
+};
+std::vector<MetricSpec> const& metric_table();
+
+/// The errors of sequences [count, length] against `law`:
+/// - tv_site, tv_pair: total variation of the one-site (adjacent-pair) laws from the exact ones, mean over sites (pairs);
+///   interval by the delete-a-group jackknife over 20 groups. Sampling noise alone makes them positive: see null_bands();
+/// - nll: mean of -ln p in nats a sequence (its expectation under the law is the entropy); normal interval;
+/// - token_entropy: mean over sequences of the entropy of a sequence's token histogram, in nats; normal interval;
+/// - impossible_transitions: share of adjacent pairs that the law forbids; normal interval clustered by sequence.
+/// In the order of metric_table(). Host, parallel, deterministic.
+std::vector<Estimate> measure(SequenceLaw const& law, std::span<token_t const> tokens, std::size_t count);
+
+/// Where a perfect sampler's values of each metric lie.
+struct NullBand {
+  double mean, low, high;
+};
+
+/// Simulates `replicates` perfect samplers of `count` sequences each (drawn from the law itself) and returns for each
+/// metric the interval that one more of them leaves with probability `error` (Student's t; the mean of nll is the exact
+/// entropy). Deterministic in `seed`.
+std::vector<NullBand> null_bands(SequenceLaw const& law, std::size_t count, int replicates, double error,
+                                 std::uint64_t seed);
+
+}  // namespace saltus::app

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "options.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <set>
+
+#include <boost/program_options.hpp>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/ctmc/noise_schedule.hpp>
+#include <saltus/ctmc/version.hpp>
+#include <saltus/integrators/registry.hpp>
+
+namespace saltus::app {
+namespace {
+
+namespace po = boost::program_options;
+constexpr unsigned runs = command_sample | command_compare, every = runs | command_info;
+
+std::string joined(std::vector<std::string> const& items, char const* separator) {
+  std::string text;
+  for (auto const& item : items) text += (text.empty() ? "" : separator) + item;
+  return text;
+}
+
+char const* name_of(Command command) {
+  for (auto const& spec : command_table()) {
+    if (spec.command == command) return spec.name;
+  }
+  internal_error("a command without a name");
+}
+
+po::options_description description(Command command) {
+  po::options_description options;
+  for (auto const& spec : option_table()) {
+    if (!(spec.commands & command)) continue;
+    auto* const value = po::value<std::string>();
+    if (!*spec.argument) value->implicit_value("true")->zero_tokens();
+    options.add_options()(spec.name, value);
+  }
+  return options;
+}
+
+std::vector<std::string> names(Command command, char const* prefix) {
+  std::vector<std::string> all;
+  for (auto const& spec : option_table()) {
+    if (spec.commands & command) all.push_back(prefix + std::string(spec.name));
+  }
+  return all;
+}
+
+// Help in two columns, wrapped to 80.
+std::string two_columns(std::vector<std::pair<std::string, std::string>> const& rows, std::size_t left) {
+  std::string text;
+  for (auto const& [name, help] : rows) {
+    std::string line = "  " + name;
+    if (line.size() + 1 > left) {
+      text += line + "\n";
+      line.clear();
+    }
+    line.resize(left, ' ');
+    std::size_t used = 0;
+    for (std::size_t begin = 0; begin < help.size();) {
+      std::size_t const end = std::min(help.find(' ', begin), help.size());
+      if (used > 0 && left + used + 1 + (end - begin) > 80) {
+        text += line + "\n";
+        line.assign(left, ' ');
+        used = 0;
+      }
+      line += (used ? " " : "") + help.substr(begin, end - begin);
+      used = line.size() - left;
+      begin = end + 1;
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::vector<CommandSpec> const& command_table() {
+  static std::vector<CommandSpec> const table{
+      {command_sample, "sample", "draw sequences from a discrete diffusion model"},
+      {command_compare, "compare", "rank integrators: error against number of evaluations, against the exact law"},
+      {command_info, "info", "what this build has: backend, integrators, models"}};
+  return table;
+}
+
+std::vector<OptionSpec> const& option_table() {
+  static std::string const integrators = joined(integrator_names(), ", "), noises = joined(NoiseSchedule::names(), ", ");
+  static std::string const one = "method: " + integrators;
+  static std::string const many = "methods to compare, of: " + integrators;
+  static std::string const noise_help = "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
+  static std::vector<OptionSpec> const table{
+      {"Model", "model", "NAME|FOLDER", "chain", runs,
+       "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
+       "length 256), or a folder with a model.json"},
+      {"Model", "data", "FILE", "", runs, "sequences to fit chain or product to: FASTA alignment, or one a line"},
+      {"Model", "alphabet", "NAME", "", runs, "protein, dna, rna or chars:ABC...; default: from the data"},
+      {"Model", "pseudo-count", "C", "1", runs, "added to each row of counts, spread evenly over its states"},
+      {"Model", "homogeneous", "", "", runs, "chain: one matrix for all positions (default: one for each)"},
+      {"Process", "noise", "NAME", "cosine", runs, noise_help.c_str()},
+      {"Sampling", "integrator", "NAME", "tweedie", command_sample, one.c_str()},
+      {"Sampling", "steps", "K", "64", command_sample, "steps (exact event-driven methods choose their own)"},
+      {"Sampling", "integrators", "A,B,...", "gillespie,euler,tweedie", command_compare, many.c_str()},
+      {"Sampling", "nfe", "N,M,...", "4,8,16,32,64", command_compare,
+       "numbers of network evaluations for the fixed-step methods; exact ones run once at their own"},
+      {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
+      {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
+      {"Machine", "batch", "N", "256", runs, "sequences at a time"},
+      {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},
+      {"Output", "out", "PATH", "", runs, "sample: file for the sequences (default: standard output); compare: folder"},
+      {"Output", "format", "NAME", "", runs, "fasta, txt, csv or npy; default: by the ending of --out, else fasta (txt for numbers)"},
+      {"Output", "summary", "FILE", "", runs, "JSON: version, every parameter, seed, NFE, jumps, clamps, timings"},
+      {"Output", "quiet", "", "", runs, "no progress line; compare: no table"},
+      {"Output", "json", "", "", command_info, "as JSON"},
+      {"Other", "config", "FILE", "", runs, "options from a file of 'name = value' lines; the command line wins"},
+      {"Other", "print-config", "", "", runs, "print what --config would read back, and stop"},
+      {"Other", "help", "", "", every, "this text"}};
+  return table;
+}
+
+Options Options::parse(Command command, std::vector<std::string> const& arguments) {
+  Options options;
+  options.command_ = command;
+  auto const options_of_command = description(command);
+  auto store = [&](po::parsed_options const& parsed, bool override_set) {
+    std::set<std::string> seen;
+    for (auto const& option : parsed.options) {
+      require(option.position_key < 0, "stray argument '" + (option.value.empty() ? std::string() : option.value[0]) +
+                                           "': expected options only; see 'saltus " + name_of(command) + " --help'");
+      require(seen.insert(option.string_key).second, "the option '" + option.string_key + "' is given twice");
+      std::string const value = option.value.empty() ? "true" : option.value[0];
+      if (override_set || !options.values_.contains(option.string_key)) options.values_[option.string_key] = value;
+    }
+  };
+  try {
+    namespace style = po::command_line_style;
+    int const rules = style::allow_long | style::long_allow_adjacent | style::long_allow_next;
+    po::positional_options_description positional;
+    positional.add("", -1);
+    store(po::command_line_parser(arguments).options(options_of_command).style(rules).run(), true);
+    if (options.values_.contains("config")) {
+      std::string const path = options.values_["config"];
+      std::istringstream in(read_file(path));
+      try {
+        store(po::parse_config_file(in, options_of_command), false);
+      } catch (po::unknown_option const& e) {
+        throw UserError(path + ": " + unknown_name("key", e.get_option_name(), names(command, "")));
+      } catch (po::error const& e) {
+        throw UserError(path + ": " + e.what() + "; expected lines 'name = value'");
+      }
+    }
+  } catch (po::unknown_option const& e) {
+    throw UserError(unknown_name("option", e.get_option_name(), names(command, "--")));
+  } catch (po::error const& e) {
+    throw UserError(std::string(e.what()) + "; see 'saltus " + name_of(command) + " --help'");
+  }
+  for (auto const& spec : option_table()) {
+    if ((spec.commands & command) && *spec.default_value) options.values_.emplace(spec.name, spec.default_value);
+  }
+  return options;
+}
+
+std::string const& Options::text(std::string_view name) const {
+  static std::string const none;
+  auto const found = values_.find(std::string(name));
+  return found == values_.end() ? none : found->second;
+}
+
+bool Options::flag(std::string_view name) const {
+  auto const& value = text(name);
+  require(value.empty() || value == "true" || value == "false", "--" + std::string(name) + " is true or false, got '" + value + "'");
+  return value == "true";
+}
+
+namespace {
+template <class T>
+bool read_number(std::string_view text, T& value) {
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+std::int64_t checked(std::string_view name, std::string_view text, std::int64_t least, std::int64_t most) {
+  std::int64_t value = 0;
+  require(read_number(text, value) && value >= least && value <= most,
+          "--" + std::string(name) + " must be a whole number from " + std::to_string(least) + " to " +
+              std::to_string(most) + ", got '" + std::string(text) + "'");
+  return value;
+}
+}  // namespace
+
+std::int64_t Options::integer(std::string_view name, std::int64_t least, std::int64_t most) const {
+  return checked(name, text(name), least, most);
+}
+
+std::uint64_t Options::seed(std::string_view name) const {
+  std::uint64_t value = 0;
+  require(read_number(text(name), value), "--" + std::string(name) + " must be a whole number from 0 to 2^64 - 1, got '" + text(name) + "'");
+  return value;
+}
+
+double Options::number(std::string_view name) const {
+  double value = 0;
+  require(read_number(text(name), value), "--" + std::string(name) + " must be a number, got '" + text(name) + "'");
+  return value;
+}
+
+std::vector<std::string> Options::list(std::string_view name) const {
+  std::vector<std::string> items;
+  std::string_view rest = text(name);
+  while (true) {
+    auto const item = rest.substr(0, rest.find(','));
+    require(!item.empty(), "--" + std::string(name) + " must be a list separated by commas without empty items, got '" + text(name) + "'");
+    require(std::find(items.begin(), items.end(), item) == items.end(), "--" + std::string(name) + " names '" + std::string(item) + "' twice");
+    items.emplace_back(item);
+    if (item.size() == rest.size()) return items;
+    rest.remove_prefix(item.size() + 1);
+  }
+}
+
+std::vector<std::int64_t> Options::integers(std::string_view name, std::int64_t least, std::int64_t most) const {
+  std::vector<std::int64_t> values;
+  for (auto const& item : list(name)) values.push_back(checked(name, item, least, most));
+  return values;
+}
+
+std::string Options::config() const {
+  std::string text = "# saltus " + std::string(name_of(command_)) + ", version " + version() + "\n";
+  for (auto const& spec : option_table()) {
+    auto const found = values_.find(spec.name);
+    std::string const name = spec.name;
+    if (!(spec.commands & command_) || found == values_.end() || name == "config" || name == "print-config") continue;
+    text += name + " = " + found->second + "\n";
+  }
+  return text;
+}
+
+std::string program_help() {
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (auto const& spec : command_table()) rows.emplace_back(spec.name, spec.summary);
+  return "saltus " + version() +
+         ": continuous-time Markov chains on sequences\n\nUsage: saltus COMMAND [options]\n\nCommands:\n" +
+         two_columns(rows, 12) +
+         "\n'saltus COMMAND --help' lists the options of a command; 'saltus --version' prints the version.\n"
+         "Options that begin with --kokkos- go to Kokkos (see --kokkos-help).\n"
+         "Exit codes: 0 fine, 2 usage or input, 3 a check failed, 4 numerical trouble, 5 output trouble.\n";
+}
+
+std::string command_help(Command command) {
+  std::string text;
+  for (auto const& spec : command_table()) {
+    if (spec.command == command) text = "Usage: saltus " + std::string(spec.name) + " [options]\n" + spec.summary + "\n";
+  }
+  std::string group;
+  std::vector<std::pair<std::string, std::string>> rows;
+  auto flush = [&] {
+    if (!rows.empty()) text += "\n" + group + ":\n" + two_columns(rows, 26);
+    rows.clear();
+  };
+  for (auto const& spec : option_table()) {
+    if (!(spec.commands & command)) continue;
+    if (group != spec.group) {
+      flush();
+      group = spec.group;
+    }
+    std::string const argument = *spec.argument ? " " + std::string(spec.argument) : "";
+    std::string const preset = *spec.default_value ? " [" + std::string(spec.default_value) + "]" : "";
+    rows.emplace_back("--" + std::string(spec.name) + argument, spec.help + preset);
+  }
+  flush();
+  return text;
+}
+
+}  // namespace saltus::app

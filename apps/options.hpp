@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace saltus::app {
+
+/// The subcommands, as bits.
+enum Command : unsigned { command_sample = 1, command_compare = 2, command_info = 4 };
+
+struct CommandSpec {
+  Command command;
+  char const* name;
+  char const* summary;
+};
+std::vector<CommandSpec> const& command_table();
+
+/// One option, as data: parsing, --help, --print-config and the tests follow from the table.
+struct OptionSpec {
+  char const* group;
+  char const* name;
+  char const* argument;       ///< what --help calls its value; empty: a flag
+  char const* default_value;  ///< empty: none
+  unsigned commands;          ///< the subcommands that take it
+  char const* help;
+};
+std::vector<OptionSpec> const& option_table();
+
+/// The values of one call, checked for names; typed access checks the value and names the option in its message.
+class Options {
+ public:
+  /// Parses the arguments after the subcommand; values on the command line win over --config, which wins over defaults.
+  /// UserError for an unknown option or key (with the nearest names), a missing value, a stray argument or a repeat.
+  static Options parse(Command command, std::vector<std::string> const& arguments);
+
+  Command command() const { return command_; }
+  bool has(std::string_view name) const { return !text(name).empty(); }
+  std::string const& text(std::string_view name) const;
+  bool flag(std::string_view name) const;
+  /// A whole number in [least, most].
+  std::int64_t integer(std::string_view name, std::int64_t least, std::int64_t most) const;
+  std::uint64_t seed(std::string_view name) const;
+  double number(std::string_view name) const;
+  /// A list separated by commas, without blanks or empty items.
+  std::vector<std::string> list(std::string_view name) const;
+  std::vector<std::int64_t> integers(std::string_view name, std::int64_t least, std::int64_t most) const;
+
+  /// What --config reads back: every option of the command that has a value, with its help as a comment.
+  std::string config() const;
+  /// Names and values of the same options.
+  std::map<std::string, std::string> const& values() const { return values_; }
+
+ private:
+  Command command_{};
+  std::map<std::string, std::string> values_;
+};
+
+/// The text of `saltus --help` and of `saltus COMMAND --help`.
+std::string program_help();
+std::string command_help(Command command);
+
+}  // namespace saltus::app

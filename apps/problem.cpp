@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "problem.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/version.hpp>
+#include <saltus/models/markov_chain.hpp>
+#include <saltus/models/product.hpp>
+
+namespace saltus::app {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+NamedLaw fitted(Options const& options, std::string const& model, std::string& source) {
+  require(options.has("data"), "--model " + model + " is fitted to sequences: give them with --data FILE");
+  double const pseudo_count = options.number("pseudo-count");
+  require(pseudo_count > 0 && pseudo_count < 1e9, "--pseudo-count must be above 0, got " + options.text("pseudo-count"));
+  std::optional<Alphabet> alphabet;
+  if (options.has("alphabet")) alphabet = Alphabet::named(options.text("alphabet"));
+  auto const set = read_sequences(options.text("data"), alphabet);
+  bool const homogeneous = options.flag("homogeneous");
+  source = model + " fitted to " + std::to_string(set.count) + " sequences of length " + std::to_string(set.length) +
+           " (" + set.alphabet.name() + ") from " + options.text("data") + ", pseudo-count " + options.text("pseudo-count");
+  if (model == "product") {
+    return {std::make_shared<ProductLaw>(ProductLaw::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count)), set.alphabet};
+  }
+  source += homogeneous ? ", one matrix" : ", a matrix per position";
+  return {std::make_shared<MarkovChain>(MarkovChain::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count, homogeneous)),
+          set.alphabet};
+}
+
+NamedLaw read_law(Options const& options, std::string& source) {
+  auto const& model = options.text("model");
+  if (model == "chain" || model == "product") return fitted(options, model, source);
+  require(!options.has("data"), "--data is for the models chain and product, which are fitted to it; --model is " + model);
+  if (model == "countdown") {
+    auto chain = std::make_shared<MarkovChain>(MarkovChain::countdown());
+    int const states = chain->states();
+    source = "countdown of " + std::to_string(states) + " states, length " + std::to_string(chain->length());
+    return {std::move(chain), Alphabet::numbered(states)};
+  }
+  if (std::filesystem::is_directory(model)) {
+    source = "the folder " + model;
+    return load_law(model);
+  }
+  throw UserError(unknown_name("model", model, model_names()) + " A folder with a model.json would do too.");
+}
+
+}  // namespace
+
+std::vector<std::string> model_names() { return {"chain", "countdown", "product"}; }
+
+Process Problem::process() const {
+  auto const generator = Generator::absorbing(law().states() + 1);
+  return Process::reverse(generator, noise, law().denoiser(generator));
+}
+
+Problem read_problem(Options const& options) {
+  double const start = now();
+  NoiseSchedule const noise = NoiseSchedule::parse(options.text("noise"));
+  std::string source;
+  NamedLaw named = read_law(options, source);
+  return {std::move(named), std::move(source), noise, now() - start};
+}
+
+SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path) {
+  if (options.has("format")) return parse_sequence_format(options.text("format"));
+  auto const suffix = std::filesystem::path(path).extension().string();
+  if (suffix == ".npy") return SequenceFormat::npy;
+  if (suffix == ".csv") return SequenceFormat::csv;
+  if (suffix == ".txt") return SequenceFormat::txt;
+  return alphabet.numbered() ? SequenceFormat::txt : SequenceFormat::fasta;
+}
+
+char const* ending(SequenceFormat format) {
+  switch (format) {
+    case SequenceFormat::fasta: return ".fasta";
+    case SequenceFormat::txt: return ".txt";
+    case SequenceFormat::csv: return ".csv";
+    default: return ".npy";
+  }
+}
+
+KokkosArguments take_kokkos_arguments(std::vector<std::string>& arguments) {
+  KokkosArguments taken;
+  std::erase_if(arguments, [&](std::string const& argument) {
+    bool const theirs = argument.starts_with("--kokkos-");
+    if (theirs) taken.push_back(argument);
+    return theirs;
+  });
+  return taken;
+}
+
+KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) {
+  // More threads than cores only wait for each other.
+  auto const cores = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
+  std::int64_t const asked = options.integer("threads", 0, 4096);
+  arguments.insert(arguments.begin(), {"saltus", "--kokkos-disable-warnings",
+                                       "--kokkos-num-threads=" + std::to_string(asked > 0 ? asked : cores)});
+  std::vector<char*> pointers;
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  int count = static_cast<int>(pointers.size());
+  pointers.push_back(nullptr);
+  Kokkos::initialize(count, pointers.data());
+}
+
+KokkosSession::~KokkosSession() { Kokkos::finalize(); }
+
+Json run_header(Options const& options, Problem const& problem) {
+  Json parameters;
+  for (auto const& [name, value] : options.values()) parameters[name] = value;
+  parameters["noise"] = problem.noise.describe();
+  return {{"version", version()},
+          {"git_state", git_state()},
+          {"build_type", build_type()},
+          {"compiler", compiler()},
+          {"kokkos", kokkos_version()},
+          {"backend", backend()},
+          {"threads", ExecSpace().concurrency()},
+          {"parameters", parameters},
+          {"model",
+           {{"name", problem.law().name()},
+            {"source", problem.source},
+            {"states", problem.law().states()},
+            {"length", problem.law().length()},
+            {"entropy_nats", problem.law().entropy()}}},
+          {"seed", options.seed("seed")}};
+}
+
+void write_text(std::string const& path, std::string const& text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+ProgressLine::ProgressLine(Options const& options, std::string what, std::size_t total)
+    : on_(!options.flag("quiet") && isatty(STDERR_FILENO)), what_(std::move(what)), total_(total), start_(now()) {}
+
+ProgressLine::~ProgressLine() {
+  if (on_ && last_ >= 0) std::fputs("\r\033[K", stderr);
+}
+
+void ProgressLine::operator()(std::size_t done) {
+  double const seconds = now() - start_;
+  if (!on_ || (seconds - last_ < 0.1 && last_ >= 0)) return;
+  last_ = seconds;
+  double const rate = static_cast<double>(done) / std::max(seconds, 1e-9);
+  auto const left = static_cast<long>(static_cast<double>(total_ - done) / std::max(rate, 1e-9));
+  std::fprintf(stderr, "\r\033[K%s  %zu/%zu (%.0f%%)  %.3g/s  %ld:%02ld left", what_.c_str(), done, total_,
+               100.0 * static_cast<double>(done) / static_cast<double>(total_), rate, left / 60, left % 60);
+  std::fflush(stderr);
+}
+
+}  // namespace saltus::app

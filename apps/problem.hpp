@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <saltus/ctmc/io/sequences.hpp>
+#include <saltus/integrators/sampler.hpp>
+#include <saltus/models/model_file.hpp>
+
+#include "commands.hpp"
+
+namespace saltus::app {
+
+using Json = nlohmann::ordered_json;
+
+/// The names that --model knows besides folders.
+std::vector<std::string> model_names();
+
+/// What the options of 'sample' and 'compare' describe.
+struct Problem {
+  NamedLaw named;
+  std::string source;   ///< in words: what the law was made from
+  NoiseSchedule noise;
+  double seconds = 0;   ///< spent reading and fitting
+
+  SequenceLaw const& law() const { return *named.law; }
+  /// The masked reverse process with the law's exact denoiser. Needs Kokkos.
+  Process process() const;
+};
+
+/// Reads and fits; no Kokkos yet. UserError as the options deserve.
+Problem read_problem(Options const& options);
+
+/// The output format: --format, else by the ending of `path`, else fasta, or txt for numbers.
+SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path);
+char const* ending(SequenceFormat format);
+
+/// Starts Kokkos for the life of the object, with --threads.
+class KokkosSession {
+ public:
+  KokkosSession(Options const& options, KokkosArguments arguments);
+  ~KokkosSession();
+  KokkosSession(KokkosSession const&) = delete;
+  KokkosSession& operator=(KokkosSession const&) = delete;
+};
+
+/// Version, machine and every option, for summaries.
+Json run_header(Options const& options, Problem const& problem);
+
+/// Writes `text` to `path`, beside and then renamed.
+void write_text(std::string const& path, std::string const& text);
+
+/// One line on a terminal: what, done of all, rate and time left. Nothing in a pipe, with --quiet, or once finished.
+class ProgressLine {
+ public:
+  ProgressLine(Options const& options, std::string what, std::size_t total);
+  ~ProgressLine();
+  void operator()(std::size_t done);
+
+ private:
+  bool on_;
+  std::string what_;
+  std::size_t total_;
+  double start_, last_ = -1;
+};
+
+}  // namespace saltus::app

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every registered method is held against what it claims: one that is exact against the law of the process itself, one
+// with a law by site against its own law multiplied out. A new line in integrators.def is tested without a line here.
+#include <memory>
+#include <optional>
+
+#include <gtest/gtest.h>
+
+#include <saltus/integrators/exact_law.hpp>
+#include <saltus/integrators/registry.hpp>
+#include <saltus/integrators/sampler.hpp>
+#include <saltus/models/table.hpp>
+#include "statistics.hpp"
+
+namespace saltus {
+namespace {
+
+using namespace statistics;
+
+constexpr std::size_t samples = 400'000;
+constexpr int data_states = 3;
+
+struct Setting {
+  bool masked;
+  int length;
+  double strength;  // of the dependence between neighbours
+  NoiseSchedule noise;
+
+  std::string describe() const {
+    return std::string(masked ? "absorbing" : "uniform") + ", " + std::to_string(length) + " sites, strength " +
+           std::to_string(strength) + ", " + noise.describe();
+  }
+  Generator generator() const {
+    return masked ? Generator::absorbing(data_states + 1) : Generator::uniform(data_states);
+  }
+  TableLaw law() const { return TableLaw::neighbours(length, data_states, strength); }
+  StateSpace space() const { return {generator().states(), length}; }
+  std::vector<double> data() const { return space().embed(enumerate(law()), generator()); }
+  Process reverse() const { return Process::reverse(generator(), noise, law().denoiser(generator())); }
+  Process forward() const { return Process::forward(generator(), noise); }
+  Setting with(NoiseSchedule const& other) const { return {masked, length, strength, other}; }
+};
+
+std::vector<Setting> settings() {
+  std::vector<Setting> all;
+  for (bool const masked : {true, false}) {
+    for (int const length : {2, 3}) {
+      for (double const strength : {0.2, 5.0}) {
+        for (auto const& noise : {NoiseSchedule::log_linear(), NoiseSchedule::cosine(), NoiseSchedule::constant(1, 3),
+                                  NoiseSchedule::geometric()}) {
+          all.push_back({masked, length, strength, noise});
+        }
+      }
+    }
+  }
+  return all;
+}
+
+// One run: from where, over which times.
+struct Scenario {
+  bool reverse;
+  TimeGrid grid;
+  bool forced_last = false;
+  std::optional<std::vector<token_t>> start{};  // none: the prior of the process
+};
+
+// From the prior to data: the last step of a masked process reveals what is left.
+Scenario generation(Setting const& s) {
+  double const end = s.noise.end();
+  return {true, TimeGrid::from_points({end, 0.55 * end, 0.2 * end, s.masked ? 0 : 0.02 * end}), s.masked};
+}
+
+// From one sequence, between two times inside: the law at the end depends on every rate on the way.
+Scenario passage(Setting const& s) {
+  double const end = s.noise.end();
+  token_t const mask = data_states;
+  std::vector<token_t> x = s.masked ? std::vector<token_t>{mask, mask, 1} : std::vector<token_t>{0, 1, 1};
+  x.resize(static_cast<std::size_t>(s.length));
+  return {true, TimeGrid::from_points({0.7 * end, 0.4 * end, 0.25 * end}), false, x};
+}
+
+Scenario forward_passage(Setting const& s) {
+  double const end = s.noise.end();
+  std::vector<token_t> x{0, 2, 1};
+  x.resize(static_cast<std::size_t>(s.length));
+  return {false, TimeGrid::from_points({0.1 * end, 0.3 * end, 0.5 * end}), false, x};
+}
+
+Process process_of(Setting const& s, Scenario const& run) { return run.reverse ? s.reverse() : s.forward(); }
+
+std::vector<double> start_law(Setting const& s, Scenario const& run) {
+  StateSpace const space = s.space();
+  if (run.start) return point_law(space, *run.start);
+  if (!s.masked) return std::vector<double>(space.size(), 1.0 / static_cast<double>(space.size()));
+  return point_law(space, std::vector<token_t>(static_cast<std::size_t>(s.length), data_states));
+}
+
+// The law that the method claims to draw from; empty if it claims nothing that could be checked.
+std::vector<double> claimed_law(Integrator const& integrator, Setting const& s, Scenario const& run) {
+  StateSpace const space = s.space();
+  std::vector<double> law = start_law(s, run);
+  if (integrator.info().exact) {
+    Interval const whole{run.grid.point(0), run.grid.point(run.grid.steps())};
+    if (!run.reverse) return push_sites(space, law, site_transition(s.generator(), s.noise, whole.from, whole.to));
+    // Whether a site is masked says nothing of the data: from all masks, revealing the last ones gives p_0 itself,
+    // also where the noise leaves some tokens at T or takes some at 0.
+    if (run.forced_last) return s.data();
+    return reverse_step(space, s.data(), s.generator(), s.noise, whole, law);
+  }
+  if (!integrator.info().has_site_law) return {};
+  Process process = process_of(s, run);
+  return output_law(ExecSpace(), process, integrator, space, law, run.grid, run.forced_last);
+}
+
+std::vector<std::int64_t> sampled(Integrator& integrator, Setting const& s, Scenario const& run, std::uint64_t seed,
+                                  std::vector<double> phi = {}) {
+  Process process = process_of(s, run);
+  SamplePlan const plan{.grid = run.grid,
+                        .seed = seed,
+                        .samples = samples,
+                        .length = s.length,
+                        .batch = 50'000,
+                        .phi = std::move(phi),
+                        .forced_last = run.forced_last,
+                        .start = run.start ? fixed_start(*run.start) : Start{}};
+  return count_sequences(s.space(), sample(ExecSpace(), process, integrator, plan));
+}
+
+class Registry : public testing::TestWithParam<std::string> {
+ protected:
+  // Runs every setting that the method takes; at least one must be.
+  void hold(Scenario (*scenario)(Setting const&)) {
+    auto const integrator = make_integrator(GetParam());
+    ASSERT_TRUE(integrator->info().exact || integrator->info().has_site_law)
+        << "'" << GetParam() << "' claims neither exactness nor a law by site: nothing says what it should draw";
+    int taken = 0;
+    std::uint64_t seed = 1;
+    for (Setting const& s : settings()) {
+      SCOPED_TRACE(s.describe());
+      Scenario const run = scenario(s);
+      ++seed;
+      if (!integrator->refuses(process_of(s, run)).empty()) continue;
+      ++taken;
+      std::vector<double> const law = claimed_law(*integrator, s, run);
+      auto const counts = sampled(*integrator, s, run, seed);
+      EXPECT_TRUE(accepts(g_test(counts, law)));
+      // the test sees laws that are 5 % off
+      auto const wrong = five_percent_off(law);
+      EXPECT_GT(power(law, wrong, samples), 1 - missed_alarm);
+      EXPECT_TRUE(rejects(g_test(counts, wrong)));
+    }
+    EXPECT_GT(taken, 0);
+  }
+
+  // A sampler whose rates are 5 % too high, by way of its noise, is seen.
+  void control(Scenario (*scenario)(Setting const&)) {
+    auto const integrator = make_integrator(GetParam());
+    int taken = 0;
+    for (Setting const& s : settings()) {
+      if (s.noise.describe() != NoiseSchedule::constant(1, 3).describe()) continue;
+      SCOPED_TRACE(s.describe());
+      Scenario const run = scenario(s);
+      if (!integrator->refuses(process_of(s, run)).empty()) continue;
+      ++taken;
+      Setting const fast = s.with(NoiseSchedule::constant(1.05, 3));
+      auto const law = claimed_law(*integrator, s, run), wrong = claimed_law(*integrator, fast, run);
+      ASSERT_GT(power(wrong, law, samples), 1 - missed_alarm);
+      EXPECT_TRUE(rejects(g_test(sampled(*integrator, fast, run, 7), law)));
+    }
+    EXPECT_GT(taken, 0);
+  }
+};
+
+TEST_P(Registry, GenerationFollowsTheClaimedLaw) { hold(generation); }
+TEST_P(Registry, PassageFollowsTheClaimedLaw) { hold(passage); }
+TEST_P(Registry, ForwardFollowsTheClaimedLaw) { hold(forward_passage); }
+TEST_P(Registry, ControlPassageWithFasterNoiseIsRejected) { control(passage); }
+TEST_P(Registry, ControlForwardWithFasterNoiseIsRejected) { control(forward_passage); }
+
+// With the plan that make_plan() gives, a masked process ends without masks, whatever the noise leaves at t = 0.
+TEST_P(Registry, PlansForMaskedProcessesLeaveNoMask) {
+  auto const integrator = make_integrator(GetParam());
+  for (Setting const& s : settings()) {
+    Process process = s.reverse();
+    if (!s.masked || !integrator->refuses(process).empty()) continue;
+    SamplePlan plan = make_plan(process, *integrator, 3, s.length);
+    // A mask survives to t = 0 with the least probability under geometric noise of those that leave any: 1.6e-3 a site.
+    plan.samples = 20'000;
+    HostTokens const tokens = sample(ExecSpace(), process, *integrator, plan);
+    auto const masks = std::count(tokens.data(), tokens.data() + tokens.size(), token_t{data_states});
+    EXPECT_EQ(masks, 0) << s.describe();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Method, Registry, testing::ValuesIn(integrator_names()),
+                         [](auto const& method) { return method.param; });
+
+// The factor phi on the rates: honoured by methods with a law by site in their sampling and in that law alike.
+TEST_P(Registry, RatesTimesPhiShow) {
+  auto const integrator = make_integrator(GetParam());
+  if (!integrator->info().has_site_law) GTEST_SKIP() << "no law by site";
+  for (bool const masked : {true, false}) {
+    Setting const s{masked, 2, 5, NoiseSchedule::constant(1, 3)};
+    SCOPED_TRACE(s.describe());
+    Scenario const run = passage(s);
+    Process process = s.reverse();
+    std::vector<double> const phi(static_cast<std::size_t>(run.grid.steps()), 1.05);
+    auto const law = claimed_law(*integrator, s, run);
+    auto const faster = output_law(ExecSpace(), process, *integrator, s.space(), start_law(s, run), run.grid, false, phi);
+    ASSERT_GT(power(faster, law, samples), 1 - missed_alarm);
+    auto const counts = sampled(*integrator, s, run, 11, phi);
+    EXPECT_TRUE(accepts(g_test(counts, faster)));
+    EXPECT_TRUE(rejects(g_test(counts, law)));
+  }
+}
+
+}  // namespace
+}  // namespace saltus
