@@ -57,14 +57,13 @@ class OutputFolder {
 
   void commit() {
     try {
+      std::vector<fs::path> files;
       for (auto const& entry : fs::recursive_directory_iterator(parts_)) {
-        fs::path const to = target_ / fs::relative(entry.path(), parts_);
-        if (entry.is_directory()) {
-          fs::create_directories(to);
-        } else {
-          fs::create_directories(to.parent_path());
-          fs::rename(entry.path(), to);
-        }
+        if (entry.is_regular_file()) files.push_back(fs::relative(entry.path(), parts_));
+      }
+      for (auto const& file : files) {
+        fs::create_directories((target_ / file).parent_path());
+        fs::rename(parts_ / file, target_ / file);
       }
     } catch (fs::filesystem_error const& e) {
       throw OutputError("cannot put the results into '" + target_.string() + "': " + e.code().message());

@@ -353,8 +353,8 @@ struct ReverseMaskedField : ScoredField<Scalar> {
     return {c.phi * (normalised ? c.hazard / sums.others : c.rate), 0, 0};
   }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
-    double const leave = c.phi * (normalised ? c.reveal : c.growth * sums.others);
-    return {leave / sums.others, 0, 1 - leave};
+    double const slope = c.phi * (normalised ? c.reveal / sums.others : c.growth);
+    return {slope, 0, 1 - (normalised ? c.phi * c.reveal : slope * sums.others)};
   }
 };
 

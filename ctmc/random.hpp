@@ -32,20 +32,20 @@ struct PhiloxBlock {
 /// One Philox4x32-10 block. Known-answer vectors: tests/unit/test_random.cpp.
 KOKKOS_FORCEINLINE_FUNCTION constexpr PhiloxBlock philox4x32(PhiloxBlock counter, std::uint32_t key0,
                                                              std::uint32_t key1) {
-  std::uint32_t c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
+  // The words live in the low halves of 64-bit lanes: a vectorised loop over blocks then packs and unpacks nothing.
+  constexpr std::uint64_t low = 0xFFFFFFFFu;
+  std::uint64_t c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
+  std::uint64_t k0 = key0, k1 = key1;
   for (int round = 0; round < 10; ++round) {
-    std::uint64_t const p0 = std::uint64_t{0xD2511F53u} * c0;
-    std::uint64_t const p1 = std::uint64_t{0xCD9E8D57u} * c2;
-    std::uint32_t const n0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ key0;
-    std::uint32_t const n2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ key1;
-    c1 = static_cast<std::uint32_t>(p1);
-    c3 = static_cast<std::uint32_t>(p0);
-    c0 = n0;
-    c2 = n2;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+    std::uint64_t const p0 = (c0 & low) * 0xD2511F53u, p1 = (c2 & low) * 0xCD9E8D57u;
+    c0 = (p1 >> 32) ^ c1 ^ k0;
+    c2 = (p0 >> 32) ^ c3 ^ k1;
+    c1 = p1 & low;
+    c3 = p0 & low;
+    k0 = (k0 + 0x9E3779B9u) & low;
+    k1 = (k1 + 0xBB67AE85u) & low;
   }
-  return {{c0, c1, c2, c3}};
+  return {{static_cast<std::uint32_t>(c0), static_cast<std::uint32_t>(c1), static_cast<std::uint32_t>(c2), static_cast<std::uint32_t>(c3)}};
 }
 
 /// The high 53 of 64 bits as a uniform in [0, 1), a multiple of 2^-53.

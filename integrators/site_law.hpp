@@ -13,11 +13,7 @@
 namespace saltus {
 
 /// Sites that one work item handles: on a host their random numbers come from one vectorised loop.
-#ifdef KOKKOS_ENABLE_CUDA
-inline constexpr int max_tile = 1;
-#else
-inline constexpr int max_tile = 64;
-#endif
+inline constexpr int max_tile = Kokkos::SpaceAccessibility<ExecSpace, HostSpace>::accessible ? 64 : 1;
 
 /// Sites a work item for rows of `states` entries: enough to fill vectors, few enough to balance threads.
 inline int tile_size(int states) { return std::clamp(65536 / std::max(states, 1), 1, max_tile); }
