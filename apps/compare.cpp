@@ -75,8 +75,16 @@ class OutputFolder {
 };
 
 // Shortest text that reads back as the same double; "inf" and "nan" as such.
-std::string number(double value) { return Json(value).is_number() && std::isfinite(value) ? Json(value).dump() : (std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf"); }
+std::string number(double value) {
+  return std::isfinite(value) ? Json(value).dump() : std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+}
 std::string number(std::int64_t value) { return std::to_string(value); }
+
+// Mean evaluations of a sample: a whole number where it is one.
+Json evaluations(Run const& run) {
+  double const mean = run.report.evaluations;
+  return mean == std::round(mean) ? Json(static_cast<std::int64_t>(mean)) : Json(mean);
+}
 
 std::string shown(char const* format, double value) {
   if (!std::isfinite(value)) return "inf";
@@ -86,6 +94,7 @@ std::string shown(char const* format, double value) {
 }
 
 std::string shown(Estimate const& e, char const* format, double center = 0) {
+  if (!std::isfinite(e.value)) return shown(format, e.value);
   return shown(format, e.value - center) + " [" + shown(format, e.low - center) + ", " + shown(format, e.high - center) + "]";
 }
 
@@ -193,8 +202,8 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   std::string csv = "integrator,nfe,metric,value,low,high,null_low,null_high\n";
   Json rows = Json::array();
   auto add = [&](Run const& run, std::string const& metric, auto value, auto low, auto high, NullBand const* band) {
-    double const nfe = run.report.evaluations;
-    csv += run.integrator + "," + number(nfe) + "," + metric + "," + number(value) + "," + number(low) + "," + number(high) + "," +
+    Json const nfe = evaluations(run);
+    csv += run.integrator + "," + nfe.dump() + "," + metric + "," + number(value) + "," + number(low) + "," + number(high) + "," +
            (band ? number(band->low) : "") + "," + (band ? number(band->high) : "") + "\n";
     Json row{{"integrator", run.integrator}, {"nfe", nfe}, {"metric", metric}, {"value", value}, {"low", low}, {"high", high}};
     if (band) {
@@ -210,7 +219,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
       add(run, metric_table()[m].name, e.value, e.low, e.high, &bands[m]);
     }
     add(run, "clamps", run.report.clamps, run.report.clamps, run.report.clamps, nullptr);
-    Json entry{{"integrator", run.integrator}, {"nfe", run.report.evaluations}, {"max_nfe", run.report.max_evaluations},
+    Json entry{{"integrator", run.integrator}, {"nfe", evaluations(run)}, {"max_nfe", run.report.max_evaluations},
                {"samples", run.report.samples}, {"jumps", run.report.jumps}, {"clamps", run.report.clamps},
                {"seconds", run.report.seconds}};
     if (run.exact) entry["inside_null_band"] = inside(run);
@@ -241,7 +250,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
     if (forbids) table[0].push_back("impossible");
     table[0].insert(table[0].end(), {"clamps", "seconds"});
     for (auto const& run : runs) {
-      std::vector<std::string> line{run.integrator, shown(run.report.evaluations == std::round(run.report.evaluations) ? "%.0f" : "%.1f", run.report.evaluations),
+      std::vector<std::string> line{run.integrator, evaluations(run).dump(),
                                     shown(run.estimates[rank], "%.4f"), shown(run.estimates[site], "%.4f"),
                                     shown(run.estimates[nll], "%+.3f", law.entropy()), shown("%.4f", run.estimates[token_entropy].value)};
       if (forbids) line.push_back(shown("%.5f", run.estimates[impossible].value));

@@ -42,7 +42,7 @@ int run_info(Options const& options) {
   std::printf("Kokkos %s, backend %s\n\nIntegrators:\n", kokkos_version().c_str(), backend().c_str());
   for (auto const& info : infos) {
     std::printf("  %-11s %s\n", info.name.c_str(), info.summary.c_str());
-    std::string const cost = info.evaluations == 0 ? "one evaluation an event" : std::to_string(info.evaluations) + " evaluation(s) a step";
+    std::string const cost = info.evaluations == 0 ? "one evaluation an event" : std::to_string(info.evaluations) + (info.evaluations == 1 ? " evaluation a step" : " evaluations a step");
     std::printf("  %-11s %s%s%s\n  %-11s %s\n", "", cost.c_str(), info.needs.empty() ? "" : "; needs ", info.needs.c_str(), "", info.reference.c_str());
   }
   std::printf("\nModels: ");

@@ -87,6 +87,7 @@ double mean_tv(std::vector<std::uint32_t> const& counts, std::vector<std::uint32
 
 Estimate mean_of(double sum, double squares, std::size_t count) {
   double const n = static_cast<double>(count), mean = sum / n;
+  if (!std::isfinite(mean)) return {mean, mean, mean};  // an impossible sequence has an infinite loss
   double const variance = count > 1 ? std::max(0.0, (squares - n * mean * mean) / (n - 1)) : 0;
   double const half = normal_975 * std::sqrt(variance / n);
   return {mean, mean - half, mean + half};

@@ -38,9 +38,11 @@ std::vector<std::string> nearest_names(std::string_view given, std::vector<std::
   std::vector<std::pair<std::size_t, std::string>> ranked;
   for (auto const& name : known) {
     std::size_t const distance = edit_distance(given, name);
-    if (distance < std::max(given.size(), name.size())) ranked.emplace_back(distance, name);
+    if (distance <= std::max<std::size_t>(2, std::max(given.size(), name.size()) / 2)) ranked.emplace_back(distance, name);
   }
   std::sort(ranked.begin(), ranked.end());
+  std::size_t const nearest = ranked.empty() ? 0 : ranked.front().first;
+  std::erase_if(ranked, [&](auto const& entry) { return entry.first > nearest + 1; });
   if (ranked.size() > static_cast<std::size_t>(count)) ranked.resize(static_cast<std::size_t>(count));
   std::vector<std::string> names;
   for (auto& [distance, name] : ranked) names.push_back(std::move(name));

@@ -160,7 +160,7 @@ struct ProbabilityKernel {
 template <class Law>
 class IndependentSites final : public Integrator {
  public:
-  explicit IndependentSites(IntegratorInfo info) : info_(std::move(info)) {}
+  explicit IndependentSites(IntegratorInfo info) : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {}
 
   IntegratorInfo const& info() const override { return info_; }
   std::string refuses(Process const&) const override { return {}; }
@@ -177,11 +177,16 @@ class IndependentSites final : public Integrator {
     int const tiles = (state.length() + tile - 1) / tile;
     visit_field(process, state, step, 0, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
-      Kokkos::parallel_for(
-          "saltus::integrators::" + info_.name,
-          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0, std::int64_t{tiles} * state.batch()),
-          StepKernel<Law, Field>{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
-                                 state.first_sample, state.length(), tile, tiles});
+      StepKernel<Law, Field> const kernel{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
+                                          state.first_sample, state.length(), tile, tiles};
+      std::int64_t const items = std::int64_t{tiles} * state.batch();
+      using Index = Kokkos::IndexType<std::int64_t>;
+      // Long rows differ in cost, since only the sites that move are read; short ones are not worth the handing out.
+      if (tile < max_tile) {
+        Kokkos::parallel_for(label_, Kokkos::RangePolicy<ExecSpace, Index, Kokkos::Schedule<Kokkos::Dynamic>>(exec, 0, items), kernel);
+      } else {
+        Kokkos::parallel_for(label_, Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, items), kernel);
+      }
     });
   }
 
@@ -189,7 +194,7 @@ class IndependentSites final : public Integrator {
                           Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const override {
     visit_field(process, state, step, 0, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
-      Kokkos::parallel_for("saltus::integrators::" + info_.name + "::law",
+      Kokkos::parallel_for(label_ + "::law",
                            Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
                                exec, 0, std::int64_t{state.batch()} * state.length()),
                            ProbabilityKernel<Law, Field>{field, out, state.length(), process.generator().states()});
@@ -198,6 +203,7 @@ class IndependentSites final : public Integrator {
 
  private:
   IntegratorInfo info_;
+  std::string label_;
 };
 
 }  // namespace saltus

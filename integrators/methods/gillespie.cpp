@@ -226,7 +226,7 @@ class Gillespie final : public Integrator {
       .name = "gillespie",
       .summary = "exact: masked models by ordered unmasking times, one evaluation each; forward processes event by event",
       .reference = "Gillespie 1977, doi:10.1021/j100540a008; masked: Zheng et al. 2024, arXiv:2409.02908, first-hitting "
-                   "sampler; A§6.1, 6.2, 6.4",
+                   "sampler",
       .exact = true,
       .evaluations = 0,
       .host_syncs = 1,
