@@ -35,15 +35,16 @@ class OutputFolder {
     while (target_.has_relative_path() && !target_.has_filename()) target_ = target_.parent_path();
     std::error_code error;
     if (fs::exists(target_) && !fs::is_directory(target_)) throw OutputError("--out '" + target_.string() + "' is a file; give a folder");
+    if (fs::exists(target_)) check_writable((target_ / "results.csv").string());
+    for (fs::path p = target_.parent_path(); !p.empty() && !fs::exists(p); p = p.parent_path()) made_.push_back(p);
     parts_ = target_.parent_path() / ("." + target_.filename().string() + ".tmp-" + std::to_string(getpid()));
     fs::create_directories(parts_, error);
-    if (error) throw OutputError("cannot make the folder '" + target_.string() + "': " + error.message());
-    if (fs::exists(target_)) check_writable((target_ / "results.csv").string());
+    if (error) {
+      clear();
+      throw OutputError("cannot make the folder '" + target_.string() + "': " + error.message());
+    }
   }
-  ~OutputFolder() {
-    std::error_code ignored;
-    fs::remove_all(parts_, ignored);
-  }
+  ~OutputFolder() { clear(); }
   OutputFolder(OutputFolder const&) = delete;
   OutputFolder& operator=(OutputFolder const&) = delete;
 
@@ -71,7 +72,14 @@ class OutputFolder {
   }
 
  private:
+  void clear() noexcept {
+    std::error_code ignored;
+    fs::remove_all(parts_, ignored);
+    for (auto const& folder : made_) fs::remove(folder, ignored);  // those above it that are still empty
+  }
+
   fs::path target_, parts_;
+  std::vector<fs::path> made_;  // parents that were not there, innermost first
 };
 
 // Shortest text that reads back as the same double; "inf" and "nan" as such.
@@ -234,12 +242,12 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   json["runs"] = run_list;
   json["rows"] = rows;
   write_text(folder->path("results.csv"), csv);
-  write_text(folder->path("results.json"), json.dump(1) + "\n");
+  write_text(folder->path("results.json"), json_text(json, 1));
   if (options.has("data")) save_law(folder->path("model"), problem.named, problem.source);
   folder->commit();
   if (options.has("summary")) {
     json.erase("rows");
-    write_text(options.text("summary"), json.dump(2) + "\n");
+    write_text(options.text("summary"), json_text(json));
   }
 
   if (!options.flag("quiet")) {

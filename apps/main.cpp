@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The program 'saltus': finds the subcommand, and turns what is thrown into one message and an exit code.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <string>
 #include <vector>
@@ -57,7 +59,11 @@ int report(char const* message, int code) {
 
 int main(int argc, char** argv) {
   try {
-    return run({argv + 1, argv + argc});
+    int const code = run({argv + 1, argv + argc});
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+      throw OutputError(std::string("cannot write to standard output: ") + std::strerror(errno));
+    }
+    return code;
   } catch (UserError const& e) {
     return report(e.what(), 2);
   } catch (CheckError const& e) {

@@ -186,7 +186,7 @@ std::vector<NullBand> null_bands(SequenceLaw const& law, std::size_t count, int 
     bool const known = metric_table()[m].metric == Metric::nll;  // the entropy, exactly
     double const center = known ? law.entropy() : mean;
     double const half = quantile * std::sqrt(squares / (n - 1) * (known ? 1 : 1 + 1 / n));
-    bands.push_back({center, center - half, center + half});
+    bands.push_back({center, std::max(0.0, center - half), center + half});  // no metric is negative
   }
   return bands;
 }

@@ -3,8 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <set>
+#include <sstream>
 
 #include <boost/program_options.hpp>
 
@@ -123,41 +122,57 @@ std::vector<OptionSpec> const& option_table() {
   return table;
 }
 
+namespace {
+
+// Lines 'name = value'; a line that begins with # is a comment. Values may hold anything but a line end.
+std::vector<std::pair<std::string, std::string>> read_config(std::string const& path, Command command) {
+  auto const trimmed = [](std::string_view text) {
+    auto const begin = text.find_first_not_of(" \t\r"), end = text.find_last_not_of(" \t\r");
+    return begin == text.npos ? std::string() : std::string(text.substr(begin, end - begin + 1));
+  };
+  std::vector<std::pair<std::string, std::string>> entries;
+  auto const known = names(command, "");
+  std::istringstream in(read_file(path));
+  std::string line;
+  for (int number = 1; std::getline(in, line); ++number) {
+    std::string const where = path + ", line " + std::to_string(number) + ": ";
+    std::string const text = trimmed(line);
+    if (text.empty() || text[0] == '#') continue;
+    auto const equals = text.find('=');
+    require(equals != text.npos, where + "expected 'name = value', got '" + text + "'");
+    std::string const key = trimmed(std::string_view(text).substr(0, equals));
+    if (std::find(known.begin(), known.end(), key) == known.end()) throw UserError(where + unknown_name("key", key, known));
+    for (auto const& entry : entries) require(entry.first != key, where + "'" + key + "' is given twice");
+    entries.emplace_back(key, trimmed(std::string_view(text).substr(equals + 1)));
+  }
+  return entries;
+}
+
+}  // namespace
+
 Options Options::parse(Command command, std::vector<std::string> const& arguments) {
   Options options;
   options.command_ = command;
-  auto const options_of_command = description(command);
-  auto store = [&](po::parsed_options const& parsed, bool override_set) {
-    std::set<std::string> seen;
-    for (auto const& option : parsed.options) {
-      require(option.position_key < 0, "stray argument '" + (option.value.empty() ? std::string() : option.value[0]) +
-                                           "': expected options only; see 'saltus " + name_of(command) + " --help'");
-      require(seen.insert(option.string_key).second, "the option '" + option.string_key + "' is given twice");
-      std::string const value = option.value.empty() ? "true" : option.value[0];
-      if (override_set || !options.values_.contains(option.string_key)) options.values_[option.string_key] = value;
-    }
-  };
+  std::string const see = "; see 'saltus " + std::string(name_of(command)) + " --help'";
   try {
     namespace style = po::command_line_style;
     int const rules = style::allow_long | style::long_allow_adjacent | style::long_allow_next;
-    po::positional_options_description positional;
-    positional.add("", -1);
-    store(po::command_line_parser(arguments).options(options_of_command).style(rules).run(), true);
-    if (options.values_.contains("config")) {
-      std::string const path = options.values_["config"];
-      std::istringstream in(read_file(path));
-      try {
-        store(po::parse_config_file(in, options_of_command), false);
-      } catch (po::unknown_option const& e) {
-        throw UserError(path + ": " + unknown_name("key", e.get_option_name(), names(command, "")));
-      } catch (po::error const& e) {
-        throw UserError(path + ": " + e.what() + "; expected lines 'name = value'");
-      }
+    auto const described = description(command);
+    for (auto const& option : po::command_line_parser(arguments).options(described).style(rules).run().options) {
+      std::string const value = option.value.empty() ? "true" : option.value[0];
+      require(option.position_key < 0, "stray argument '" + value + "': expected options only" + see);
+      // '--out --quiet': the value was forgotten.
+      bool const forgotten = value.empty() || (option.original_tokens.size() == 2 && value.starts_with("--"));
+      require(!forgotten, "the option '--" + option.string_key + "' needs a value" + see);
+      require(options.values_.emplace(option.string_key, value).second, "the option '--" + option.string_key + "' is given twice");
     }
   } catch (po::unknown_option const& e) {
     throw UserError(unknown_name("option", e.get_option_name(), names(command, "--")));
   } catch (po::error const& e) {
-    throw UserError(std::string(e.what()) + "; see 'saltus " + name_of(command) + " --help'");
+    throw UserError(e.what() + see);
+  }
+  if (options.values_.contains("config")) {
+    for (auto& [key, value] : read_config(options.values_["config"], command)) options.values_.emplace(key, std::move(value));
   }
   for (auto const& spec : option_table()) {
     if ((spec.commands & command) && *spec.default_value) options.values_.emplace(spec.name, spec.default_value);
@@ -245,9 +260,8 @@ std::string program_help() {
   return "saltus " + version() +
          ": continuous-time Markov chains on sequences\n\nUsage: saltus COMMAND [options]\n\nCommands:\n" +
          two_columns(rows, 12) +
-         "\n'saltus COMMAND --help' lists the options of a command; 'saltus --version' prints the version.\n"
-         "Options that begin with --kokkos- go to Kokkos (see --kokkos-help).\n"
-         "Exit codes: 0 fine, 2 usage or input, 3 a check failed, 4 numerical trouble, 5 output trouble.\n";
+         "\n'saltus COMMAND --help' lists the options of a command, 'saltus --version'\nprints the version. Options that begin with --kokkos- go to Kokkos.\n"
+         "Exit codes: 0 fine, 2 usage or input, 3 a check failed, 4 numerical trouble,\n5 output trouble.\n";
 }
 
 std::string command_help(Command command) {

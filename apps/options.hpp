@@ -49,7 +49,7 @@ class Options {
   std::vector<std::string> list(std::string_view name) const;
   std::vector<std::int64_t> integers(std::string_view name, std::int64_t least, std::int64_t most) const;
 
-  /// What --config reads back: every option of the command that has a value, with its help as a comment.
+  /// What --config reads back: a line 'name = value' for every option of the command that has a value.
   std::string config() const;
   /// Names and values of the same options.
   std::map<std::string, std::string> const& values() const { return values_; }

@@ -78,6 +78,7 @@ SequenceFormat output_format(Options const& options, Alphabet const& alphabet, s
   if (suffix == ".npy") return SequenceFormat::npy;
   if (suffix == ".csv") return SequenceFormat::csv;
   if (suffix == ".txt") return SequenceFormat::txt;
+  if (suffix == ".fasta" || suffix == ".fa") return SequenceFormat::fasta;
   return alphabet.numbered() ? SequenceFormat::txt : SequenceFormat::fasta;
 }
 
@@ -134,6 +135,10 @@ Json run_header(Options const& options, Problem const& problem) {
             {"length", problem.law().length()},
             {"entropy_nats", problem.law().entropy()}}},
           {"seed", options.seed("seed")}};
+}
+
+std::string json_text(Json const& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 void write_text(std::string const& path, std::string const& text) {

@@ -51,6 +51,9 @@ class KokkosSession {
 /// Version, machine and every option, for summaries.
 Json run_header(Options const& options, Problem const& problem);
 
+/// JSON as a file: a name that is not UTF-8 must not cost the results.
+std::string json_text(Json const& json, int indent = 2);
+
 /// Writes `text` to `path`, beside and then renamed.
 void write_text(std::string const& path, std::string const& text);
 

@@ -52,7 +52,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     summary["timings"] = {{"fit_seconds", problem.seconds},
                           {"sample_seconds", report.seconds},
                           {"samples_per_second", static_cast<double>(report.samples) / report.seconds}};
-    write_text(options.text("summary"), summary.dump(2) + "\n");
+    write_text(options.text("summary"), json_text(summary));
   }
   return 0;
 }

@@ -51,7 +51,8 @@ std::vector<std::string> nearest_names(std::string_view given, std::vector<std::
 
 std::string unknown_name(std::string_view kind, std::string_view given, std::vector<std::string> const& known) {
   std::string message = "unknown " + std::string(kind) + " '" + std::string(given) + "'";
-  if (auto const near = nearest_names(given, known); !near.empty()) message += "; did you mean " + joined(near) + "?";
+  auto const near = nearest_names(given, known);
+  message += near.empty() ? "." : "; did you mean " + joined(near) + "?";
   return message + " Known: " + joined(known) + ".";
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/ctmc/noise_schedule.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -20,7 +21,7 @@ std::string number(double value) {
 // "a=1,b=2" against the parameters of a schedule, given with their defaults.
 std::map<std::string, double> parameters(std::string_view name, std::string_view text,
                                          std::map<std::string, double> values) {
-  std::vector<std::string> known;
+  std::vector<std::string> known, given;
   for (auto const& [key, value] : values) known.push_back(key);
   while (!text.empty()) {
     auto const item = text.substr(0, text.find(','));
@@ -29,6 +30,8 @@ std::map<std::string, double> parameters(std::string_view name, std::string_view
     require(equals != item.npos, "noise '" + std::string(name) + "': expected name=value, got '" + std::string(item) + "'");
     std::string const key(item.substr(0, equals));
     auto const found = values.find(key);
+    require(std::find(given.begin(), given.end(), key) == given.end(), "noise '" + std::string(name) + "': '" + key + "' is given twice");
+    given.push_back(key);
     if (found == values.end()) throw UserError(unknown_name("parameter of noise " + std::string(name), key, known));
     auto const digits = item.substr(equals + 1);
     double value = 0;

@@ -55,7 +55,7 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
   std::filesystem::create_directories(folder, error);
   if (error) throw OutputError("cannot make the folder '" + folder + "': " + error.message());
   AtomicFile file(folder + "/model.json");
-  file.write(json.dump() + "\n");
+  file.write(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   file.commit();
 }
 

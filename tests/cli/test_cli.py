@@ -1,0 +1,1028 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs the program 'saltus' as a user would: every option, the files that it writes, and what it says about bad input.
+
+Needs SALTUS_PROGRAM (the program) and SALTUS_SOURCE (the repository); standard library only. Expected values are
+recomputed here from the sequences that the program wrote, or derived by hand; none is a copy of its output.
+"""
+
+import ast
+import collections
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+import pty
+import random
+import re
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = os.path.abspath(os.environ["SALTUS_PROGRAM"])
+SOURCE = pathlib.Path(os.environ["SALTUS_SOURCE"]).resolve()
+KUNITZ = str(SOURCE / "examples/data/kunitz.fasta")
+PROTEIN = "ACDEFGHIKLMNPQRSTVWY-"
+DNA = "ACGT-"
+METRICS = {"tv_site", "tv_pair", "nll", "token_entropy", "impossible_transitions", "clamps"}
+ENDINGS = {"fasta": ".fasta", "txt": ".txt", "csv": ".csv", "npy": ".npy"}
+# The options that the issue names, by command.
+SHARED = {"model", "data", "noise", "seed", "samples", "batch", "threads", "out", "format", "summary", "config",
+          "print-config", "quiet", "help"}
+OPTIONS = {"sample": SHARED | {"integrator", "steps"}, "compare": SHARED | {"integrators", "nfe"},
+           "info": {"json", "help"}}
+
+
+# Threads that wait must not take the cores from those that work when tests run side by side.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def saltus(*arguments, cwd=None, **more):
+    """The finished process; standard output and error are kept as bytes."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, timeout=120,
+                          **{"stdin": subprocess.DEVNULL} | more)
+
+
+def read_npy(data):
+    """Rows of a two-dimensional int32 NPY file, version 1."""
+    if data[:8] != b"\x93NUMPY\x01\x00":
+        raise ValueError("not an NPY file of version 1")
+    size, = struct.unpack("<H", data[8:10])
+    header = ast.literal_eval(data[10:10 + size].decode())
+    if (10 + size) % 64 or header["descr"] != "<i4" or header["fortran_order"]:
+        raise ValueError(f"unexpected header {header} of {size} bytes")
+    rows, columns = header["shape"]
+    body = data[10 + size:]
+    if len(body) != 4 * rows * columns:
+        raise ValueError(f"{len(body)} bytes of data for the shape {header['shape']}")
+    values = struct.unpack(f"<{rows * columns}i", body)
+    return [list(values[r * columns:(r + 1) * columns]) for r in range(rows)]
+
+
+def read_sequences(data, form, symbols):
+    """The sequences of a file, as lists of tokens; symbols None: numbers separated by blanks."""
+    if form == "npy":
+        return read_npy(data)
+    text = data.decode("ascii")
+    if not text.endswith("\n"):
+        raise ValueError("the last line does not end")
+    lines = text[:-1].split("\n")
+    if form == "fasta":
+        names, lines = lines[::2], lines[1::2]
+        if names != [f">sample_{i}" for i in range(len(lines))]:
+            raise ValueError(f"unexpected headers {names[:3]}")
+    if form == "csv":
+        table = list(csv.reader(io.StringIO(text)))
+        if table[0] != ["sample", "sequence"] or [int(row[0]) for row in table[1:]] != list(range(len(table) - 1)):
+            raise ValueError(f"unexpected columns {table[:2]}")
+        lines = [row[1] for row in table[1:]]
+    if symbols is None:
+        return [[int(word) for word in line.split(" ")] for line in lines]
+    return [[symbols.index(c) for c in line] for line in lines]
+
+
+def read_data(path):
+    """The sequences of a FASTA file."""
+    return ["".join(record.split("\n")[1:]) for record in pathlib.Path(path).read_text().split(">")[1:]]
+
+
+def config_values(text):
+    """The lines 'name = value' of a configuration."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(re.fullmatch(r"([a-z-]+) = (.*)", line).groups() for line in lines)
+
+
+def listing(folder):
+    """Every file below a folder with its bytes, and every folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+            for path in pathlib.Path(folder).rglob("*")}
+
+
+class Chain:
+    """A Markov chain of order 1 in Python: the laws that the program's metrics are recomputed with."""
+
+    def __init__(self, initial, matrices):
+        self.initial, self.matrices, self.states = initial, matrices, len(initial)
+
+    @classmethod
+    def fit(cls, sequences, states, pseudo_count=1.0):
+        length = len(sequences[0])
+        initial = [pseudo_count / states] * states
+        matrices = [[[pseudo_count / states] * states for _ in range(states)] for _ in range(length - 1)]
+        for x in sequences:
+            initial[x[0]] += 1
+            for l in range(length - 1):
+                matrices[l][x[l]][x[l + 1]] += 1
+        normal = lambda row: [value / sum(row) for value in row]
+        return cls(normal(initial), [[normal(row) for row in matrix] for matrix in matrices])
+
+    @classmethod
+    def countdown(cls, states=32, length=256):
+        uniform = [1 / states] * states
+        step = [uniform] + [[float(y == x - 1) for y in range(states)] for x in range(1, states)]
+        return cls(uniform, [step] * (length - 1))
+
+    def laws(self):
+        """One-site laws [l][y] and adjacent-pair laws [l][y][z]."""
+        sites, pairs = [self.initial], []
+        for matrix in self.matrices:
+            pairs.append([[p * q for q in row] for p, row in zip(sites[-1], matrix)])
+            sites.append([math.fsum(column) for column in zip(*pairs[-1])])
+        return sites, pairs
+
+    def nll(self, x):
+        steps = [self.initial[x[0]]] + [m[x[l]][x[l + 1]] for l, m in enumerate(self.matrices)]
+        return -sum(math.log(p) if p > 0 else -math.inf for p in steps)
+
+    def entropy(self):
+        sites, _ = self.laws()
+        plain = lambda row: -math.fsum(p * math.log(p) for p in row if p > 0)
+        return plain(self.initial) + math.fsum(
+            p * plain(row) for law, matrix in zip(sites, self.matrices) for p, row in zip(law, matrix))
+
+    def measure(self, sequences):
+        """What results.json must hold for these sequences."""
+        n, length = len(sequences), len(sequences[0])
+        sites, pairs = self.laws()
+
+        def distance(law, counts):
+            return sum(abs(counts[y] / n - p) for y, p in enumerate(law)) / 2
+
+        tv_site = sum(distance(sites[l], collections.Counter(x[l] for x in sequences)) for l in range(length))
+        flat = [[p for row in matrix for p in row] for matrix in pairs]
+        tv_pair = sum(distance(flat[l], collections.Counter(x[l] * self.states + x[l + 1] for x in sequences))
+                      for l in range(length - 1))
+        histogram_entropy = lambda x: -sum(k / length * math.log(k / length) for k in collections.Counter(x).values())
+        impossible = sum(self.matrices[l][x[l]][x[l + 1]] == 0 for x in sequences for l in range(length - 1))
+        return {"tv_site": tv_site / length, "tv_pair": tv_pair / (length - 1),
+                "nll": sum(map(self.nll, sequences)) / n,
+                "token_entropy": sum(map(histogram_entropy, sequences)) / n,
+                "impossible_transitions": impossible / n / (length - 1)}
+
+
+class Case(unittest.TestCase):
+    """A folder with small inputs, and runs that must succeed without a word on standard error."""
+
+    maxDiff = 2000
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="saltus_cli_")
+        cls.addClassCleanup(folder.cleanup)
+        cls.inputs = pathlib.Path(folder.name) / "inputs"
+        cls.inputs.mkdir()
+        cls.folder = pathlib.Path(folder.name)
+        generator = random.Random(20240607)
+        # Neighbours depend on each other, so that a chain and a product differ.
+        rows = []
+        for _ in range(60):
+            row = generator.choice("ACGT")
+            while len(row) < 12:
+                row += row[-1] if generator.random() < 0.7 else generator.choice("ACGT")
+            rows.append(row)
+        cls.rows = [[DNA.index(c) for c in row] for row in rows]
+        cls.data = cls.inputs / "dna.fasta"
+        cls.data.write_text("".join(f">r{i}\n{row}\n" for i, row in enumerate(rows)))
+
+    def setUp(self):
+        self.cwd = pathlib.Path(tempfile.mkdtemp(dir=self.folder, prefix="run_"))
+
+    def run_well(self, *arguments, cwd=None, **more):
+        """Standard output of a run that must succeed in silence."""
+        result = saltus(*arguments, cwd=cwd or self.cwd, **more)
+        self.assertEqual((result.returncode, result.stderr), (0, b""), arguments)
+        return result.stdout
+
+    def product(self, *arguments, samples=20):
+        return self.run_well("sample", "--model", "product", "--data", self.data, "--samples", samples, *arguments)
+
+    def chain(self, *arguments, samples=20):
+        return self.run_well("sample", "--model", "chain", "--data", self.data, "--samples", samples, *arguments)
+
+    def summary(self, *arguments):
+        self.run_well("sample", *arguments, "--summary", "s.json", "--out", "s.txt")
+        return json.loads((self.cwd / "s.json").read_text())
+
+
+class SampleOptions(Case):
+    def test_formats_hold_the_same_sequences(self):
+        for model, symbols, length in ((["chain", "--data", str(self.data)], DNA, 12), (["countdown"], None, 256)):
+            by_format = {}
+            for form, ending in ENDINGS.items():
+                with self.subTest(model=model[0], format=form):
+                    run = ["sample", "--model", *model, "--samples", 11, "--steps", 8]
+                    self.run_well(*run, "--format", form, "--out", "named")
+                    self.run_well(*run, "--out", "ending" + ending)
+                    named = (self.cwd / "named").read_bytes()
+                    self.assertEqual(named, (self.cwd / ("ending" + ending)).read_bytes())
+                    self.assertEqual(named, self.run_well(*run, "--format", form), "standard output")
+                    by_format[form] = read_sequences(named, form, symbols)
+                    self.assertEqual([len(x) for x in by_format[form]], [length] * 11)
+                    self.assertEqual(by_format[form], by_format["fasta"])
+                    states = {token for x in by_format[form] for token in x}
+                    self.assertLessEqual(states, set(range(32 if symbols is None else len(symbols))))
+                    self.assertGreater(len(states), 3)
+        self.assertEqual(set(listing(self.cwd)), {"named"} | {"ending" + e for e in ENDINGS.values()})
+
+    def test_default_formats(self):
+        self.assertTrue(self.chain().startswith(b">sample_0\n"))
+        numbers = self.run_well("sample", "--model", "countdown", "--samples", 2)
+        self.assertEqual([len(x) for x in read_sequences(numbers, "txt", None)], [256, 256])
+        # --format wins over the ending; "-" and /dev/stdout are standard output.
+        self.chain("--format", "txt", "--out", "x.csv")
+        text = (self.cwd / "x.csv").read_bytes()
+        self.assertEqual(len(read_sequences(text, "txt", DNA)), 20)
+        for name in ("-", "/dev/stdout"):
+            self.assertEqual(self.chain("--format", "txt", "--out", name), text)
+
+    def test_an_old_file_is_replaced(self):
+        (self.cwd / "x.txt").write_text("old")
+        self.product("--out", "x.txt")
+        self.assertEqual(list(listing(self.cwd)), ["x.txt"])
+        self.assertEqual((self.cwd / "x.txt").read_bytes(), self.product("--format", "txt"))
+
+    def test_data_from_a_pipe(self):
+        piped = self.run_well("sample", "--data", "/dev/stdin", "--samples", 20, stdin=None,
+                              input=self.data.read_bytes())
+        self.assertEqual(len(read_sequences(piped, "fasta", DNA)), 20)
+        self.assertEqual(piped, self.chain())
+
+    def test_bytes_depend_on_the_seed_alone(self):
+        for integrator in ("gillespie", "euler", "tweedie"):
+            run = lambda *more, samples=300: self.chain("--integrator", integrator, "--steps", 4, *more,
+                                                        samples=samples)
+            reference = run("--threads", 1)
+            for threads, batch in ((2, 256), (4, 7), (1, 1)):
+                with self.subTest(integrator=integrator, threads=threads, batch=batch):
+                    self.assertEqual(run("--threads", threads, "--batch", batch), reference)
+            self.assertEqual(run("--seed", 1), reference)  # the default
+            self.assertNotEqual(run("--seed", 2), reference)
+            self.assertNotEqual(run("--seed", 2**64 - 1), run("--seed", 2**64 - 2))
+            # A sample depends on its own index: fewer samples are a prefix.
+            self.assertTrue(reference.startswith(run(samples=40)))
+
+    def test_noise(self):
+        default = self.chain("--steps", 4)
+        self.assertEqual(self.chain("--steps", 4, "--noise", "cosine:floor=1e-3"), default)
+        outputs = {default}
+        for noise in ("log_linear", "constant:rate=2,end=3", "geometric:min=1e-3,max=20"):
+            outputs.add(self.chain("--steps", 4, "--noise", noise))
+        self.assertEqual(len(outputs), 4)
+        # The floor of the other two cancels in a masked reverse step; the rate of this one does not.
+        self.assertNotEqual(self.chain("--steps", 4, "--noise", "constant:rate=2"),
+                            self.chain("--steps", 4, "--noise", "constant:rate=5"))
+
+    def test_integrator_and_steps(self):
+        outputs = {self.chain("--integrator", name, "--steps", 3) for name in ("gillespie", "euler", "tweedie")}
+        self.assertEqual(len(outputs), 3)
+        self.assertEqual(self.chain("--integrator", "tweedie", "--steps", 64), self.chain())  # the defaults
+        self.assertNotEqual(self.chain("--steps", 3), self.chain("--steps", 4))
+        self.assertEqual(self.chain("--integrator", "gillespie", "--steps", 3),
+                         self.chain("--integrator", "gillespie", "--steps", 4))
+
+    def test_models(self):
+        self.assertEqual(self.chain(), self.run_well("sample", "--data", self.data, "--samples", 20))  # the default
+        outputs = {self.chain(), self.product(), self.chain("--homogeneous")}
+        self.assertEqual(len(outputs), 3)
+
+    def test_pseudo_count(self):
+        data = self.inputs / "constant.txt"
+        data.write_text("AAAA\n" * 5)
+        run = lambda c: self.run_well("sample", "--model", "product", "--data", data, "--alphabet", "dna", "--samples",
+                                      20, "--pseudo-count", c, "--format", "txt")
+        # P(another letter anywhere) < 80 * 1e-9; P(no other letter) = (1/5)^80.
+        self.assertEqual(run("1e-9"), b"AAAA\n" * 20)
+        self.assertNotEqual(run("1e8"), b"AAAA\n" * 20)
+
+    def test_alphabet(self):
+        data = self.inputs / "acgt.txt"
+        data.write_text("ACGT\nCGTA\n")
+        for alphabet, states, symbols in ((None, 5, DNA), ("protein", 21, PROTEIN), ("chars:TGCA", 4, "TGCA")):
+            more = [] if alphabet is None else ["--alphabet", alphabet]
+            summary = self.summary("--model", "product", "--data", data, "--samples", 50, *more)
+            self.assertEqual(summary["model"]["states"], states)
+            read_sequences((self.cwd / "s.txt").read_bytes(), "txt", symbols)
+
+    def test_summary(self):
+        info = json.loads(self.run_well("info", "--json"))
+        for integrator, nfe in (("tweedie", 7), ("euler", 7), ("gillespie", 12)):
+            summary = self.summary("--data", self.data, "--integrator", integrator, "--steps", 7, "--samples", 30,
+                                   "--seed", 9, "--batch", 16, "--threads", 2)
+            self.assertLessEqual({"version", "git_state", "parameters", "seed", "nfe", "jumps", "clamps", "timings"},
+                                 set(summary))
+            self.assertEqual(summary["nfe"], nfe)
+            self.assertEqual(summary["max_nfe"], nfe)
+            self.assertEqual(summary["jumps"], 30 * 12)  # each mask is revealed once
+            self.assertEqual(summary["clamps"], 0)
+            self.assertEqual((summary["seed"], summary["samples"], summary["integrator"]), (9, 30, integrator))
+            self.assertEqual(summary["threads"], 2)
+            for key in ("version", "git_state", "build_type", "compiler", "kokkos", "backend"):
+                self.assertEqual(summary[key], info[key])
+                self.assertTrue(summary[key])
+            expected = {"model": "chain", "data": str(self.data), "pseudo-count": "1", "noise": "cosine:floor=0.001",
+                        "integrator": integrator, "steps": "7", "samples": "30", "seed": "9", "batch": "16",
+                        "threads": "2", "out": "s.txt", "summary": "s.json"}
+            self.assertEqual(summary["parameters"], expected)
+            law = Chain.fit(self.rows, len(DNA))
+            self.assertEqual((summary["model"]["states"], summary["model"]["length"]), (5, 12))
+            self.assertAlmostEqual(summary["model"]["entropy_nats"], law.entropy(), delta=1e-9)
+            timings = summary["timings"]
+            self.assertGreater(timings["sample_seconds"], 0)
+            self.assertAlmostEqual(timings["samples_per_second"] * timings["sample_seconds"], 30, delta=1e-6)
+        self.assertEqual(self.summary("--data", self.data, "--threads", 1)["threads"], 1)
+        self.assertEqual(self.summary("--data", self.data, "--seed", 2**64 - 1)["seed"], 2**64 - 1)
+
+    def test_clamps_are_counted(self):
+        # Geometric noise: hazard = ln(max/min) x e^-x/(1 - e^-x) at x = max, 4.38 here, so that the first of 4 Euler
+        # steps would reveal every mask with probability 1.09: all clamped, and nothing is left for the other steps.
+        hazard = math.log(100) * 0.1 / math.expm1(0.1)
+        self.assertGreater(hazard / 4, 1)
+        run = ["--data", self.data, "--noise", "geometric:min=1e-3,max=0.1", "--steps", 4, "--samples", 30]
+        self.assertEqual(self.summary(*run, "--integrator", "euler")["clamps"], 30 * 12)
+        self.assertEqual(self.summary(*run, "--integrator", "tweedie")["clamps"], 0)
+
+    def test_config_round_trip(self):
+        run = ["--model", "product", "--data", self.data, "--steps", 5, "--samples", 9, "--seed", 12, "--noise",
+               "geometric:min=1e-3,max=20", "--pseudo-count", "0.25", "--batch", 4, "--format", "csv", "--quiet",
+               "--alphabet", "chars:ACGT-"]
+        config = self.run_well("sample", *run, "--print-config")
+        self.assertEqual(listing(self.cwd), {})
+        (self.cwd / "c.cfg").write_bytes(config)
+        output = self.run_well("sample", *run)
+        self.assertEqual(self.run_well("sample", "--config", "c.cfg"), output)
+        self.assertEqual(self.run_well("sample", "--config=c.cfg", "--print-config"), config)
+        # The command line wins.
+        won = self.run_well("sample", "--config", "c.cfg", "--samples", 3, "--format", "txt")
+        replaced = [{9: 3, "csv": "txt"}.get(value, value) for value in run]
+        self.assertEqual(won, self.run_well("sample", *replaced))
+        self.assertEqual(won.count(b"\n"), 3)
+        values = config_values(config.decode())
+        given = {str(a)[2:]: str(b) for a, b in zip(run, run[1:]) if str(a).startswith("--") and a != "--quiet"}
+        defaults = {"integrator": "tweedie", "threads": "0", "quiet": "true"}
+        self.assertEqual(values, given | defaults)
+
+    def test_config_of_flags_and_comments(self):
+        (self.cwd / "c.cfg").write_text(f"# a comment\n\nmodel = chain\ndata={self.data}\n homogeneous = true\n"
+                                        "samples = 20\n")
+        output = self.run_well("sample", "--config", "c.cfg")
+        self.assertEqual(len(read_sequences(output, "fasta", DNA)), 20)
+        self.assertEqual(output, self.chain("--homogeneous"))
+        (self.cwd / "c.cfg").write_text(f"data={self.data}\nhomogeneous = false\nsamples = 20")
+        self.assertEqual(self.run_well("sample", "--config", "c.cfg"), self.chain())
+
+    def test_config_keeps_every_character(self):
+        data = self.inputs / "hash.txt"
+        data.write_text("A#C\nAC#\n")
+        run = ["--data", data, "--alphabet", "chars:AC#", "--samples", 4]
+        (self.cwd / "c.cfg").write_bytes(self.run_well("sample", *run, "--print-config"))
+        output = self.run_well("sample", "--config", "c.cfg")
+        self.assertEqual(len(read_sequences(output, "fasta", "AC#")), 4)
+        self.assertEqual(output, self.run_well("sample", *run))
+
+    def test_names_that_are_not_utf8(self):
+        data = os.fsencode(self.inputs) + b"/caf\xe9.fasta"
+        with open(data, "wb") as file:
+            file.write(self.data.read_bytes())
+        # os.fsdecode keeps such bytes, and subprocess gives them back.
+        summary = self.summary("--data", os.fsdecode(data), "--samples", 4)
+        self.assertIn("caf", summary["parameters"]["data"])
+
+    def test_standard_output_holds_the_sequences_alone(self):
+        output = self.chain("--format", "txt", "--quiet")
+        self.assertEqual(output, self.chain("--format", "txt"))
+        self.assertEqual(len(read_sequences(output, "txt", DNA)), 20)
+
+
+class Terminal(Case):
+    def on_terminal(self, *arguments):
+        """Exit code, standard output and what came to a terminal at standard error."""
+        master, slave = pty.openpty()
+        with open(self.cwd / "stdout", "wb") as stdout:
+            process = subprocess.Popen([PROGRAM, *map(str, arguments)], cwd=self.cwd, stdin=subprocess.DEVNULL,
+                                       stdout=stdout, stderr=slave)
+        os.close(slave)
+        seen, deadline = b"", time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if not select.select([master], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(master, 65536)
+            except OSError:  # Linux says so when the other side is closed
+                piece = b""
+            if not piece:
+                break
+            seen += piece
+        os.close(master)
+        if process.poll() is None:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return process.returncode, (self.cwd / "stdout").read_bytes(), seen.decode()
+
+    def test_progress(self):
+        run = ["sample", "--data", self.data, "--samples", 400, "--batch", 1, "--integrator", "gillespie"]
+        code, output, seen = self.on_terminal(*run)
+        self.assertEqual(code, 0)
+        self.assertEqual(len(read_sequences(output, "fasta", DNA)), 400)
+        lines = seen.split("\r\033[K")
+        self.assertEqual((lines[0], lines[-1]), ("", ""), "the line is written over, and taken away at the end")
+        self.assertGreater(len(lines), 2)
+        shown = [re.fullmatch(r"gillespie  (\d+)/400 \((\d+)%\)  ([0-9.e+]+)/s  (\d+):(\d\d) left", line)
+                 for line in lines[1:-1]]
+        self.assertTrue(all(shown), lines)
+        done = [int(match[1]) for match in shown]
+        self.assertEqual(done, sorted(done))
+        for match in shown:
+            self.assertEqual(int(match[2]), round(int(match[1]) / 4 - 1e-9))
+
+    def test_progress_of_compare_has_a_line_for_each_run(self):
+        code, _, seen = self.on_terminal("compare", "--data", self.data, "--samples", 50, "--nfe", "2,3", "--out", "r")
+        self.assertEqual(code, 0)
+        for label in ("gillespie", "euler_nfe2", "euler_nfe3", "tweedie_nfe2", "tweedie_nfe3"):
+            self.assertRegex(seen, re.escape(label) + r"  50/50 \(100%\)  .*/s  0:00 left")
+        self.assertNotIn("\n", seen)
+
+    def test_quiet(self):
+        run = ["sample", "--data", self.data, "--samples", 50]
+        self.assertIn("left", self.on_terminal(*run)[2])
+        code, output, seen = self.on_terminal(*run, "--quiet")
+        self.assertEqual((code, seen), (0, ""))
+        self.assertEqual(len(read_sequences(output, "fasta", DNA)), 50)
+
+
+class Info(Case):
+    def test_json(self):
+        info = json.loads(self.run_well("info", "--json"))
+        project = (SOURCE / "CMakeLists.txt").read_text()
+        self.assertEqual(info["version"], re.search(r"project\(saltus VERSION ([0-9.]+)", project)[1])
+        listed = re.findall(r"^SALTUS_INTEGRATOR\((\w+)\)", (SOURCE / "integrators/integrators.def").read_text(), re.M)
+        self.assertEqual(info["integrators"], sorted(listed))
+        self.assertEqual([entry["name"] for entry in info["integrator_details"]], sorted(listed))
+        self.assertEqual(info["models"], ["chain", "countdown", "product"])
+        self.assertTrue(info["backend"])
+        exact = [entry["name"] for entry in info["integrator_details"] if entry["exact"]]
+        self.assertEqual(exact, ["gillespie"])
+
+    def test_names_of_json_are_names_of_options(self):
+        info = json.loads(self.run_well("info", "--json"))
+        for name in info["integrators"]:
+            self.product("--integrator", name, samples=1)
+        for name in info["noise_schedules"]:
+            self.product("--noise", name, samples=1)
+        for name in info["models"]:
+            self.run_well("sample", "--model", name, "--samples", 1,
+                          *([] if name == "countdown" else ["--data", self.data]))
+
+    def test_text(self):
+        info = json.loads(self.run_well("info", "--json"))
+        text = self.run_well("info").decode()
+        for word in [info["version"], info["backend"], *info["integrators"], *info["models"], *info["noise_schedules"]]:
+            self.assertIn(word, text)
+        self.assertIn(info["version"], self.run_well("--version").decode())
+
+
+class Help(Case):
+    def test_every_option(self):
+        for command, named in OPTIONS.items():
+            with self.subTest(command=command):
+                text = self.run_well(command, "--help").decode()
+                shown = set(re.findall(r"^  --([a-z-]+)", text, re.M))
+                self.assertLessEqual(named, shown)
+                refused = saltus(command, "--zzz", cwd=self.cwd).stderr.decode()
+                known = re.search(r"Known: (.*)\.$", refused)[1].split(", ")
+                self.assertEqual({"--" + name for name in shown}, set(known))
+                self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_defaults_are_those_that_print_config_shows(self):
+        for command in ("sample", "compare"):
+            text = self.run_well(command, "--help").decode()
+            shown = {}
+            for entry in re.split(r"^(?=  --)", text, flags=re.M)[1:]:
+                entry = " ".join(entry.split("\n\n")[0].split())
+                if match := re.fullmatch(r"--([a-z-]+) .*\[(\S+)\]", entry):
+                    shown[match[1]] = match[2]
+            self.assertGreater(len(shown), 6)
+            self.assertEqual(shown, config_values(self.run_well(command, "--print-config").decode()))
+
+    def test_program_help(self):
+        text = self.run_well("--help").decode()
+        for command in OPTIONS:
+            self.assertRegex(text, rf"(?m)^  {command} ")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        bare = saltus(cwd=self.cwd)
+        self.assertEqual((bare.returncode, bare.stdout), (2, b""))
+        self.assertIn(b"sample", bare.stderr)
+
+
+class Compare(Case):
+    """One comparison on the Kunitz family and one on the countdown, looked at from all sides."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.kunitz = ["compare", "--model", "chain", "--data", KUNITZ, "--integrators", "gillespie,euler,tweedie",
+                      "--nfe", "4,8", "--samples", "200"]
+        cls.tables = {}
+        countdown = ["compare", "--model", "countdown", "--nfe", "4,8", "--samples", "40"]
+        for name, run in (("kunitz", cls.kunitz), ("countdown", countdown)):
+            result = saltus(*run, "--out", cls.folder / name, "--summary", cls.folder / (name + ".json"))
+            if (result.returncode, result.stderr) != (0, b""):
+                raise AssertionError(f"{run}: {result}")
+            cls.tables[name] = result.stdout.decode()
+        cls.laws = {"kunitz": Chain.fit([[PROTEIN.index(c) for c in x] for x in read_data(KUNITZ)], len(PROTEIN)),
+                    "countdown": Chain.countdown()}
+
+    def results(self, name):
+        return json.loads((self.folder / name / "results.json").read_text())
+
+    def sequences(self, name, integrator, nfe):
+        label = integrator if integrator == "gillespie" else f"{integrator}_nfe{nfe:.0f}"
+        form, symbols = ("txt", None) if name == "countdown" else ("fasta", PROTEIN)
+        return read_sequences((self.folder / name / "samples" / (label + ENDINGS[form])).read_bytes(), form, symbols)
+
+    def runs(self, length):
+        return {("gillespie", length)} | {(name, nfe) for name in ("euler", "tweedie") for nfe in (4, 8)}
+
+    def test_files(self):
+        for name, ending in (("kunitz", ".fasta"), ("countdown", ".txt")):
+            expected = {"results.csv", "results.json", "samples"}
+            expected |= {f"samples/{run}{ending}" for run in ("gillespie", "euler_nfe4", "euler_nfe8", "tweedie_nfe4",
+                                                              "tweedie_nfe8")}
+            expected |= {"model", "model/model.json"} if name == "kunitz" else set()
+            self.assertEqual(set(listing(self.folder / name)), expected)
+
+    def test_rows_are_complete(self):
+        for name, length in (("kunitz", 53), ("countdown", 256)):
+            rows = self.results(name)["rows"]
+            for row in rows:
+                self.assertLessEqual({"integrator", "nfe", "metric", "value", "low", "high"}, set(row))
+            found = collections.Counter((row["integrator"], row["nfe"], row["metric"]) for row in rows)
+            expected = {(*run, metric) for run in self.runs(length) for metric in METRICS}
+            self.assertEqual(found, collections.Counter(expected))
+
+    def test_csv_equals_json(self):
+        for name in ("kunitz", "countdown"):
+            text = (self.folder / name / "results.csv").read_text()
+            table = list(csv.DictReader(io.StringIO(text)))
+            rows = self.results(name)["rows"]
+            self.assertEqual(len(table), len(rows))
+            for line, row in zip(table, rows):
+                self.assertEqual((line["integrator"], line["metric"]), (row["integrator"], row["metric"]))
+                for key in ("nfe", "value", "low", "high", "null_low", "null_high"):
+                    # JSON has no infinity: null stands for it, and a missing key for an empty cell.
+                    number = {"": None, "inf": None}.get(line[key], line[key])
+                    self.assertEqual(None if number is None else float(number), row.get(key), (row, key))
+                    self.assertEqual(line[key] == "", key not in row)
+
+    def test_values_lie_in_their_intervals(self):
+        for name in ("kunitz", "countdown"):
+            widths = 0
+            for row in self.results(name)["rows"]:
+                if row["value"] is None:
+                    self.assertEqual((row["metric"], row["low"], row["high"]), ("nll", None, None))
+                    continue
+                self.assertTrue(row["low"] <= row["value"] <= row["high"], row)
+                widths += row["high"] > row["low"]
+            self.assertGreater(widths, 10)
+
+    def test_metrics_recomputed_from_the_sample_files(self):
+        for name, length, count in (("kunitz", 53, 200), ("countdown", 256, 40)):
+            law, results = self.laws[name], self.results(name)
+            self.assertAlmostEqual(results["model"]["entropy_nats"], law.entropy(), delta=1e-9 * law.entropy())
+            for integrator, nfe in self.runs(length):
+                sequences = self.sequences(name, integrator, nfe)
+                self.assertEqual([len(x) for x in sequences], [length] * count)
+                expected = law.measure(sequences)
+                reported = {row["metric"]: row["value"] for row in results["rows"]
+                            if (row["integrator"], row["nfe"]) == (integrator, nfe)}
+                self.assertEqual(reported.pop("clamps"), 0)
+                for metric, value in expected.items():
+                    with self.subTest(model=name, integrator=integrator, nfe=nfe, metric=metric):
+                        found = math.inf if reported[metric] is None else reported[metric]
+                        if math.isinf(value):
+                            self.assertEqual(found, value)
+                        else:
+                            self.assertAlmostEqual(found, value, delta=1e-9 * max(1, abs(value)))
+
+    def test_metrics_of_a_product(self):
+        self.run_well("compare", "--model", "product", "--data", self.data, "--integrators", "tweedie", "--nfe", 3,
+                      "--samples", 150, "--pseudo-count", 2, "--format", "npy", "--out", "r")
+        sequences = read_npy((self.cwd / "r/samples/tweedie_nfe3.npy").read_bytes())
+        self.assertEqual(len(sequences), 150)
+        states, n = len(DNA), len(self.rows)
+        distances = []
+        for l in range(12):
+            fitted = [(sum(x[l] == y for x in self.rows) + 2 / states) / (n + 2) for y in range(states)]
+            drawn = [sum(x[l] == y for x in sequences) / 150 for y in range(states)]
+            distances.append(sum(abs(p - q) for p, q in zip(fitted, drawn)) / 2)
+        rows = json.loads((self.cwd / "r/results.json").read_text())["rows"]
+        row, = [row for row in rows if row["metric"] == "tv_site"]
+        self.assertAlmostEqual(row["value"], sum(distances) / 12, delta=1e-12)
+
+    def test_countdown(self):
+        rows = {(row["integrator"], row["nfe"]): row for row in self.results("countdown")["rows"]
+                if row["metric"] == "impossible_transitions"}
+        wrong = lambda x: sum(a > 0 and b != a - 1 for a, b in zip(x, x[1:]))
+        for integrator, nfe in self.runs(256):
+            sequences = self.sequences("countdown", integrator, nfe)
+            count = sum(map(wrong, sequences))
+            self.assertAlmostEqual(rows[integrator, nfe]["value"], count / (40 * 255), delta=1e-12)
+            if integrator == "gillespie":
+                self.assertEqual(count, 0)
+            else:
+                self.assertGreater(count, 0)
+                # Normal interval of the mean over sequences.
+                shares = [wrong(x) / 255 for x in sequences]
+                mean = sum(shares) / 40
+                half = 1.959963984540054 * math.sqrt(sum((s - mean)**2 for s in shares) / 39 / 40)
+                self.assertAlmostEqual(rows[integrator, nfe]["high"], mean + half, delta=1e-9)
+        self.assertGreater(rows["tweedie", 4]["low"], rows["tweedie", 8]["high"], "fewer evaluations, more errors")
+
+    def test_null_bands(self):
+        for name in ("kunitz", "countdown"):
+            results = self.results(name)
+            bands = {band["metric"]: band for band in results["null"]["bands"]}
+            self.assertEqual(set(bands), METRICS - {"clamps"})
+            self.assertLessEqual(results["null"]["family_error"], 0.01)
+            entropy = self.laws[name].entropy()
+            self.assertAlmostEqual((bands["nll"]["low"] + bands["nll"]["high"]) / 2, entropy, delta=1e-8 * entropy)
+            outside = []
+            for row in results["rows"]:
+                if row["metric"] == "clamps":
+                    continue
+                band = bands[row["metric"]]
+                self.assertEqual((row["null_low"], row["null_high"]), (band["low"], band["high"]))
+                inside = row["value"] is not None and row["null_low"] <= row["value"] <= row["null_high"]
+                if row["integrator"] == "gillespie":
+                    self.assertTrue(inside, row)
+                elif not inside:
+                    outside.append((row["integrator"], row["nfe"], row["metric"]))
+            # The bands are no formality: four evaluations are seen to be too few.
+            self.assertIn(("tweedie", 4, "nll"), outside)
+            self.assertIn(("euler", 4, "nll"), outside)
+            self.assertEqual([(run["integrator"], run["inside_null_band"]) for run in results["runs"]
+                              if "inside_null_band" in run], [("gillespie", True)])
+            self.assertIn("gillespie claims to be exact and lies inside all bands", self.tables[name])
+
+    def test_null_band_of_nll_has_the_width_that_theory_gives(self):
+        # Half width = t(1 - error/2, 99) * sd(nll)/sqrt(200); the quantile is above the normal one (3.72 at 2e-4) and
+        # below 4.5, and sd is estimated from gillespie's file; 20 % each for the two estimates of sd.
+        results = self.results("kunitz")
+        band, = [band for band in results["null"]["bands"] if band["metric"] == "nll"]
+        values = list(map(self.laws["kunitz"].nll, self.sequences("kunitz", "gillespie", 53)))
+        mean = sum(values) / len(values)
+        error = math.sqrt(sum((v - mean)**2 for v in values) / (len(values) - 1) / len(values))
+        half = (band["high"] - band["low"]) / 2
+        self.assertTrue(3.7 * 0.6 < half / error < 4.5 * 1.4, (half, error))
+
+    def test_table_is_sorted_best_first(self):
+        for name in ("kunitz", "countdown"):
+            lines = self.tables[name].splitlines()
+            first = next(i for i, line in enumerate(lines) if line.startswith("---")) + 1
+            last = next(i for i, line in enumerate(lines) if line.startswith("(perfect)"))
+            shown = [(line.split()[0], float(line.split()[1])) for line in lines[first:last]]
+            errors = {(row["integrator"], row["nfe"]): row["value"] for row in self.results(name)["rows"]
+                      if row["metric"] == "tv_pair"}
+            self.assertEqual(shown, sorted(errors, key=errors.get))
+            self.assertEqual(shown[0][0], "gillespie")
+            for line, run in zip(lines[first:last], shown):
+                self.assertIn(f"{errors[run]:.4f} [", line)
+
+    def test_summary(self):
+        for name, length, count in (("kunitz", 53, 200), ("countdown", 256, 40)):
+            summary = json.loads((self.folder / (name + ".json")).read_text())
+            self.assertLessEqual({"version", "git_state", "parameters", "seed", "runs"}, set(summary))
+            self.assertEqual(summary["parameters"]["nfe"], "4,8")
+            self.assertEqual({(run["integrator"], run["nfe"]) for run in summary["runs"]}, self.runs(length))
+            for run in summary["runs"]:
+                self.assertEqual((run["jumps"], run["clamps"], run["samples"]), (count * length, 0, count))
+                self.assertGreater(run["seconds"], 0)
+
+    def test_results_do_not_depend_on_threads_and_batch(self):
+        reference = (self.folder / "kunitz/results.csv").read_bytes()
+        self.run_well(*self.kunitz, "--threads", 1, "--batch", 7, "--out", "a", "--quiet")
+        self.assertEqual((self.cwd / "a/results.csv").read_bytes(), reference)
+        self.run_well(*self.kunitz, "--seed", 2, "--out", "b", "--quiet")
+        self.assertNotEqual((self.cwd / "b/results.csv").read_bytes(), reference)
+
+    def test_the_folder_as_a_model(self):
+        model = self.folder / "kunitz/model"
+        run = ["--samples", 30, "--steps", 6]
+        self.assertEqual(self.run_well("sample", "--model", model, *run),
+                         self.run_well("sample", "--model", "chain", "--data", KUNITZ, *run))
+        self.run_well("compare", "--model", model, *self.kunitz[5:], "--out", "again", "--quiet")
+        reference = (self.folder / "kunitz/results.csv").read_bytes()
+        self.assertEqual((self.cwd / "again/results.csv").read_bytes(), reference)
+        # The same for a product.
+        product = ["--model", "product", "--data", self.data]
+        self.run_well("compare", *product, "--nfe", 2, "--samples", 10, "--out", "p", "--quiet")
+        self.assertEqual(self.run_well("sample", "--model", "p/model", *run), self.run_well("sample", *product, *run))
+
+    def test_a_second_run_into_the_same_folder(self):
+        run = ["compare", "--data", self.data, "--nfe", 2, "--out", "r", "--quiet"]
+        self.run_well(*run, "--samples", 10)
+        names = set(listing(self.cwd))
+        (self.cwd / "r/notes").write_text("mine")
+        self.run_well(*run, "--samples", 12)
+        self.assertEqual(set(listing(self.cwd)), names | {"r/notes"})
+        self.assertEqual((self.cwd / "r/notes").read_text(), "mine")
+        for path in (self.cwd / "r/samples").iterdir():
+            self.assertEqual(len(read_sequences(path.read_bytes(), "fasta", DNA)), 12)
+        self.assertEqual(json.loads((self.cwd / "r/results.json").read_text())["parameters"]["samples"], "12")
+
+    def test_quiet_and_config(self):
+        run = ["--data", self.data, "--nfe", "2,3", "--integrators", "tweedie,euler", "--samples", 10, "--seed", 3,
+               "--quiet"]
+        (self.cwd / "c.cfg").write_bytes(self.run_well("compare", *run, "--print-config"))
+        self.assertEqual(self.run_well("compare", *run, "--out", "a"), b"")
+        self.assertEqual(self.run_well("compare", "--config", "c.cfg", "--out", "b"), b"")
+        self.assertEqual((self.cwd / "a/results.csv").read_bytes(), (self.cwd / "b/results.csv").read_bytes())
+
+    def test_formats(self):
+        seen = []
+        for form, ending in ENDINGS.items():
+            self.run_well("compare", "--data", self.data, "--nfe", 2, "--integrators", "euler", "--samples", 10,
+                          "--format", form, "--out", form, "--quiet")
+            seen.append(read_sequences((self.cwd / form / f"samples/euler_nfe2{ending}").read_bytes(), form, DNA))
+        self.assertEqual(seen, [seen[0]] * 4)
+
+    def test_sequences_of_one_site(self):
+        data = self.inputs / "one.txt"
+        data.write_text("A\nC\nC\n")
+        self.run_well("compare", "--data", data, "--nfe", 1, "--samples", 40, "--out", "r")
+        rows = json.loads((self.cwd / "r/results.json").read_text())["rows"]
+        self.assertEqual({row["value"] for row in rows if row["metric"] == "tv_pair"}, {0})
+        self.assertEqual(len(rows), 3 * len(METRICS))
+
+
+class Refusals(Case):
+    """Inputs with something wrong in them, and runs that must be refused."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        inputs = cls.inputs
+        (inputs / "wrong.fasta").write_text(">a\nACD\n>b\nAXD\n")
+        (inputs / "wrong.txt").write_text("ACGT\nAC T\n")
+        (inputs / "ragged.fasta").write_text(">a\nACD\n>b\nAC\nDE\n")
+        (inputs / "ragged.txt").write_text("ACD\nAC\n")
+        (inputs / "empty.fasta").write_text("")
+        (inputs / "blank.fasta").write_text("\n \n")
+        (inputs / "header.fasta").write_text(">a\n>b\nACD\n")
+        (inputs / "binary.fasta").write_bytes(bytes(range(256)))
+        (inputs / "dna.cfg").write_text(f"data = {cls.data}\n")
+        (inputs / "key.cfg").write_text("seed = 4\nsampels = 3\n")
+        (inputs / "line.cfg").write_text("steps 4\n")
+        (inputs / "value.cfg").write_text(f"data = {cls.data}\nbatch = many\n")
+        (inputs / "command.cfg").write_text("nfe = 4\n")
+        models = {
+            "broken": '{"format": ',
+            "list": "[1, 2]",
+            "other": '{"format": "other"}',
+            "version": '{"format": "saltus-native", "version": 99}',
+            "missing": '{"format": "saltus-native", "version": 1, "length": 2}',
+            "type": '{"format": "saltus-native", "version": 1, "length": "two"}',
+            "kind": '{"format": "saltus-native", "version": 1, "length": 2, "states": 2, "alphabet": "AB", '
+                    '"alphabet_name": "chars:AB", "kind": "chian"}',
+            "sum": '{"format": "saltus-native", "version": 1, "length": 2, "states": 2, "alphabet": "AB", '
+                   '"alphabet_name": "chars:AB", "kind": "product", "probabilities": [0.5, 0.4, 0.5, 0.5]}',
+            "shape": '{"format": "saltus-native", "version": 1, "length": 3, "states": 2, "alphabet": "AB", '
+                     '"alphabet_name": "chars:AB", "kind": "product", "probabilities": [0.5, 0.5]}',
+            "symbols": '{"format": "saltus-native", "version": 1, "length": 1, "states": 3, "alphabet": "AB", '
+                       '"alphabet_name": "chars:AB", "kind": "product", "probabilities": [0.5, 0.5]}'}
+        for name, text in models.items():
+            (inputs / name).mkdir()
+            (inputs / name / "model.json").write_text(text)
+        (inputs / "bare").mkdir()
+        cls.inputs_before = listing(inputs)
+
+    def setUp(self):
+        super().setUp()
+        (self.cwd / "old.txt").write_text("old")
+        (self.cwd / "folder").mkdir()
+
+    def refused(self, arguments, *fragments, code=2, **more):
+        """Runs what must be refused in one line that holds the fragments, and leaves the folder as it was."""
+        with self.subTest(" ".join(map(str, arguments))):
+            before = listing(self.cwd)
+            result = saltus(*arguments, cwd=self.cwd, **more)
+            message = result.stderr.decode()
+            self.assertEqual(result.returncode, code, message)
+            self.assertEqual(result.stdout, b"")
+            self.assertTrue(message.startswith("saltus: ") and message.endswith("\n"), message)
+            self.assertEqual(message.count("\n"), 1, message)
+            self.assertNotIn("internal error", message)
+            for fragment in fragments:
+                self.assertIn(str(fragment), message)
+            self.assertEqual(listing(self.cwd), before)
+            self.assertEqual(listing(self.inputs), self.inputs_before)
+
+    def both(self, arguments, *fragments, **more):
+        """The same options for both commands that write."""
+        for command, output in (("sample", "new.txt"), ("compare", "new")):
+            given = [] if "--out" in arguments else ["--out", output]
+            self.refused([command, *arguments, *given], *fragments, **more)
+
+
+class BadInput(Refusals):
+    """Exit code 2: what can be seen before anything starts."""
+
+    def test_data(self):
+        for name, *fragments in (
+                ("nothing.fasta", "cannot read", "No such file", "existing, readable file"),
+                ("wrong.fasta", "line 4, column 2", "record 'b'", "'X'", "protein", PROTEIN, "--alphabet"),
+                ("wrong.txt", "line 2, column 3", "' '", "one sequence a line"),
+                ("ragged.fasta", "different lengths", "record 'b' (line 3)", "length 4", "expected 3", "align"),
+                ("ragged.txt", "different lengths", "line 2", "length 2", "expected 3"),
+                ("empty.fasta", "is empty", "expected sequences"),
+                ("blank.fasta", "no sequence", "expected sequences"),
+                ("header.fasta", "line 1", "'a'", "no sequence"),
+                ("binary.fasta", "is a binary file", "expected sequences", "unpack"),
+                ("bare", "it is a directory", "give the name of a file")):
+            for model in ("chain", "product"):
+                self.both(["--model", model, "--data", self.inputs / name], self.inputs / name, *fragments)
+        self.both(["--data", self.data, "--alphabet", "chars:ACG"], "'T'", "chars:ACG")
+        self.both(["--data", self.data, "--alphabet", "protien"], "unknown alphabet 'protien'", "did you mean protein")
+        self.both(["--data", self.data, "--alphabet", "chars:"], "at least 1 symbol")
+        self.both(["--data", self.data, "--alphabet", "chars:ACA"], "'A'", "twice")
+
+    @unittest.skipIf(os.geteuid() == 0, "root reads everything")
+    def test_data_without_permission(self):
+        secret = self.folder / "secret.fasta"
+        secret.write_text(">a\nAC\n")
+        secret.chmod(0)
+        self.both(["--data", secret], "cannot read", "Permission denied")
+
+    def test_data_and_model_must_fit(self):
+        self.both([], "--model chain", "--data FILE")
+        self.both(["--model", "product"], "--model product", "--data FILE")
+        self.both(["--model", "countdown", "--data", self.data], "--data is for", "chain and product", "countdown")
+        self.both(["--model", "chian", "--data", self.data], "--data is for", "chian")
+
+    def test_models(self):
+        self.both(["--model", "chian"], "unknown model 'chian'", "did you mean chain", "countdown, product", "folder")
+        self.both(["--model", "no/folder"], "unknown model 'no/folder'")
+        for name, *fragments in (("broken", "not valid JSON", "line 1"), ("list", "expected a JSON object"),
+                                 ("other", '"saltus-native"', '"other"'), ("version", "version 1", "99"),
+                                 ("missing", "'states' is missing"), ("type", "'length'", "wrong type", '"two"'),
+                                 ("kind", "'chian'", "did you mean chain"), ("sum", "site 0", "0.9", "not 1"),
+                                 ("shape", "3 x 2", "got 2"), ("symbols", "2 symbols", "3"),
+                                 ("bare", "No such file", "saltus compare")):
+            self.both(["--model", self.inputs / name], self.inputs / name / "model.json", *fragments)
+
+    def test_numbers(self):
+        good = ["--data", self.data]
+        for option, value, *fragments in (
+                ("samples", "-5", "a whole number from", "'-5'"), ("samples", "0", "'0'"), ("samples", "1e3", "'1e3'"),
+                ("samples", "2.5", "'2.5'"), ("samples", "ten", "'ten'"), ("samples", "9" * 20, "a whole number"),
+                ("batch", "0", "from 1 to", "'0'"), ("batch", "-1", "'-1'"), ("seed", "-1", "from 0", "'-1'"),
+                ("seed", "18446744073709551616", "2^64 - 1"), ("seed", "1.5", "'1.5'"), ("threads", "two", "'two'"),
+                ("threads", "-1", "from 0", "'-1'"),
+                ("pseudo-count", "0", "above 0"), ("pseudo-count", "-1", "above 0"),
+                ("pseudo-count", "nan", "above 0"), ("pseudo-count", "x", "a number", "'x'")):
+            self.both([*good, "--" + option, value], "--" + option, *fragments)
+        for value in ("0", "-1", "1e2", "3.0"):
+            self.refused(["sample", *good, "--steps", value, "--out", "x"], "--steps", "a whole number", f"'{value}'")
+        self.refused(["compare", *good, "--samples", "1", "--out", "x"], "--samples", "from 2", "'1'")
+        for value, *fragments in (("0", "from 1", "'0'"), ("4,0", "'0'"), ("4,,8", "empty", "'4,,8'"), ("4,", "empty"),
+                                  ("4, 8", "' 8'"), ("four", "'four'"), ("4,4", "'4' twice"), ("-4", "'-4'")):
+            self.refused(["compare", *good, "--nfe", value, "--out", "x"], "--nfe", *fragments)
+
+    def test_names(self):
+        good = ["--data", self.data]
+        self.refused(["sample", *good, "--integrator", "tweedi", "--out", "x"], "unknown integrator 'tweedi'",
+                     "did you mean tweedie", "euler, gillespie, tweedie")
+        self.refused(["compare", *good, "--integrators", "euler,tweedi", "--out", "x"], "unknown integrator 'tweedi'",
+                     "did you mean tweedie")
+        self.refused(["compare", *good, "--integrators", "euler,euler", "--out", "x"], "'euler' twice")
+        self.refused(["compare", *good, "--integrators", ",", "--out", "x"], "--integrators", "empty")
+        self.both([*good, "--noise", "cosin"], "unknown noise 'cosin'", "did you mean cosine", "log_linear")
+        self.both([*good, "--noise", "geometric:min=2,max=1"], "0 < min < max", "min=2, max=1")
+        self.both([*good, "--noise", "cosine:flor=1"], "'flor'", "did you mean floor")
+        self.both([*good, "--noise", "cosine:floor=x"], "'floor' must be a number", "'x'")
+        self.both([*good, "--noise", "cosine:floor"], "name=value", "'floor'")
+        self.both([*good, "--noise", "cosine:floor=2"], "between 0 and 1", "2")
+        self.both([*good, "--noise", "constant:rate=0"], "rate above 0", "0")
+        self.both([*good, "--format", "xml"], "unknown sequence format 'xml'", "Known: fasta, txt, csv, npy")
+        self.both([*good, "--format", "fast"], "unknown sequence format 'fast'", "did you mean fasta")
+
+    def test_messages_are_sentences(self):
+        # Without near names the message still needs a stop before what is known.
+        result = saltus("sample", "--data", self.data, "--format", "xml", cwd=self.cwd)
+        self.assertRegex(result.stderr.decode(), r"'xml'[.;,:] ?")
+
+    def test_options(self):
+        good = ["--data", self.data]
+        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, info")
+        self.both([*good, "--smaples", 3], "unknown option '--smaples'", "did you mean --samples")
+        self.both([*good, "--sample", 3], "unknown option '--sample'", "did you mean --samples")
+        self.refused(["info", "--jsno"], "unknown option '--jsno'", "did you mean --json")
+        self.refused(["info", "--steps", 3], "unknown option '--steps'")
+        self.refused(["sample", *good, "--nfe", 3, "--out", "x"], "unknown option '--nfe'")
+        self.refused(["compare", *good, "--steps", 3, "--out", "x"], "unknown option '--steps'")
+        for command in ("sample", "compare"):
+            self.refused([command, *good, "--out", "x", "--seed"], "'--seed'", "missing", command + " --help")
+            self.refused([command, *good, "--seed", "--out", "x"], "--seed", command + " --help")
+            self.refused([command, *good, "--out="], "--out", command + " --help")
+            # An option is no value: this is not a file of the name --quiet.
+            self.refused([command, *good, "--out", "--quiet"], "--out", command + " --help")
+        self.both([*good, "stray"], "stray argument 'stray'", "--help")
+        self.both([*good, "--", "stray"], "stray argument 'stray'", "--help")
+        self.both([*good, "-n", "5"], "'-n'", "--help")
+        self.both([*good, "--seed", 1, "--seed", 1], "'--seed' is given twice")
+        self.both([*good, "--quiet=yes"], "--quiet", "does not take any arguments")
+        self.refused(["info", "stray"], "stray argument 'stray'")
+
+    def test_config(self):
+        self.both(["--config", self.inputs / "key.cfg"], "key.cfg", "unknown key 'sampels'", "did you mean samples")
+        self.both(["--config", self.inputs / "line.cfg"], "line.cfg", "steps 4", "name = value")
+        self.both(["--config", self.inputs / "value.cfg"], "--batch", "'many'")
+        self.both(["--config", self.inputs / "nothing.cfg"], "nothing.cfg", "No such file")
+        self.both(["--config", self.inputs], str(self.inputs), "it is a directory")
+        self.refused(["sample", "--config", self.inputs / "command.cfg"], "unknown key 'nfe'")
+
+    def test_outputs(self):
+        good = ["--data", self.data]
+        sample = lambda *more: ["sample", *good, *more]
+        compare = lambda *more: ["compare", *good, "--nfe", 2, "--samples", 4, *more]
+        self.refused(sample("--out", "missing/x"), "'missing/x'", "No such file", "make the directory 'missing'")
+        self.refused(sample("--out", "folder"), "'folder'", "Is a directory", "name of a file")
+        self.refused(sample("--out", "folder/"), "'folder/'", "Is a directory")
+        self.refused(sample("--out", "new/"), "'new/'")
+        self.refused(sample("--out", "old.txt/x"), "'old.txt/x'", "Not a directory")
+        self.refused(sample("--out", "/proc/x"), "'/proc/x'", "cannot write")
+        self.refused(sample("--out", "x" * 300), "File name too long")
+        self.refused(compare(), "--out DIR")
+        self.refused(compare("--out", "old.txt"), "'old.txt'", "is a file", "folder")
+        self.refused(compare("--out", "old.txt/x"), "'old.txt/x'", "Not a directory")
+        self.refused(compare("--out", "/proc/x"), "'/proc/x'", "cannot make")
+        self.refused(compare("--out", "/proc"), "/proc")
+        for run in (sample("--out", "x"), compare("--out", "x")):
+            self.refused([*run, "--summary", "missing/s"], "'missing/s'", "No such file", "make the directory")
+            self.refused([*run, "--summary", "folder"], "'folder'", "Is a directory")
+            self.refused([*run, "--summary", "/proc/x"], "'/proc/x'", "cannot write")
+
+    @unittest.skipIf(os.geteuid() == 0, "root writes everywhere")
+    def test_outputs_without_permission(self):
+        (self.cwd / "folder").chmod(0o555)
+        self.refused(["sample", "--data", self.data, "--out", "folder/x"], "'folder/x'", "Permission denied")
+        self.refused(["compare", "--data", self.data, "--out", "folder/x"], "'folder/x'", "Permission denied")
+
+    def test_a_folder_in_place_of_a_file(self):
+        (self.cwd / "folder/results.csv").mkdir()
+        self.refused(["compare", "--data", self.data, "--out", "folder"], "results.csv", "Is a directory")
+
+
+class FullDisk(Refusals):
+    """Trouble that shows only while writing: exit code 5, the message names the file, and nothing is left behind."""
+
+    def limited(self):
+        """No file may grow above 4 KiB: what a full disk looks like, without one."""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    def test_dev_full(self):
+        self.refused(["sample", "--data", self.data, "--out", "/dev/full"], "'/dev/full'", "No space left", code=5)
+
+    def test_summary(self):
+        for command, output in (("sample", "x.txt"), ("compare", "x")):
+            result = saltus(command, "--data", self.data, "--out", output, "--samples", 4, "--summary", "/dev/full",
+                            "--quiet", cwd=self.cwd)
+            self.assertEqual((result.returncode, result.stdout), (5, b""))
+            self.assertIn(b"'/dev/full'", result.stderr)
+
+    def test_standard_output(self):
+        for run in (["sample", "--data", self.data], ["sample", "--print-config"], ["info", "--json"], ["info"],
+                    ["sample", "--help"], ["--help"], ["--version"],
+                    ["compare", "--data", self.data, "--samples", 4, "--nfe", 2, "--out", "x"]):
+            with self.subTest(" ".join(map(str, run))), open("/dev/full", "wb") as full:
+                result = subprocess.run([PROGRAM, *map(str, run)], cwd=self.cwd, stdout=full, stderr=subprocess.PIPE,
+                                        timeout=60)
+                self.assertEqual(result.returncode, 5)
+                self.assertRegex(result.stderr.decode(), r"\Asaltus: .*No space left.*\n\Z")
+
+    def test_regular_files(self):
+        for output in ("new.txt", "old.txt"):
+            self.refused(["sample", "--data", self.data, "--samples", 2000, "--out", output], f"'{output}'",
+                         "File too large", code=5, preexec_fn=self.limited)
+        for output in ("new", "folder", "deep/new"):
+            self.refused(["compare", "--data", self.data, "--samples", 2000, "--nfe", 2, "--out", output],
+                         "File too large", code=5, preexec_fn=self.limited)
+
+    def test_the_limit_is_the_cause(self):
+        self.run_well("sample", "--data", self.data, "--samples", 2, "--out", "x.txt", preexec_fn=self.limited)
+        self.assertEqual(len(read_sequences((self.cwd / "x.txt").read_bytes(), "txt", DNA)), 2)
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
+    unittest.main(verbosity=2)

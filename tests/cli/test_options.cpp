@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The option table as data, and the typed access to one call's options.
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/noise_schedule.hpp>
+#include <saltus/integrators/registry.hpp>
+
+#include "options.hpp"
+#include "problem.hpp"
+
+namespace saltus::app {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+constexpr unsigned both = command_sample | command_compare;
+
+// Who reads what, by hand from sample.cpp, compare.cpp, info.cpp and problem.cpp.
+std::map<std::string, unsigned> const readers{
+    {"model", both},          {"data", both},        {"alphabet", both},
+    {"pseudo-count", both},   {"homogeneous", both}, {"noise", both},
+    {"samples", both},        {"seed", both},        {"batch", both},
+    {"threads", both},        {"out", both},         {"format", both},
+    {"summary", both},        {"quiet", both},       {"config", both},
+    {"print-config", both},   {"json", command_info}, {"help", both | command_info},
+    {"integrator", command_sample},   {"steps", command_sample},
+    {"integrators", command_compare}, {"nfe", command_compare}};
+
+// The message of the UserError that `call` must throw.
+template <class Call>
+std::string refusal(Call&& call) {
+  try {
+    call();
+  } catch (UserError const& e) {
+    return e.what();
+  }
+  ADD_FAILURE() << "nothing was refused";
+  return {};
+}
+
+std::string refusal_of(Command command, Arguments const& arguments) {
+  return refusal([&] { Options::parse(command, arguments); });
+}
+
+testing::AssertionResult has(std::string const& text, std::string const& part) {
+  if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "'" << part << "' is not in: " << text;
+}
+
+// A file that is gone with the object.
+class ConfigFile {
+ public:
+  explicit ConfigFile(std::string const& text)
+      : path_(testing::TempDir() + "saltus_options_" + std::to_string(getpid()) + ".cfg") {
+    std::ofstream(path_) << text;
+  }
+  ~ConfigFile() { std::remove(path_.c_str()); }
+  ConfigFile(ConfigFile const&) = delete;
+  ConfigFile& operator=(ConfigFile const&) = delete;
+  std::string const& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+std::size_t widest_line(std::string const& text) {
+  std::istringstream in(text);
+  std::size_t widest = 0;
+  for (std::string line; std::getline(in, line);) widest = std::max(widest, line.size());
+  return widest;
+}
+
+TEST(CommandTable, NamesAreUniqueAndEveryCommandHasHelp) {
+  std::set<std::string> names;
+  unsigned bits = 0;
+  for (auto const& spec : command_table()) {
+    EXPECT_TRUE(names.insert(spec.name).second) << spec.name;
+    EXPECT_FALSE(std::string(spec.summary).empty()) << spec.name;
+    EXPECT_EQ(bits & spec.command, 0u) << spec.name;
+    bits |= spec.command;
+    EXPECT_TRUE(Options::parse(spec.command, {"--help"}).flag("help")) << spec.name;
+    std::string const help = command_help(spec.command);
+    EXPECT_TRUE(has(help, "saltus " + std::string(spec.name)));
+    EXPECT_TRUE(has(program_help(), "\n  " + std::string(spec.name) + " "));
+    EXPECT_LE(widest_line(help), 80u) << spec.name;
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"sample", "compare", "info"}));
+  EXPECT_LE(widest_line(program_help()), 80u);
+}
+
+TEST(OptionTable, NamesAreUniqueAndHelpIsThere) {
+  std::set<std::string> names;
+  std::set<std::string> groups;
+  std::string group;
+  for (auto const& spec : option_table()) {
+    std::string const name = spec.name;
+    EXPECT_TRUE(names.insert(name).second) << name;
+    EXPECT_FALSE(name.empty());
+    EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string::npos) << name;
+    EXPECT_FALSE(std::string(spec.help).empty()) << name;
+    // --help prints a heading when the group changes: the options of a group stand together.
+    if (spec.group != group) {
+      EXPECT_TRUE(groups.insert(spec.group).second) << spec.group;
+    }
+    group = spec.group;
+    // A flag is off unless it is given.
+    if (!*spec.argument) {
+      EXPECT_STREQ(spec.default_value, "") << name;
+    }
+  }
+}
+
+TEST(OptionTable, EveryOptionIsInExactlyTheCommandsThatUseIt) {
+  std::map<std::string, unsigned> table;
+  for (auto const& spec : option_table()) table[spec.name] = spec.commands;
+  EXPECT_EQ(table, readers);
+}
+
+TEST(OptionTable, ParsingAndHelpFollowTheTable) {
+  for (auto const& command : command_table()) {
+    std::string const help = command_help(command.command);
+    for (auto const& spec : option_table()) {
+      std::string const name = spec.name;
+      std::string const shown = "\n  --" + name + (*spec.argument ? " " + std::string(spec.argument) : "");
+      Arguments given{"--" + name};
+      if (*spec.argument) given.push_back(name == "config" ? "/dev/null" : "1");  // --config is read at once
+      if (spec.commands & command.command) {
+        EXPECT_TRUE(has(help, shown));
+        EXPECT_EQ(Options::parse(command.command, given).text(name), *spec.argument ? given[1] : "true");
+      } else {
+        EXPECT_FALSE(has(help, "\n  --" + name + " "));
+        EXPECT_TRUE(has(refusal_of(command.command, given), "unknown option '--" + name + "'"));
+      }
+    }
+  }
+}
+
+TEST(OptionTable, DefaultsParse) {
+  std::set<std::string> checked;
+  auto const check = [&](Options const& options, std::string const& name, auto&& read) {
+    EXPECT_TRUE(options.has(name)) << name;
+    EXPECT_NO_THROW(read()) << name;
+    checked.insert(name);
+  };
+  for (Command const command : {command_sample, command_compare}) {
+    auto const options = Options::parse(command, {});
+    for (char const* name : {"samples", "batch"}) check(options, name, [&] { options.integer(name, 1, 1 << 20); });
+    check(options, "threads", [&] { options.integer("threads", 0, 4096); });
+    check(options, "seed", [&] { options.seed("seed"); });
+    check(options, "pseudo-count", [&] { EXPECT_GT(options.number("pseudo-count"), 0); });
+    check(options, "noise", [&] { NoiseSchedule::parse(options.text("noise")); });
+    check(options, "model", [&] {
+      auto const names = model_names();
+      EXPECT_NE(std::find(names.begin(), names.end(), options.text("model")), names.end());
+    });
+    if (command == command_sample) {
+      check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
+      check(options, "integrator", [&] { make_integrator(options.text("integrator")); });
+    } else {
+      check(options, "nfe", [&] { options.integers("nfe", 1, 1'000'000); });
+      check(options, "integrators", [&] {
+        for (auto const& name : options.list("integrators")) make_integrator(name);
+      });
+    }
+    for (char const* name : {"homogeneous", "quiet", "print-config", "help"}) EXPECT_FALSE(options.flag(name)) << name;
+  }
+  // A new option with a default needs a line above.
+  std::set<std::string> with_default;
+  for (auto const& spec : option_table()) {
+    if (*spec.default_value) with_default.insert(spec.name);
+  }
+  EXPECT_EQ(checked, with_default);
+}
+
+TEST(Options, Integers) {
+  auto const integer = [](std::string const& text, std::int64_t least, std::int64_t most) {
+    return Options::parse(command_sample, {"--samples", text}).integer("samples", least, most);
+  };
+  EXPECT_EQ(integer("7", 1, 9), 7);
+  EXPECT_EQ(integer("1", 1, 9), 1);
+  EXPECT_EQ(integer("9", 1, 9), 9);
+  EXPECT_EQ(integer("-3", -9, 9), -3);
+  EXPECT_EQ(integer("9223372036854775807", 0, INT64_MAX), INT64_MAX);
+  EXPECT_TRUE(has(refusal([&] { integer("9223372036854775808", 0, INT64_MAX); }), "'9223372036854775808'"));
+  for (std::string const text : {"0", "10", "-1", "1e3", "2.5", "7x", "x7", " 7", "7 ", "+7", "0x7"}) {
+    auto const message = refusal([&] { integer(text, 1, 9); });
+    EXPECT_TRUE(has(message, "--samples") && has(message, "from 1 to 9") && has(message, "'" + text + "'")) << message;
+  }
+}
+
+TEST(Options, Seeds) {
+  auto const seed = [](std::string const& text) {
+    return Options::parse(command_sample, {"--seed", text}).seed("seed");
+  };
+  EXPECT_EQ(seed("0"), 0u);
+  EXPECT_EQ(seed("18446744073709551615"), UINT64_MAX);
+  for (std::string const text : {"-1", "18446744073709551616", "1.0", "one"}) {
+    auto const message = refusal([&] { seed(text); });
+    EXPECT_TRUE(has(message, "--seed") && has(message, "'" + text + "'")) << message;
+  }
+}
+
+TEST(Options, Numbers) {
+  auto const number = [](std::string const& text) {
+    return Options::parse(command_sample, {"--pseudo-count", text}).number("pseudo-count");
+  };
+  EXPECT_EQ(number("0.5"), 0.5);
+  EXPECT_EQ(number("-1e-3"), -1e-3);
+  for (std::string const text : {"0,5", "half", "1e", "1 "}) {
+    auto const message = refusal([&] { number(text); });
+    EXPECT_TRUE(has(message, "--pseudo-count") && has(message, "'" + text + "'")) << message;
+  }
+}
+
+TEST(Options, Lists) {
+  auto const parsed = [](std::string const& text) { return Options::parse(command_compare, {"--nfe", text}); };
+  EXPECT_EQ(parsed("a,bc").list("nfe"), (Arguments{"a", "bc"}));
+  EXPECT_EQ(parsed("a").list("nfe"), Arguments{"a"});
+  EXPECT_EQ(parsed("8,2,4").integers("nfe", 2, 8), (std::vector<std::int64_t>{8, 2, 4}));
+  for (std::string const text : {",", "a,", ",a", "a,,b"}) {
+    auto const message = refusal([&] { parsed(text).list("nfe"); });
+    EXPECT_TRUE(has(message, "--nfe") && has(message, "empty") && has(message, "'" + text + "'")) << message;
+  }
+  EXPECT_TRUE(has(refusal([&] { parsed("4,8,4").list("nfe"); }), "'4' twice"));
+  EXPECT_TRUE(has(refusal([&] { parsed("4,9").integers("nfe", 2, 8); }), "'9'"));
+}
+
+TEST(Options, FlagsAndAbsentValues) {
+  auto const options = Options::parse(command_sample, {"--quiet", "--out", "file"});
+  EXPECT_TRUE(options.flag("quiet"));
+  EXPECT_FALSE(options.flag("homogeneous"));
+  EXPECT_TRUE(options.has("out"));
+  EXPECT_FALSE(options.has("summary"));
+  EXPECT_EQ(options.text("summary"), "");
+  EXPECT_EQ(options.command(), command_sample);
+  ConfigFile const file("quiet = perhaps\n");
+  auto const message = refusal([&] { Options::parse(command_sample, {"--config", file.path()}).flag("quiet"); });
+  EXPECT_TRUE(has(message, "--quiet") && has(message, "'perhaps'")) << message;
+}
+
+TEST(Options, CommandLineWinsOverConfigWhichWinsOverDefaults) {
+  ConfigFile const file("# comment\nsteps = 5\nseed=6\n\nquiet = true\nhomogeneous = false\n");
+  auto const options = Options::parse(command_sample, {"--seed=7", "--config", file.path()});
+  EXPECT_EQ(options.text("steps"), "5");
+  EXPECT_EQ(options.text("seed"), "7");
+  EXPECT_EQ(options.text("batch"), Options::parse(command_sample, {}).text("batch"));
+  EXPECT_TRUE(options.flag("quiet"));
+  EXPECT_FALSE(options.flag("homogeneous"));
+}
+
+TEST(Options, WhatIsRefused) {
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--stpes", "3"}), "did you mean --steps"));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--step", "3"}), "unknown option '--step'"));  // no abbreviations
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--seed"}), "--seed"));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--seed", "--quiet"}), "--seed"));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"word"}), "stray argument 'word'"));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--quiet", "--quiet"}), "'--quiet' is given twice"));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--seed", "1", "--seed", "1"}), "'--seed' is given twice"));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--quiet=true"}), "--quiet"));
+  std::map<std::string, std::string> const files{{"setps = 3\n", "did you mean steps"},
+                                                 {"steps\n", "name = value"},
+                                                 {"[part]\nsteps = 3\n", "part"},
+                                                 {"seed = 1\nseed = 2\n", "'--seed' is given twice"}};
+  for (auto const& [text, part] : files) {
+    ConfigFile const file(text);
+    EXPECT_TRUE(has(refusal_of(command_sample, {"--config", file.path()}), part));
+  }
+}
+
+// What --print-config prints, --config reads back, whatever the values are made of.
+TEST(Options, ConfigReadsBack) {
+  for (auto const& command : command_table()) {
+    if (command.command == command_info) continue;  // has no --config
+    for (std::string const text : {"plain", "a=b", "a,b", "a b", "a#b", "#", "'a'", "\"a\"", "back\\slash", "[x]"}) {
+      Arguments arguments;
+      for (auto const& spec : option_table()) {
+        if (!(spec.commands & command.command) || !std::string(spec.name).compare("config")) continue;
+        arguments.push_back("--" + std::string(spec.name));
+        if (*spec.argument) arguments.push_back(text);
+      }
+      auto const options = Options::parse(command.command, arguments);
+      ConfigFile const file(options.config());
+      auto expected = options.values();
+      expected.erase("print-config");
+      expected["config"] = file.path();
+      try {
+        EXPECT_EQ(Options::parse(command.command, {"--config", file.path()}).values(), expected) << options.config();
+      } catch (UserError const& e) {
+        ADD_FAILURE() << e.what() << "\n" << options.config();
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace saltus::app
