@@ -82,10 +82,7 @@ class OutputFolder {
   std::vector<fs::path> made_;  // parents that were not there, innermost first
 };
 
-// Shortest text that reads back as the same double; "inf" and "nan" as such.
-std::string number(double value) {
-  return std::isfinite(value) ? Json(value).dump() : std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
+std::string number(double value) { return to_text(value); }
 std::string number(std::int64_t value) { return std::to_string(value); }
 
 // Mean evaluations of a sample: a whole number where it is one.
@@ -117,7 +114,7 @@ void print_table(std::vector<std::vector<std::string>> const& rows) {
       std::string const pad(widths[i] - rows[r][i].size(), ' ');
       line += (i ? "  " : "") + (i == 0 ? rows[r][i] + pad : pad + rows[r][i]);
     }
-    std::printf("%s\n", line.c_str());
+    std::printf("%s\n", line.substr(0, line.find_last_not_of(' ') + 1).c_str());
     if (r == 0) std::printf("%s\n", std::string(line.size(), '-').c_str());
   }
 }
@@ -148,7 +145,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   std::vector<Run> runs;
   int exact_runs = 0;
   for (auto const& method : methods) {
-    auto const& info = make_integrator(method, process)->info();
+    IntegratorInfo const info = make_integrator(method, process)->info();
     exact_runs += info.exact;
     if (info.evaluations == 0) {
       runs.push_back({.integrator = method, .exact = info.exact});

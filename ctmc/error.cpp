@@ -2,6 +2,7 @@
 #include <saltus/ctmc/error.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 
 namespace saltus {
@@ -9,6 +10,11 @@ namespace saltus {
 void internal_error(std::string_view what, std::source_location where) {
   throw InternalError("internal error (a defect of Saltus, please report it): " + std::string(what) + " at " +
                       where.file_name() + ":" + std::to_string(where.line()));
+}
+
+std::string to_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 namespace {

@@ -42,6 +42,9 @@ inline void require(bool condition, std::string const& message) {
 
 [[noreturn]] void internal_error(std::string_view what, std::source_location where = std::source_location::current());
 
+/// The shortest text that reads back as the same double.
+std::string to_text(double value);
+
 /// The names of `known` that are nearest to `given` by edit distance (at most `count`), nearest first: those at most one
 /// edit further than the nearest, and none that differs in more than half of its characters (2 are always allowed).
 std::vector<std::string> nearest_names(std::string_view given, std::vector<std::string> const& known, int count = 3);

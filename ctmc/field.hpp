@@ -42,6 +42,7 @@ struct Partials {
   int block;       ///< scalars a block
   double total;    ///< sum of `sum`
   double unit;     ///< true value of an entry = unit * (entry in the units that follow)
+  bool negative;   ///< set by weigh(): a weight had to be clamped at 0
   Scalar shift;    ///< logarithmic rows: exp(power * v - shift)
   Scalar cache[cached];
   double sum[max_blocks];
@@ -55,6 +56,7 @@ struct ScoreRow {
   int size;
   ScoreKind kind;
   Scalar power;
+  bool own_counts = true;  ///< whether the own entry means anything (not the mask's)
 
   /// Sums over y != own, and the partial sums by block.
   KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const;
@@ -74,6 +76,8 @@ struct ScoreRow {
   // Whether a sum of exponentials can have lost nothing that matters to underflow and nothing to overflow.
   KOKKOS_FORCEINLINE_FUNCTION static bool in_range(double sum) { return sum > 1e-20 && sum < 1e34; }
   KOKKOS_INLINE_FUNCTION void scan_blocks(int own, Scratch& scratch) const;
+  KOKKOS_FORCEINLINE_FUNCTION int draw_in_block(int k, int own, Weights const& weights, double rest,
+                                                Scratch const& scratch) const;
 
   // The entry in the row's units.
   KOKKOS_FORCEINLINE_FUNCTION static Scalar exponential(Scalar x) {
@@ -164,7 +168,7 @@ KOKKOS_INLINE_FUNCTION RowSums ScoreRow<Scalar>::scan(int own, Scratch& scratch)
   }
   // Rates need the scores in true units; laws of the clean token are normalised anyway, so that their units do not matter.
   if (scratch.shift != 0 && !is_x0(kind)) scratch.unit = Kokkos::exp(static_cast<double>(scratch.shift));
-  return {scratch.unit * scratch.total, is_x0(kind) ? value(own, scratch) : 1.0};
+  return {scratch.unit * scratch.total, own_counts && is_x0(kind) ? value(own, scratch) : 1.0};
 }
 
 template <class Scalar>
@@ -213,6 +217,7 @@ KOKKOS_INLINE_FUNCTION void ScoreRow<Scalar>::scan_blocks(int own, Scratch& scra
 template <class Scalar>
 KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& weights, RowSums const& sums,
                                                       Scratch& scratch) const {
+  scratch.negative = false;
   // Without an offset the weights are proportional to the row: its partial sums will do.
   if (weights.offset == 0) return weights.slope * sums.others;
   double const slope = weights.slope * scratch.unit;
@@ -226,6 +231,7 @@ KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& we
       double s = 0;
       for (int y = begin; y < end; ++y) {
         double const w = weights.slope * value(y, scratch) + weights.offset;
+        scratch.negative |= y != own && w < 0;
         s += y == own || w < 0 ? 0 : w;
       }
       scratch.sum[k] = s;
@@ -238,24 +244,29 @@ KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& we
 template <class Scalar>
 KOKKOS_INLINE_FUNCTION int ScoreRow<Scalar>::draw(int own, Weights const& weights, double uniform,
                                                   Scratch const& scratch) const {
-  bool const plain = weights.offset == 0;
-  double const slope = plain ? 1.0 : weights.slope * scratch.unit, offset = weights.offset;
   double rest = uniform * scratch.total;
-  int k = 0;
-  // Rounding may push `rest` past the last block with a positive sum: `last` remembers it.
-  int last = -1;
-  for (; k < scratch.blocks; ++k) {
-    if (scratch.sum[k] > 0) {
-      if (rest < scratch.sum[k]) break;
-      last = k;
-      rest -= scratch.sum[k];
+  int fallback = -1;
+  for (int k = 0; k < scratch.blocks; ++k) {
+    double const sum = scratch.sum[k];
+    if (!(sum > 0)) continue;
+    if (rest < sum) {
+      int const found = draw_in_block(k, own, weights, rest, scratch);
+      if (found >= 0) return found;
+      rest = 0;  // every entry of a block far under the others has underflowed: the next one then
+    } else {
+      fallback = k;
+      rest -= sum;
     }
   }
-  if (k == scratch.blocks) {
-    if (last < 0) return -1;
-    k = last;
-    rest = Kokkos::Experimental::infinity_v<double>;
-  }
+  // Rounding has pushed `rest` past the end: the last entry of the last block.
+  return fallback < 0 ? -1 : draw_in_block(fallback, own, weights, Kokkos::Experimental::infinity_v<double>, scratch);
+}
+
+template <class Scalar>
+KOKKOS_FORCEINLINE_FUNCTION int ScoreRow<Scalar>::draw_in_block(int k, int own, Weights const& weights, double rest,
+                                                                Scratch const& scratch) const {
+  bool const plain = weights.offset == 0;
+  double const slope = plain ? 1.0 : weights.slope * scratch.unit, offset = weights.offset;
   int const begin = k * scratch.block, end = begin + scratch.block < size ? begin + scratch.block : size;
   bool const is_cached = size <= Scratch::cached;
   int found = -1;
@@ -322,6 +333,15 @@ struct FieldBase {
   KOKKOS_FORCEINLINE_FUNCTION bool is_frozen(int b, int l) const { return frozen.size() != 0 && frozen(b, l) != 0; }
 };
 
+/// retention and lost of a forward step whose rates are multiplied by phi.
+struct Kept {
+  double retention, lost;
+};
+KOKKOS_INLINE_FUNCTION Kept kept(StepCoeff const& c) {
+  if (c.phi == 1) return {c.retention, c.lost};
+  return {Kokkos::exp(-c.phi * c.delta), -Kokkos::expm1(-c.phi * c.delta)};
+}
+
 template <class Scalar>
 struct ScoredField : FieldBase {
   Scalar const* scores;
@@ -329,8 +349,10 @@ struct ScoredField : FieldBase {
   ScoreKind kind;
 
   using Row = ScoreRow<Scalar>;
-  KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const {
-    return {scores + b * row_stride + l * site_stride, states, kind, static_cast<Scalar>(this->coeff(b).power)};
+
+ protected:
+  KOKKOS_FORCEINLINE_FUNCTION Row row_at(int b, int l, bool own_counts) const {
+    return {scores + b * row_stride + l * site_stride, states, kind, static_cast<Scalar>(this->coeff(b).power), own_counts};
   }
 };
 
@@ -340,6 +362,7 @@ struct ReverseMaskedField : ScoredField<Scalar> {
   token_t mask;
   bool normalised;  ///< rows are laws: the schedule alone gives the hazard, and the row only the target
 
+  KOKKOS_FORCEINLINE_FUNCTION auto row(int b, int l) const { return this->row_at(b, l, false); }
   KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const {
     return this->tokens(b, l) == mask && !this->is_frozen(b, l);
   }
@@ -361,6 +384,7 @@ struct ReverseMaskedField : ScoredField<Scalar> {
 /// Reverse process of the uniform generator (A§4.1, 4.3, 7.2).
 template <class Scalar>
 struct ReverseUniformField : ScoredField<Scalar> {
+  KOKKOS_FORCEINLINE_FUNCTION auto row(int b, int l) const { return this->row_at(b, l, true); }
   KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return !this->is_frozen(b, l); }
   KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
   KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
@@ -394,8 +418,7 @@ struct ReverseUniformField : ScoredField<Scalar> {
     Weights const s = scores_of(c, sums);
     double const slope = c.phi * s.slope, offset = c.phi * s.offset;
     double const pull = off * (1 + slope * sums.others + offset * (n - 1));
-    double const stay = 1 - pull;
-    return {off * slope, off * (offset - pull), (off + c.retention) * (stay > 0 ? stay : 0)};
+    return {off * slope, off * (offset - pull), (off + c.retention) * (1 - pull)};
   }
 };
 
@@ -412,7 +435,8 @@ struct ForwardAbsorbingField : FieldBase {
   KOKKOS_FORCEINLINE_FUNCTION double exit_rate(token_t x) const { return x == mask ? 0 : 1; }
   KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const { return {c.phi * c.rate, 0, 0}; }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const&) const {
-    return {c.lost, 0, c.retention};
+    Kept const k = kept(c);
+    return {k.lost, 0, k.retention};
   }
 };
 
@@ -429,7 +453,8 @@ struct ForwardUniformField : FieldBase {
     return {c.phi * c.rate / states, 0, 0};
   }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const&) const {
-    return {c.lost / states, 0, c.retention + c.lost / states};
+    Kept const k = kept(c);
+    return {k.lost / states, 0, k.retention + k.lost / states};
   }
 };
 

@@ -11,13 +11,6 @@
 namespace saltus {
 namespace {
 
-std::string number(double value) {
-  char text[32];
-  auto const [end, error] = std::to_chars(text, text + sizeof text, value);
-  SALTUS_ASSERT(error == std::errc());
-  return {text, end};
-}
-
 // "a=1,b=2" against the parameters of a schedule, given with their defaults.
 std::map<std::string, double> parameters(std::string_view name, std::string_view text,
                                          std::map<std::string, double> values) {
@@ -44,7 +37,7 @@ std::map<std::string, double> parameters(std::string_view name, std::string_view
 }
 
 void check_floor(double floor) {
-  require(floor > 0 && floor < 1, "the floor of alpha must lie between 0 and 1, got " + number(floor));
+  require(floor > 0 && floor < 1, "the floor of alpha must lie between 0 and 1, got " + to_text(floor));
 }
 
 }  // namespace
@@ -60,14 +53,14 @@ NoiseSchedule NoiseSchedule::cosine(double floor) {
 }
 
 NoiseSchedule NoiseSchedule::constant(double rate, double end) {
-  require(std::isfinite(rate) && rate > 0, "constant noise needs a rate above 0, got " + number(rate));
-  require(std::isfinite(end) && end > 0, "constant noise needs an end above 0, got " + number(end));
+  require(std::isfinite(rate) && rate > 0, "constant noise needs a rate above 0, got " + to_text(rate));
+  require(std::isfinite(end) && end > 0, "constant noise needs an end above 0, got " + to_text(end));
   return {Kind::constant, rate, 0, end};
 }
 
 NoiseSchedule NoiseSchedule::geometric(double min, double max) {
   require(std::isfinite(max) && min > 0 && max > min,
-          "geometric noise needs 0 < min < max, got min=" + number(min) + ", max=" + number(max));
+          "geometric noise needs 0 < min < max, got min=" + to_text(min) + ", max=" + to_text(max));
   return {Kind::geometric, min, max, 1};
 }
 
@@ -92,10 +85,10 @@ NoiseSchedule NoiseSchedule::parse(std::string_view text) {
 
 std::string NoiseSchedule::describe() const {
   switch (kind_) {
-    case Kind::log_linear: return "log_linear:floor=" + number(a_);
-    case Kind::cosine: return "cosine:floor=" + number(a_);
-    case Kind::constant: return "constant:rate=" + number(a_) + ",end=" + number(end_);
-    default: return "geometric:min=" + number(a_) + ",max=" + number(b_);
+    case Kind::log_linear: return "log_linear:floor=" + to_text(a_);
+    case Kind::cosine: return "cosine:floor=" + to_text(a_);
+    case Kind::constant: return "constant:rate=" + to_text(a_) + ",end=" + to_text(end_);
+    default: return "geometric:min=" + to_text(a_) + ",max=" + to_text(b_);
   }
 }
 
@@ -109,8 +102,6 @@ StepCoeff NoiseSchedule::coefficients(Interval interval) const {
   c.alpha_to = alpha(to);
   c.lost_from = lost(from);
   c.lost_to = lost(to);
-  c.total_from = total(from);
-  c.total_to = total(to);
   c.duration = late - early;
   c.rate = rate(from);
   c.delta = total_between(early, late);

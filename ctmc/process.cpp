@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/ctmc/process.hpp>
 
+#include <cmath>
+
 #include <saltus/ctmc/error.hpp>
 
 namespace saltus {
@@ -35,7 +37,7 @@ Process Process::reverse(Generator generator, NoiseSchedule noise, std::shared_p
 void Process::reserve(Extents extents, int slots) {
   SALTUS_ASSERT(slots >= 0 && slots <= static_cast<int>(evaluations_.size()));
   if (!model_) return;
-  if (model_->info().time == TimeInput::total && static_cast<int>(time_input_.extent(0)) < extents.batch) {
+  if (time_ == TimeInput::total && static_cast<int>(time_input_.extent(0)) < extents.batch) {
     time_input_ = Times("saltus::ctmc::time_input", static_cast<std::size_t>(extents.batch));
   }
   model_->reserve(extents, slots);
@@ -46,7 +48,7 @@ Evaluation const& Process::refresh(ExecSpace const& exec, State const& state, in
   auto& evaluation = evaluations_[static_cast<std::size_t>(slot)];
   if (!model_) return evaluation;
   Query query{state.tokens, state.time, only_site};
-  if (model_->info().time == TimeInput::total) {
+  if (time_ == TimeInput::total) {
     query.time = time_input_;
     Kokkos::parallel_for("saltus::ctmc::time_input",
                          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
@@ -61,14 +63,17 @@ StepTable::StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid
                      std::vector<double> const& phi, std::vector<double> const& power, bool forced_last) {
   auto const steps = static_cast<std::size_t>(grid.steps());
   auto check = [&](std::vector<double> const& values, char const* what) {
+    for (double const value : values) {
+      require(value >= 0 && std::isfinite(value), std::string(what) + " must be finite and at least 0, got " + to_text(value));
+    }
     require(values.empty() || values.size() == steps, std::string(what) + " needs one value a step: expected " +
                                                           std::to_string(steps) + ", got " +
                                                           std::to_string(values.size()));
   };
   check(phi, "phi");
   check(power, "power");
-  require(std::max(grid.point(0), grid.point(grid.steps())) <= noise.end(),
-          "the time grid reaches beyond the end of the noise, t = " + std::to_string(noise.end()));
+  double const latest = std::max(grid.point(0), grid.point(grid.steps()));
+  require(latest <= noise.end(), "the time grid reaches to t = " + to_text(latest) + ", beyond the end of the noise at t = " + to_text(noise.end()));
   Kokkos::View<StepCoeff*, MemorySpace> device(
       Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::ctmc::step_table"), steps);
   auto mirror = Kokkos::create_mirror_view(device);

@@ -50,12 +50,15 @@ class Process {
 
  private:
   Process(Generator generator, NoiseSchedule noise, std::shared_ptr<ScoreModel> model, bool normalised)
-      : generator_(std::move(generator)), noise_(noise), model_(std::move(model)), normalised_(normalised) {}
+      : generator_(std::move(generator)), noise_(noise), model_(std::move(model)), normalised_(normalised) {
+    if (model_) time_ = model_->info().time;
+  }
 
   Generator generator_;
   NoiseSchedule noise_;
   std::shared_ptr<ScoreModel> model_;
   bool normalised_;
+  TimeInput time_ = TimeInput::none;
   Times time_input_;
   std::array<Evaluation, 2> evaluations_{};
   std::int64_t full_evaluations_ = 0;

@@ -23,13 +23,13 @@ TimeGrid TimeGrid::uniform(double from, double to, int steps) {
 TimeGrid TimeGrid::from_points(std::vector<double> points) {
   require(points.size() >= 2, "a time grid needs at least 2 points, got " + std::to_string(points.size()));
   for (double const t : points) {
-    require(std::isfinite(t) && t >= 0, "times must be finite and at least 0, got " + std::to_string(t));
+    require(std::isfinite(t) && t >= 0, "times must be finite and at least 0, got " + to_text(t));
   }
   bool const down = points.front() > points.back();
   for (std::size_t k = 1; k < points.size(); ++k) {
     require(down ? points[k] < points[k - 1] : points[k] > points[k - 1],
             "time points must be strictly " + std::string(down ? "decreasing" : "increasing") + ": point " +
-                std::to_string(k) + " is " + std::to_string(points[k]) + " after " + std::to_string(points[k - 1]));
+                std::to_string(k) + " is " + to_text(points[k]) + " after " + to_text(points[k - 1]));
   }
   return TimeGrid(std::move(points));
 }

@@ -59,7 +59,6 @@ struct StepCoeff {
   double delta;                 ///< |sigma_bar(to) - sigma_bar(from)|
   double hazard;                ///< masked reverse rate at `from`: -alpha'/(1-alpha) (A§4.2)
   double reveal;                ///< (alpha_to - alpha_from)/(1 - alpha_from): P(a mask is revealed in a reverse step)
-  double total_from, total_to;  ///< sigma_bar at both ends: the clock of event-driven forward simulation
   double phi = 1;               ///< learned factor on the off-diagonal rates
   double power = 1;             ///< learned power of the score (1: as it is)
   bool forced = false;          ///< masked models: every remaining mask is revealed in this step, phi is not used

@@ -5,7 +5,7 @@
 
 #include <saltus/integrators/integrator.hpp>
 
-/// One maker a method, named make_<name>, defined in methods/<name>.cpp; the list is integrators.def.
+/// One maker a method, named make_NAME, defined in methods/NAME.cpp; the list is integrators.def.
 namespace saltus {
 #define SALTUS_INTEGRATOR(name) std::unique_ptr<Integrator> make_##name();
 #include <saltus/integrators/integrators.def>

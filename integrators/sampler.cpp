@@ -96,7 +96,9 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   require(plan.batch >= 1, "the batch must hold at least 1 sample, got " + std::to_string(plan.batch));
   require(plan.length >= 1, "sequences must have at least 1 site, got " + std::to_string(plan.length));
   require(plan.grid.decreasing() == process.is_reverse(),
-          process.is_reverse() ? "a reverse process needs a decreasing time grid" : "a forward process needs an increasing time grid");
+          (process.is_reverse() ? "a reverse process needs a decreasing time grid, got one from "
+                                : "a forward process needs an increasing time grid, got one from ") +
+              to_text(plan.grid.point(0)) + " to " + to_text(plan.grid.point(plan.grid.steps())));
   if (std::string const why = integrator.refuses(process); !why.empty()) {
     throw UserError("the integrator '" + integrator.info().name + "' " + why);
   }
@@ -108,11 +110,11 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   // All memory of the run.
   process.reserve(extents, integrator.info().slots);
   process.reset_counts();
-  CounterView const counters("saltus::integrators::counters", integrator.reserve(process, extents));
+  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"), integrator.reserve(process, extents));
   auto const host_counters = Kokkos::create_mirror_view(counters);
   Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch, length);
   HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"), batch, length);
-  Times const time("saltus::integrators::time", batch);
+  Times const time(Kokkos::view_alloc(exec, "saltus::integrators::time"), batch);
   StepTable const table(exec, process.noise(), plan.grid, plan.phi, plan.power, plan.forced_last);
 
   SampleReport report;

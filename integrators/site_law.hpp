@@ -41,6 +41,7 @@ KOKKOS_FORCEINLINE_FUNCTION Proposal propose(Field const& field, StepCoeff const
   Proposal p{Law::weights(field, c, sums), 0, 0, false, false};
   p.leave = row.weigh(own, p.weights, sums, scratch);
   p.jump = field.forced(c) ? 1 : Law::jump(c, p.leave, p.weights.stay, p.clamped);
+  if constexpr (requires { scratch.negative; }) p.clamped |= scratch.negative;
   p.bad = !Kokkos::isfinite(sums.others) || !Kokkos::isfinite(sums.own) || !(p.jump >= 0);
   return p;
 }
@@ -147,12 +148,16 @@ struct ProbabilityKernel {
     auto const row = field.row(b, l);
     typename Field::Row::Scratch scratch;
     Proposal const p = propose<Law>(field, field.coeff(b), row, own, scratch);
+    if (p.bad || (p.jump > 0 && !(p.leave > 0))) {
+      for (int y = 0; y < states; ++y) out(b, l, y) = Kokkos::Experimental::quiet_NaN_v<double>;
+      return;
+    }
     if (!(p.jump > 0)) return;
     out(b, l, own) = 1 - p.jump;
     for (int y = 0; y < states; ++y) {
       if (y == own) continue;
       double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
-      out(b, l, y) = p.bad ? Kokkos::Experimental::quiet_NaN_v<double> : p.jump * ((w > 0 ? w : 0) / p.leave);
+      out(b, l, y) = p.jump * ((w > 0 ? w : 0) / p.leave);
     }
   }
 };
@@ -172,6 +177,7 @@ class IndependentSites final : public Integrator {
 
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
+    if (state.batch() == 0) return;
     process.refresh(exec, state, 0);
     int const tile = tile_size(process.generator().states());
     int const tiles = (state.length() + tile - 1) / tile;
@@ -192,6 +198,7 @@ class IndependentSites final : public Integrator {
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                           Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const override {
+    if (state.batch() == 0) return;
     visit_field(process, state, step, 0, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       Kokkos::parallel_for(label_ + "::law",

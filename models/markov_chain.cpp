@@ -48,12 +48,21 @@ struct ChainKernel {
       for (int y = 0; y < width; ++y) to[y] += f * row[y];
     }
   }
-  KOKKOS_FORCEINLINE_FUNCTION void scale(double* v) const {
+  KOKKOS_FORCEINLINE_FUNCTION double scale(double* v) const {
     double sum = 0;
     for (int y = 0; y < states; ++y) sum += v[y];
     if (sum > 0) {
       for (int y = 0; y < states; ++y) v[y] /= sum;
     }
+    return sum;
+  }
+  // to = message * emission of token x; the emission alone where they contradict each other (only without noise)
+  KOKKOS_FORCEINLINE_FUNCTION void emit(double const* message, token_t x, double alpha, double off, double* to) const {
+    for (int y = 0; y < width; ++y) to[y] = message[y] * off;
+    to[x] += message[x] * alpha;
+    if (scale(to) > 0) return;
+    for (int y = 0; y < states; ++y) to[y] = off;
+    to[x] += alpha;
   }
   // out(b, l, .) proportional to f * h; f alone where the two contradict each other (a context that the chain cannot have)
   KOKKOS_FORCEINLINE_FUNCTION void combine(int b, int l, double const* f, double const* h) const {
@@ -120,10 +129,7 @@ struct ChainKernel {
       if (d == 0) {
         for (int y = 0; y < width; ++y) f[y] = initial(y);
       } else {
-        double const* const previous = forward + (d - 1) * width;
-        for (int y = 0; y < width; ++y) weighted[y] = previous[y] * off;
-        weighted[tokens(b, d - 1)] += previous[tokens(b, d - 1)] * alpha;
-        scale(weighted);
+        emit(forward + (d - 1) * width, tokens(b, d - 1), alpha, off, weighted);
         multiply(weighted, matrix(d - 1), f);
       }
     }
@@ -131,8 +137,7 @@ struct ChainKernel {
     for (int d = length; d-- > 0;) {
       combine(b, d, forward + d * width, h);
       if (d == 0) break;
-      for (int y = 0; y < width; ++y) weighted[y] = h[y] * off;
-      weighted[tokens(b, d)] += h[tokens(b, d)] * alpha;
+      emit(h, tokens(b, d), alpha, off, weighted);
       multiply(weighted, transpose(d - 1), h);
       scale(h);
     }

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/models/model_file.hpp>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include <nlohmann/json.hpp>
 
@@ -28,6 +25,13 @@ T value(Json const& json, char const* key, std::string const& path) {
   } catch (Json::exception const&) {
     throw UserError(path + ": the key '" + std::string(key) + "' has the wrong type: " + json.at(key).dump().substr(0, 60));
   }
+}
+
+int positive(Json const& json, char const* key, std::string const& path) {
+  auto const number = value<double>(json, key, path);
+  require(json.at(key).is_number_integer() && number >= 1 && number <= 1e9,
+          path + ": the key '" + key + "' must be a whole number from 1 to 1e9, got " + json.at(key).dump());
+  return static_cast<int>(number);
 }
 
 }  // namespace
@@ -61,28 +65,26 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
 
 NamedLaw load_law(std::string const& folder) {
   std::string const path = folder + "/model.json";
-  std::ifstream in(path);
-  require(in.good(), "cannot read '" + path + "': " + std::strerror(errno) +
-                         "; expected a folder with the model.json that 'saltus compare' writes");
+  require(std::filesystem::exists(path), "cannot read '" + path + "': No such file; expected a folder with the model.json that 'saltus compare' writes");
   Json json;
   try {
-    json = Json::parse(in);
+    json = Json::parse(read_file(path));
   } catch (Json::exception const& e) {
     throw UserError(path + " is not valid JSON: " + e.what());
   }
   require(json.is_object(), path + ": expected a JSON object");
   auto const format = value<std::string>(json, "format", path);
   require(format == format_name, path + ": expected \"format\": \"" + format_name + "\", got \"" + format + "\"");
-  int const version = value<int>(json, "version", path);
+  int const version = positive(json, "version", path);
   require(version == format_version, path + ": this program reads version " + std::to_string(format_version) + ", got " + std::to_string(version));
-  int const length = value<int>(json, "length", path), states = value<int>(json, "states", path);
+  int const length = positive(json, "length", path), states = positive(json, "states", path);
   require(json.contains("alphabet"), path + ": the key 'alphabet' is missing");
-  Alphabet alphabet = json["alphabet"].is_null() ? Alphabet::numbered(states)
-                                                 : Alphabet(value<std::string>(json, "alphabet", path),
-                                                            value<std::string>(json, "alphabet_name", path));
-  require(alphabet.size() == states, path + ": 'alphabet' has " + std::to_string(alphabet.size()) + " symbols but 'states' is " + std::to_string(states));
   auto const kind = value<std::string>(json, "kind", path);
   try {
+    Alphabet alphabet = json["alphabet"].is_null() ? Alphabet::numbered(states)
+                                                   : Alphabet(value<std::string>(json, "alphabet", path),
+                                                              value<std::string>(json, "alphabet_name", path));
+    require(alphabet.size() == states, path + ": 'alphabet' has " + std::to_string(alphabet.size()) + " symbols but 'states' is " + std::to_string(states));
     using Numbers = std::vector<double>;
     if (kind == "chain") {
       return {std::make_shared<MarkovChain>(length, states, value<Numbers>(json, "initial", path),

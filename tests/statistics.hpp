@@ -9,20 +9,20 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
 #include <boost/math/distributions/binomial.hpp>
 #include <boost/math/distributions/chi_squared.hpp>
 #include <boost/math/distributions/non_central_chi_squared.hpp>
 #include <boost/math/distributions/normal.hpp>
-#include <gtest/gtest.h>
 
 #include <saltus/ctmc/exact.hpp>
 #include <saltus/integrators/sampler.hpp>
 #include <saltus/models/sequence_law.hpp>
 
-/// What the statistical tests share. One probability of a false alarm holds for the whole suite and is split evenly over
-/// its assertions; each assertion compares a p-value with its share, so no test has a tolerance of its own. Every test
-/// has a negative control: samples of a slightly wrong law, which the same function must reject, with a sample size for
-/// which power() says that it does.
+/// What the statistical tests share. One probability of a false alarm holds for the whole suite and is split evenly
+/// over its assertions; each assertion compares a p-value with its share, so no test has a tolerance of its own. Every
+/// test has a negative control: samples of a slightly wrong law, which the same function must reject, with a sample
+/// size for which power() says that it does.
 namespace saltus::statistics {
 
 /// A correct library fails the suite for one choice of all seeds in a thousand.
@@ -52,9 +52,9 @@ struct Fit {
   std::string why;  ///< the cell that disagrees most
 };
 
-/// Cells of small expectation merged into one (with the next smallest until it is large enough): the group of each cell.
-/// It depends on the law and n alone, so merging does not change the law of the statistic. Cells of probability 0 get
-/// group -1.
+/// Cells of small expectation merged into one (with the next smallest until it is large enough): the group of each
+/// cell. It depends on the law and n alone, so merging does not change the law of the statistic. Cells of probability 0
+/// get group -1.
 inline std::vector<int> merged_cells(std::span<double const> law, double n, int& groups) {
   std::vector<std::size_t> order(law.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -81,9 +81,9 @@ inline std::vector<int> merged_cells(std::span<double const> law, double n, int&
   return group;
 }
 
-/// Likelihood-ratio (G) test of counts against a law given completely. G and not Pearson's sum of squares: at p-values of
-/// 1e-6 the tail of G still follows chi-square for cells of 20, since exp(-G/2) is Chernoff's bound on the counts, whereas
-/// Pearson's sum is then too large too often. A count in a cell of probability 0 gives p = 0.
+/// Likelihood-ratio (G) test of counts against a law given completely. G and not Pearson's sum of squares: at p-values
+/// of 1e-6 the tail of G still follows chi-square for cells of 20, since exp(-G/2) is Chernoff's bound on the counts,
+/// whereas Pearson's sum is then too large too often. A count in a cell of probability 0 gives p = 0.
 inline Fit g_test(std::span<std::int64_t const> counts, std::span<double const> law) {
   EXPECT_EQ(counts.size(), law.size());
   EXPECT_NEAR(std::accumulate(law.begin(), law.end(), 0.0), 1.0, 1e-9);
@@ -108,7 +108,8 @@ inline Fit g_test(std::span<std::int64_t const> counts, std::span<double const> 
     double const z = std::abs(seen[k] - expected[k]) / std::sqrt(expected[k]);
     if (z > worst) worst = z, at = k;
   }
-  auto const cell = static_cast<std::size_t>(std::find(group.begin(), group.end(), static_cast<int>(at)) - group.begin());
+  auto const cell =
+      static_cast<std::size_t>(std::find(group.begin(), group.end(), static_cast<int>(at)) - group.begin());
   boost::math::chi_squared const chi(groups - 1);
   return {boost::math::cdf(boost::math::complement(chi, std::max(g, 0.0))), g, groups - 1,
           "cell " + std::to_string(cell) + ": " + std::to_string(seen[at]) + " seen, " + std::to_string(expected[at]) +
@@ -200,7 +201,8 @@ inline Start fixed_start(std::vector<token_t> x) {
   };
 }
 
-/// The law with every other cell 5 % too likely and the rest too rare: what a negative control puts for the expected one.
+/// The law with every other cell 5 % too likely and the rest too rare: what a negative control puts for the expected
+/// one.
 inline std::vector<double> five_percent_off(std::vector<double> law) {
   double sum = 0;
   bool up = true;

@@ -10,7 +10,8 @@ using Levels = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;
 using RowInts = Kokkos::View<int*, MemorySpace>;
 
 // Exact unmasking times of a masked process (A§6.4): a site that is masked at `from` is revealed when 1 - alpha has
-// fallen to level = U (1 - alpha_from), independently of the tokens. Sorts the sites of each row by time.
+// fallen to level = U (1 - alpha_from), independently of the tokens; with hazards times phi, U^(1/phi). Sorts the sites of
+// each row by time.
 struct OrderKernel {
   Tokens tokens;
   Frozen frozen;
@@ -29,9 +30,10 @@ struct OrderKernel {
       if (tokens(b, l) != mask || (frozen.size() != 0 && frozen(b, l) != 0)) continue;
       double const u = uniform53(
           key.draw(first_sample + static_cast<std::uint64_t>(b), Role::order, static_cast<std::uint32_t>(l)).event);
-      if (c.lost_from * u < c.lost_to) continue;  // still masked at the end
+      double const level = c.lost_from * (c.phi == 1 ? u : Kokkos::pow(u, 1 / c.phi));
+      if (!c.forced && level < c.lost_to) continue;  // still masked at the end
       order(b, n) = l;
-      levels(b, n) = c.lost_from * u;
+      levels(b, n) = level;
       ++n;
     }
     events(b) = n;
@@ -142,7 +144,7 @@ struct ForwardKernel {
         token_t const own = field.tokens(b, l);
         RandomPair const random = key.at(event).draw(first_sample + static_cast<std::uint64_t>(b), Role::event,
                                                      static_cast<std::uint32_t>(l));
-        clock += exponential(uniform53(random.event)) / field.exit_rate(own);
+        clock += exponential(uniform53(random.event)) / (c.phi * field.exit_rate(own));
         if (clock > c.delta) break;
         auto const row = field.row(b, l);
         typename Field::Row::Scratch scratch;

@@ -21,7 +21,7 @@ struct TweedieLaw {
 std::unique_ptr<Integrator> make_tweedie() {
   return std::make_unique<IndependentSites<TweedieLaw>>(IntegratorInfo{
       .name = "tweedie",
-      .summary = "first order, smallest constant: exact law of each site with the others frozen; exact on forward processes",
+      .summary = "first order: exact law of each site with the others frozen; exact on forward processes",
       .reference = "Lou, Meng, Ermon 2024 (SEDD), arXiv:2310.16834, Tweedie strategy",
       .weak_order = 1,
       .has_site_law = true});

@@ -270,7 +270,7 @@ TEST(Options, WhatIsRefused) {
   std::map<std::string, std::string> const files{{"setps = 3\n", "did you mean steps"},
                                                  {"steps\n", "name = value"},
                                                  {"[part]\nsteps = 3\n", "part"},
-                                                 {"seed = 1\nseed = 2\n", "'--seed' is given twice"}};
+                                                 {"seed = 1\nseed = 2\n", "'seed' is given twice"}};
   for (auto const& [text, part] : files) {
     ConfigFile const file(text);
     EXPECT_TRUE(has(refusal_of(command_sample, {"--config", file.path()}), part));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Times the library's masked steps, and a plain sum over the same memory, on stored scores. Driven by versus_pytorch.py;
-// prints one JSON object: {"cases": {name: ns per site, ...}, "peak_kib": ...}.
+// prints one JSON object of numbers: a case by its name (ns a site), its plain sum (ns a site), memory in KiB.
 //   step_bench [--repeats N] [--threads N] [--cases a,b,...] [--memory-steps K]
 #include <sys/resource.h>
 

@@ -12,26 +12,34 @@ using Real = boost::multiprecision::cpp_bin_float_50;
 
 struct Noise {
   enum class Kind { log_linear, cosine, constant, geometric } kind;
-  double a;        ///< log_linear, cosine: floor; constant: rate; geometric: min
-  double b = 0;    ///< geometric: max
+  double a;      ///< log_linear, cosine: floor; constant: rate; geometric: min
+  double b = 0;  ///< geometric: max
   double end = 1;
 
   NoiseSchedule schedule() const {
     switch (kind) {
-      case Kind::log_linear: return NoiseSchedule::log_linear(a);
-      case Kind::cosine: return NoiseSchedule::cosine(a);
-      case Kind::constant: return NoiseSchedule::constant(a, end);
-      default: return NoiseSchedule::geometric(a, b);
+      case Kind::log_linear:
+        return NoiseSchedule::log_linear(a);
+      case Kind::cosine:
+        return NoiseSchedule::cosine(a);
+      case Kind::constant:
+        return NoiseSchedule::constant(a, end);
+      default:
+        return NoiseSchedule::geometric(a, b);
     }
   }
   /// sigma_bar(t).
   Real total(Real const& t) const {
     Real const e = a, pi = boost::math::constants::pi<Real>();
     switch (kind) {
-      case Kind::log_linear: return -log(1 - (1 - e) * t);
-      case Kind::cosine: return -log(e + (1 - e) * cos(pi * t / 2));
-      case Kind::constant: return e * t;
-      default: return pow(e, 1 - t) * pow(Real(b), t);
+      case Kind::log_linear:
+        return -log(1 - (1 - e) * t);
+      case Kind::cosine:
+        return -log(e + (1 - e) * cos(pi * t / 2));
+      case Kind::constant:
+        return e * t;
+      default:
+        return pow(e, 1 - t) * pow(Real(b), t);
     }
   }
   Real alpha(Real const& t) const { return exp(-total(t)); }
@@ -44,8 +52,8 @@ struct Noise {
 
 inline std::vector<Noise> all_noises() {
   using enum Noise::Kind;
-  return {{log_linear, 1e-3}, {log_linear, 0.2},      {cosine, 1e-3},         {cosine, 0.1},
-          {constant, 1},      {constant, 2.5, 0, 3},  {geometric, 1e-3, 1},   {geometric, 1e-4, 20}};
+  return {{log_linear, 1e-3}, {log_linear, 0.2},     {cosine, 1e-3},       {cosine, 0.1},
+          {constant, 1},      {constant, 2.5, 0, 3}, {geometric, 1e-3, 1}, {geometric, 1e-4, 20}};
 }
 
 }  // namespace saltus::reference

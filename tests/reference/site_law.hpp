@@ -9,25 +9,29 @@
 
 #include "noise.hpp"
 
-/// Scalar twins of the site laws of `euler` and `tweedie`: the formulas of A§4 and A§7 one after the other in long double,
-/// without any of the library's device code.
+/// Scalar twins of the site laws of `euler` and `tweedie`: the formulas of A§4 and A§7 one after the other in long
+/// double, without any of the library's device code.
 namespace saltus::reference {
 
 using Reals = std::vector<long double>;
 
 /// What the formulas need of the noise between two times, from the 50-digit schedules.
 struct StepNoise {
-  long double alpha_from, alpha_to, sigma, hazard, growth, retention, duration;
+  long double alpha_from, alpha_to, lost_from, lost_to, sigma, hazard, reveal, growth, retention, lost, duration;
 
   StepNoise(Noise const& noise, double from, double to) {
     Real const a = noise.alpha(from), b = noise.alpha(to), rate = noise.rate(from);
     Real const delta = abs(noise.total(from) - noise.total(to));
     alpha_from = static_cast<long double>(a);
     alpha_to = static_cast<long double>(b);
+    lost_from = static_cast<long double>(1 - a);
+    lost_to = static_cast<long double>(1 - b);
     sigma = static_cast<long double>(rate);
     hazard = from == 0 ? 0 : static_cast<long double>(rate * a / (1 - a));
+    reveal = from == 0 ? 0 : static_cast<long double>((b - a) / (1 - a));
     growth = static_cast<long double>(exp(delta) - 1);
     retention = static_cast<long double>(exp(-delta));
+    lost = static_cast<long double>(1 - exp(-delta));
     duration = static_cast<long double>(abs(Real(from) - Real(to)));
   }
 };
@@ -53,10 +57,6 @@ struct SiteLaw {
 /// Entries as positive numbers: exponentials of logarithmic rows, negative ones cut off, and the learned power.
 inline Reals positive_row(Site const& site) {
   Reals v = site.row;
-  long double top = -INFINITY;
-  for (int y = 0; y < static_cast<int>(v.size()); ++y) {
-    if (y != site.own && v[static_cast<std::size_t>(y)] > top) top = v[static_cast<std::size_t>(y)];
-  }
   for (long double& x : v) {
     x = is_logarithmic(site.kind) ? std::exp(site.power * x) : std::pow(x < 0 ? 0 : x, site.power);
   }
@@ -78,10 +78,10 @@ inline Reals uniform_scores(Site const& site, StepNoise const& n) {
     long double const norm = sum_without(s, site.own) + s[own];
     for (long double& x : s) x /= norm;
     if (site.kind == ScoreKind::x0_leave_one_out) {  // (pL P)_y / (pL P)_x
-      long double const at_own = alpha * s[own] + (1 - alpha) / S;
-      for (long double& x : s) x = (alpha * x + (1 - alpha) / S) / at_own;
+      long double const at_own = alpha * s[own] + n.lost_from / S;
+      for (long double& x : s) x = (alpha * x + n.lost_from / S) / at_own;
     } else {
-      long double const a = 1 - alpha + S * alpha, b = 1 - alpha, mine = s[own];
+      long double const a = n.lost_from + S * alpha, b = n.lost_from, mine = s[own];
       for (long double& x : s) x = mine * b / a + x * a / b + (1 - mine - x);
     }
   }
@@ -124,7 +124,7 @@ inline SiteLaw euler_reverse(Site const& site, StepNoise const& n) {
 }
 
 inline SiteLaw tweedie_reverse(Site const& site, StepNoise const& n) {
-  if (site.mask) return reverse_masked(site, n.growth, (n.alpha_to - n.alpha_from) / (1 - n.alpha_from));
+  if (site.mask) return reverse_masked(site, n.growth, n.reveal);
   // A§7.2: [s P^-1]_y P(y, own), then clamp and renormalise
   Reals s = uniform_scores(site, n);
   long double const S = static_cast<long double>(s.size()), e = n.growth + 1;
@@ -134,9 +134,9 @@ inline SiteLaw tweedie_reverse(Site const& site, StepNoise const& n) {
   SiteLaw law{Reals(s.size()), Reals(s.size())};
   long double total = 0;
   for (std::size_t y = 0; y < s.size(); ++y) {
-    long double const kernel = (1 - n.retention) / S + (static_cast<int>(y) == site.own ? n.retention : 0);
-    law.p[y] = kernel * (e * s[y] + (1 - e) / S * sum);
-    law.terms[y] = kernel * (e * s[y] + (e - 1) / S * sum);
+    long double const kernel = n.lost / S + (static_cast<int>(y) == site.own ? n.retention : 0);
+    law.p[y] = kernel * (e * s[y] - n.growth / S * sum);
+    law.terms[y] = kernel * (e * s[y] + n.growth / S * sum);
     law.p[y] = law.p[y] < 0 ? 0 : law.p[y];
     total += law.p[y];
   }
@@ -154,27 +154,26 @@ inline Reals tweedie_from_law(Reals const& law, int own, StepNoise const& n) {
   long double const S = static_cast<long double>(law.size());
   long double total = 0;
   for (std::size_t y = 0; y < w.size(); ++y) {
-    w[y] = (n.alpha_to * law[y] + (1 - n.alpha_to) / S) *
-           ((1 - n.retention) / S + (static_cast<int>(y) == own ? n.retention : 0));
+    w[y] = (n.alpha_to * law[y] + n.lost_to / S) * (n.lost / S + (static_cast<int>(y) == own ? n.retention : 0));
     total += w[y];
   }
   for (long double& x : w) x /= total;
   return w;
 }
 
-/// Forward laws (A§3.1, 3.2): rates sigma Q over a step, or the exact transition.
-inline SiteLaw euler_forward(Site const& site, StepNoise const& n) {
+/// Forward laws (A§3.1, 3.2) from the chance of an event (a jump to a uniform token, or to the mask).
+inline SiteLaw forward_site(Site const& site, long double event) {
   if (site.own == site.mask) return stays(site);
-  Reals jumps(site.row.size(), site.mask ? 0 : n.duration * n.sigma / static_cast<long double>(site.row.size()));
-  if (site.mask) jumps[static_cast<std::size_t>(*site.mask)] = n.duration * n.sigma;
+  Reals jumps(site.row.size(), site.mask ? 0 : event / static_cast<long double>(site.row.size()));
+  if (site.mask) jumps[static_cast<std::size_t>(*site.mask)] = event;
   return from_jumps(site, jumps);
 }
+/// Rates phi sigma Q over a step, and their exact transition.
+inline SiteLaw euler_forward(Site const& site, StepNoise const& n) {
+  return forward_site(site, site.phi * n.duration * n.sigma);
+}
 inline SiteLaw tweedie_forward(Site const& site, StepNoise const& n) {
-  if (site.own == site.mask) return stays(site);
-  long double const lost = 1 - n.retention;
-  Reals jumps(site.row.size(), site.mask ? 0 : lost / static_cast<long double>(site.row.size()));
-  if (site.mask) jumps[static_cast<std::size_t>(*site.mask)] = lost;
-  return from_jumps(site, jumps);
+  return forward_site(site, site.phi == 1 ? n.lost : 1 - std::pow(n.retention, site.phi));
 }
 
 /// All four kinds of numbers for one leave-one-out law (with own = mask for an absorbing generator): A§4.1-4.3.
@@ -185,13 +184,13 @@ inline Reals row_of_kind(ScoreKind kind, Reals const& law, int own, std::optiona
   if (kind == ScoreKind::x0_leave_one_out || (kind == ScoreKind::x0_leave_in && mask)) return row;
   if (kind == ScoreKind::x0_leave_in) {  // pI(k) proportional to pL(k) P(k, own)
     long double sum = 0;
-    for (std::size_t y = 0; y < row.size(); ++y) sum += row[y] *= (1 - alpha) / S + (y == mine ? alpha : 0);
+    for (std::size_t y = 0; y < row.size(); ++y) sum += row[y] *= n.lost_from / S + (y == mine ? alpha : 0);
     for (long double& x : row) x /= sum;
     return row;
   }
-  long double const at_own = alpha * law[mine] + (1 - alpha) / S;
+  long double const at_own = alpha * law[mine] + n.lost_from / S;
   for (std::size_t y = 0; y < row.size(); ++y) {
-    row[y] = mask ? alpha / (1 - alpha) * law[y] : (alpha * law[y] + (1 - alpha) / S) / at_own;
+    row[y] = mask ? alpha / n.lost_from * law[y] : (alpha * law[y] + n.lost_from / S) / at_own;
   }
   if (kind == ScoreKind::log_score) {
     for (long double& x : row) x = std::log(x);

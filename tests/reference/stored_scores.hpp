@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <utility>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
 #include <saltus/ctmc/error.hpp>
