@@ -81,6 +81,9 @@ void advance_all(ExecSpace const& exec, Process& process, Integrator& integrator
                  State const& state, std::uint64_t seed, CounterView const& counters,
                  std::span<StepObserver* const> observers) {
   int const steps = table.steps();
+  for (StepObserver* const observer : observers) {
+    require(observer->cadence() >= 1, "an observer's cadence must be at least 1 step, got " + std::to_string(observer->cadence()));
+  }
   for (int k = 0; k < steps; ++k) {
     integrator.advance(exec, process, state, Step{k, table.device(k)}, StreamKey{seed, 0}, counters);
     for (StepObserver* const observer : observers) {

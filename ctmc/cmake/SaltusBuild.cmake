@@ -20,7 +20,9 @@ function(saltus_compile_options target)
   target_compile_options(${target} PRIVATE
     $<$<CXX_COMPILER_ID:GNU,Clang>:-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-restrict -fno-math-errno -fno-trapping-math>
     $<$<AND:$<BOOL:${SALTUS_WARNINGS_AS_ERRORS}>,$<CXX_COMPILER_ID:GNU,Clang>>:-Werror>
-    $<$<AND:$<BOOL:${SALTUS_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>)
+    $<$<AND:$<BOOL:${SALTUS_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>
+    # g++ 12.2 with AVX-512 copies {.5, .5, 0, 0} as {.5, .5, .5, .5} through this pass; our loops do not need it.
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-fno-tree-slp-vectorize>)
 endfunction()
 
 # saltus_module(NAME SOURCES a.cpp ... HEADERS a.hpp ... LINK target ...)
