@@ -9,34 +9,12 @@
 #include <saltus/ctmc/process.hpp>
 #include <saltus/integrators/integrator.hpp>
 
-/// What many tests need to talk to the library: messages of exceptions, states and results as plain vectors.
+#include "reference/messages.hpp"
+
+/// What many tests need to talk to the library: states and results as plain vectors.
 namespace saltus::reference {
 
 using Rows = std::vector<std::vector<token_t>>;
-
-template <class Error, class Action>
-std::string message_of(Action const& action) {
-  try {
-    action();
-  } catch (Error const& error) {
-    return error.what();
-  } catch (std::exception const& error) {
-    ADD_FAILURE() << "another exception was thrown: " << error.what();
-    return {};
-  }
-  ADD_FAILURE() << "the expected exception was not thrown";
-  return {};
-}
-
-/// Whether `message` holds every one of `parts`.
-inline testing::AssertionResult says(std::string const& message, std::vector<std::string> const& parts) {
-  for (auto const& part : parts) {
-    if (message.find(part) == std::string::npos) {
-      return testing::AssertionFailure() << "'" << part << "' is not in: " << message;
-    }
-  }
-  return testing::AssertionSuccess();
-}
 
 inline Tokens to_tokens(Rows const& rows, int length) {
   Tokens const tokens("test::tokens", rows.size(), static_cast<std::size_t>(length));

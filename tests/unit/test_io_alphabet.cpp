@@ -7,21 +7,12 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/alphabet.hpp>
 
+#include "reference/messages.hpp"
+
 namespace saltus {
 namespace {
 
-template <class Error, class Action>
-std::string message_of(Action const& action) {
-  try {
-    action();
-  } catch (Error const& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "the expected exception was not thrown";
-  return {};
-}
-
-#define EXPECT_SAYS(message, part) EXPECT_NE((message).find(part), std::string::npos) << (message)
+using reference::message_of;
 
 TEST(IoAlphabet, SymbolsAndTokensAreInverse) {
   for (auto const& alphabet : {Alphabet::protein(), Alphabet::dna(), Alphabet::rna(), Alphabet("zAa-*,", "odd")}) {

@@ -17,23 +17,14 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
 
+#include "reference/messages.hpp"
+
 namespace saltus {
 namespace {
 
 namespace fs = std::filesystem;
 
-template <class Error, class Action>
-std::string message_of(Action const& action) {
-  try {
-    action();
-  } catch (Error const& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "the expected exception was not thrown";
-  return {};
-}
-
-#define EXPECT_SAYS(message, part) EXPECT_NE((message).find(part), std::string::npos) << (message)
+using reference::message_of;
 
 class IoAtomicFile : public testing::Test {
  protected:

@@ -13,23 +13,14 @@
 #include <saltus/ctmc/io/npy.hpp>
 #include <saltus/ctmc/io/sequences.hpp>
 
+#include "reference/messages.hpp"
+
 namespace saltus {
 namespace {
 
 namespace fs = std::filesystem;
 
-template <class Error, class Action>
-std::string message_of(Action const& action) {
-  try {
-    action();
-  } catch (Error const& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "the expected exception was not thrown";
-  return {};
-}
-
-#define EXPECT_SAYS(message, part) EXPECT_NE((message).find(part), std::string::npos) << (message)
+using reference::message_of;
 
 using Names = std::vector<std::string>;
 
