@@ -16,6 +16,7 @@ KokkosArguments take_kokkos_arguments(std::vector<std::string>& arguments);
 // turns into one.
 int run_sample(Options const& options, KokkosArguments kokkos);
 int run_compare(Options const& options, KokkosArguments kokkos);
+int run_simulate(Options const& options, KokkosArguments kokkos);
 int run_info(Options const& options);
 
 }  // namespace saltus::app

@@ -8,14 +8,27 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/registry.hpp>
+#include <saltus/models/product.hpp>
 
+#include "forward.hpp"
 #include "metrics.hpp"
-#include "problem.hpp"
 
 namespace saltus::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What a comparison runs and judges by: a reverse process with its data, or a forward one at a time.
+struct Contest {
+  Process process;
+  std::shared_ptr<SequenceLaw const> law;  // what an exact method draws from
+  Alphabet alphabet;
+  SamplePlan plan;                         // without grid; its start may be empty
+  double end;                              // reverse: where steps end; forward: the time
+  bool forward;
+  std::string title;
+  Metric rank;
+};
 
 constexpr int null_replicates = 100;
 constexpr double family_error = 1e-3;
@@ -126,6 +139,36 @@ std::size_t position(Metric metric) {
   internal_error("a metric that is not in the table");
 }
 
+// Of one integrator: the grid of a plan in `steps` steps.
+SamplePlan plan_for(Contest const& contest, Integrator const& integrator, int steps) {
+  SamplePlan plan = contest.plan;
+  int const intervals = integrator.info().evaluations == 0 || (contest.forward && integrator.info().exact_forward) ? 1 : steps;
+  if (contest.forward) {
+    plan.grid = TimeGrid::uniform(0, contest.end, intervals);
+    return plan;
+  }
+  SamplePlan const made = make_plan(contest.process, integrator, steps, plan.length, contest.end);
+  plan.grid = made.grid;
+  plan.forced_last = made.forced_last;
+  return plan;
+}
+
+// Sites are independent under a forward process, so its law at a time is a product.
+std::shared_ptr<SequenceLaw const> forward_product(ForwardProblem const& problem, double time) {
+  auto const n = static_cast<std::size_t>(problem.named.generator.states()), length = static_cast<std::size_t>(problem.length);
+  require(problem.named.generator.is_bounded(), "compare needs a generator with a largest state; '" + problem.named.generator.name() + "' has none");
+  require(n <= 4096, "compare needs the exact law and so a generator of at most 4096 states, got " + std::to_string(n));
+  std::vector<double> const start = problem.start_laws();
+  std::vector<double> law;
+  for (std::size_t l = 0; l < length; ++l) {
+    double const multiplier = problem.site_rates.empty() ? 1 : problem.site_rates.multiplier[static_cast<std::size_t>(problem.site_rates.category[l])];
+    auto const site = problem.named.generator.push({start.begin() + static_cast<std::ptrdiff_t>(l * n), start.begin() + static_cast<std::ptrdiff_t>((l + 1) * n)},
+                                                   multiplier * problem.noise.total_between(0, time));
+    law.insert(law.end(), site.begin(), site.end());
+  }
+  return std::make_shared<ProductLaw>(problem.length, static_cast<int>(n), std::move(law));
+}
+
 }  // namespace
 
 int run_compare(Options const& options, KokkosArguments kokkos) {
@@ -136,25 +179,51 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   for (auto const& method : methods) make_integrator(method);
   std::uint64_t const seed = options.seed("seed");
   require(options.has("out"), "compare writes a folder: name it with --out DIR");
-  Problem const problem = read_problem(options);
-  SequenceLaw const& law = problem.law();
-  SequenceFormat const format = output_format(options, problem.named.alphabet, "");
+  bool const forward = !options.given("model") && !options.given("data") && (options.has("generator") || options.has("process"));
+  for (char const* const other : {"process", "site-rates", "start", "times", "length"}) {
+    require(forward || !options.has(other), "--" + std::string(other) + " is for comparing on a forward process: leave --model and --data away and give --generator or --process");
+  }
+  std::optional<Problem> problem;
+  std::optional<ForwardProblem> forward_problem;
+  double time = default_end_time;
+  if (forward) {
+    forward_problem.emplace(read_forward(options));
+    auto const times = read_times(options);
+    require(times.size() == 1 && times[0] > 0, "compare looks at one time above 0: --times T");
+    time = times[0];
+    print_notes(options, forward_problem->named.notes);
+  } else {
+    problem.emplace(read_problem(options));
+  }
+  Alphabet const& alphabet = forward ? forward_problem->named.alphabet : problem->named.alphabet;
+  SequenceFormat const format = output_format(options, alphabet, "");
 
   KokkosSession const session(options, std::move(kokkos));
-  Process process = problem.process();
+  Contest contest = forward ? Contest{forward_problem->process(), forward_product(*forward_problem, time), alphabet, {.grid = TimeGrid::uniform(0, time, 1)}, time, true,
+                                      forward_problem->named.description + " from " + forward_problem->start_text + " to t = " + to_text(time), Metric::tv_site}
+                            : Contest{problem->process(), problem->final_law(), alphabet, {.grid = TimeGrid::uniform(1, 0, 1)}, time, false, problem->source, Metric::tv_pair};
+  contest.plan.seed = seed;
+  contest.plan.samples = samples;
+  contest.plan.batch = batch;
+  contest.plan.length = contest.law->length();
+  // The starts' random numbers must not be those of the perfect samplers below.
+  contest.plan.start = forward ? forward_problem->start(seed) : problem->exact_start(seed ^ 0x5A17u);
+  Process& process = contest.process;
+  SequenceLaw const& law = *contest.law;
   std::vector<Run> runs;
   int exact_runs = 0;
   for (auto const& method : methods) {
     IntegratorInfo const info = make_integrator(method, process)->info();
-    exact_runs += info.exact;
-    if (info.evaluations == 0) {
-      runs.push_back({.integrator = method, .exact = info.exact});
+    bool const exact = info.exact || (forward && info.exact_forward);
+    exact_runs += exact;
+    if (info.evaluations == 0 || (forward && exact)) {
+      runs.push_back({.integrator = method, .exact = exact});
       continue;
     }
     for (std::int64_t const nfe : budgets) {
       require(nfe % info.evaluations == 0, "'" + method + "' makes " + std::to_string(info.evaluations) +
                                                " evaluations a step, so --nfe must be a multiple of it; got " + std::to_string(nfe));
-      runs.push_back({.integrator = method, .exact = info.exact, .steps = static_cast<int>(nfe / info.evaluations)});
+      runs.push_back({.integrator = method, .exact = exact, .steps = static_cast<int>(nfe / info.evaluations)});
     }
   }
   std::optional<OutputFolder> folder;
@@ -172,12 +241,11 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
 
   for (auto& run : runs) {
     auto const integrator = make_integrator(run.integrator, process);
-    SamplePlan plan = make_plan(process, *integrator, run.steps, law.length());
-    plan.seed = seed;
-    plan.samples = samples;
-    plan.batch = batch;
-    std::string const label = run.integrator + (integrator->info().evaluations == 0 ? "" : "_nfe" + std::to_string(run.steps * integrator->info().evaluations));
-    SequenceWriter writer(folder->path("samples/" + label + ending(format)), format, problem.named.alphabet, samples, law.length());
+    SamplePlan const plan = plan_for(contest, *integrator, run.steps);
+    bool const own_steps = integrator->info().evaluations == 0 || (forward && run.exact);
+    std::string label = run.integrator + (own_steps ? "" : (forward ? "_steps" : "_nfe") + std::to_string(run.steps * integrator->info().evaluations));
+    std::replace_if(label.begin(), label.end(), [](char c) { return c == ':' || c == '='; }, '_');
+    SequenceWriter writer(folder->path("samples/" + label + ending(format)), format, alphabet, samples, law.length());
     std::vector<token_t> tokens;
     tokens.reserve(samples * static_cast<std::size_t>(law.length()));
     {
@@ -190,10 +258,12 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
     writer.append(tokens);
     writer.commit();
     run.estimates = measure(law, tokens, samples);
+    // A forward process evaluates no network: its column counts steps.
+    if (forward) run.report.evaluations = own_steps ? 0 : run.steps;
   }
 
   // Best first: smallest error of the adjacent pairs.
-  std::size_t const rank = position(Metric::tv_pair), nll = position(Metric::nll), site = position(Metric::tv_site),
+  std::size_t const rank = position(contest.rank), nll = position(Metric::nll), site = position(Metric::tv_site),
                     token_entropy = position(Metric::token_entropy), impossible = position(Metric::impossible_transitions);
   std::stable_sort(runs.begin(), runs.end(), [&](Run const& a, Run const& b) { return a.estimates[rank].value < b.estimates[rank].value; });
 
@@ -230,7 +300,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
     if (run.exact) entry["inside_null_band"] = inside(run);
     run_list.push_back(std::move(entry));
   }
-  Json json = run_header(options, problem);
+  Json json = forward ? run_header(options, *forward_problem) : run_header(options, *problem);
   Json null = Json::array();
   for (std::size_t m = 0; m < bands.size(); ++m) {
     null.push_back({{"metric", metric_table()[m].name}, {"mean", bands[m].mean}, {"low", bands[m].low}, {"high", bands[m].high}});
@@ -240,7 +310,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   json["rows"] = rows;
   write_text(folder->path("results.csv"), csv);
   write_text(folder->path("results.json"), json_text(json, 1));
-  if (options.has("data")) save_law(folder->path("model"), problem.named, problem.source);
+  if (options.has("data")) save_law(folder->path("model"), problem->named, problem->source);
   folder->commit();
   if (options.has("summary")) {
     json.erase("rows");
@@ -249,13 +319,13 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
 
   if (!options.flag("quiet")) {
     bool const forbids = std::any_of(runs.begin(), runs.end(), [&](Run const& run) { return run.estimates[impossible].value > 0; });
-    std::printf("%s\nnoise %s; %zu sequences a row, seed %s; entropy of the law %.4f nats a sequence\n\n", problem.source.c_str(),
-                problem.noise.describe().c_str(), samples, options.text("seed").c_str(), law.entropy());
-    std::vector<std::vector<std::string>> table{{"integrator", "NFE", "pair error", "site error", "nll - entropy", "token entropy"}};
+    std::printf("%s\nnoise %s; %zu sequences a row, seed %s; entropy of the law %.4f nats a sequence\n\n", contest.title.c_str(),
+                process.noise().describe().c_str(), samples, options.text("seed").c_str(), law.entropy());
+    std::vector<std::vector<std::string>> table{{"integrator", forward ? "steps" : "NFE", "pair error", "site error", "nll - entropy", "token entropy"}};
     if (forbids) table[0].push_back("impossible");
     table[0].insert(table[0].end(), {"clamps", "seconds"});
     for (auto const& run : runs) {
-      std::vector<std::string> line{run.integrator, evaluations(run).dump(),
+      std::vector<std::string> line{run.integrator, forward && run.exact ? "exact" : evaluations(run).dump(),
                                     shown(run.estimates[rank], "%.4f"), shown(run.estimates[site], "%.4f"),
                                     shown(run.estimates[nll], "%+.3f", law.entropy()), shown("%.4f", run.estimates[token_entropy].value)};
       if (forbids) line.push_back(shown("%.5f", run.estimates[impossible].value));

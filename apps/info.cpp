@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cstdio>
 
+#include <saltus/ctmc/io/generators.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
 
@@ -18,6 +19,7 @@ int run_info(Options const& options) {
                          {"summary", info.summary},
                          {"reference", info.reference},
                          {"exact", info.exact},
+                         {"exact_forward", info.exact || info.exact_forward},
                          {"weak_order", info.weak_order},
                          {"evaluations_per_step", info.evaluations},
                          {"slots", info.slots},
@@ -33,6 +35,7 @@ int run_info(Options const& options) {
                     {"backend", backend()},
                     {"integrators", integrator_names()},
                     {"models", model_names()},
+                    {"generators", generator_names()},
                     {"noise_schedules", NoiseSchedule::names()},
                     {"integrator_details", details}};
     std::printf("%s\n", json.dump(2).c_str());
@@ -41,13 +44,15 @@ int run_info(Options const& options) {
   std::printf("saltus %s (%s, %s, %s)\n", version().c_str(), git_state().c_str(), build_type().c_str(), compiler().c_str());
   std::printf("Kokkos %s, backend %s\n\nIntegrators:\n", kokkos_version().c_str(), backend().c_str());
   for (auto const& info : infos) {
-    std::printf("  %-11s %s\n", info.name.c_str(), info.summary.c_str());
+    std::printf("  %-14s %s\n", info.name.c_str(), info.summary.c_str());
     std::string const cost = info.evaluations == 0 ? "one evaluation an event" : std::to_string(info.evaluations) + (info.evaluations == 1 ? " evaluation a step" : " evaluations a step");
-    std::printf("  %-11s %s%s%s\n  %-11s %s\n", "", cost.c_str(), info.needs.empty() ? "" : "; needs ", info.needs.c_str(), "", info.reference.c_str());
+    std::printf("  %-14s %s%s%s\n  %-14s %s\n", "", cost.c_str(), info.needs.empty() ? "" : "; needs ", info.needs.c_str(), "", info.reference.c_str());
   }
   std::printf("\nModels: ");
   for (auto const& name : model_names()) std::printf("%s, ", name.c_str());
-  std::printf("or a folder with a model.json\nNoise schedules:");
+  std::printf("or a folder with a model.json\nGenerators:");
+  for (auto const& name : generator_names()) std::printf(" %s", name.c_str());
+  std::printf(", or a file\nNoise schedules:");
   for (auto const& name : NoiseSchedule::names()) std::printf(" %s", name.c_str());
   std::printf("\n");
   return 0;

@@ -37,13 +37,14 @@ int run(std::vector<std::string> arguments) {
       std::fputs(command_help(spec.command).c_str(), stdout);
       return 0;
     }
-    if (options.flag("print-config")) {
+    if (options.flag("print-config") && spec.command != command_simulate) {  // which prints a process
       std::fputs(options.config().c_str(), stdout);
       return 0;
     }
     switch (spec.command) {
       case command_sample: return run_sample(options, std::move(kokkos));
       case command_compare: return run_compare(options, std::move(kokkos));
+      case command_simulate: return run_simulate(options, std::move(kokkos));
       case command_info: return run_info(options);
     }
   }

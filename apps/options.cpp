@@ -9,6 +9,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/ctmc/io/generators.hpp>
 #include <saltus/ctmc/noise_schedule.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
@@ -17,7 +18,7 @@ namespace saltus::app {
 namespace {
 
 namespace po = boost::program_options;
-constexpr unsigned runs = command_sample | command_compare, every = runs | command_info;
+constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare, runs = reverse | forward, every = runs | command_info;
 
 std::string joined(std::vector<std::string> const& items, char const* separator) {
   std::string text;
@@ -83,6 +84,7 @@ std::string two_columns(std::vector<std::pair<std::string, std::string>> const& 
 std::vector<CommandSpec> const& command_table() {
   static std::vector<CommandSpec> const table{
       {command_sample, "sample", "draw sequences from a discrete diffusion model"},
+      {command_simulate, "simulate", "run any Markov chain forwards: sequences, jumps, statistics, trees"},
       {command_compare, "compare", "rank integrators: error against number of evaluations, against the exact law"},
       {command_info, "info", "what this build has: backend, integrators, models"}};
   return table;
@@ -93,31 +95,50 @@ std::vector<OptionSpec> const& option_table() {
   static std::string const one = "method: " + integrators;
   static std::string const many = "methods to compare, of: " + integrators;
   static std::string const noise_help = "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
+  static std::string const generators = "rate matrix, of: " + joined(generator_names(), ", ") +
+                                        "; with parameters as in hky85:kappa=2,freqs=0.3,0.2,0.2,0.3; or a file (matrix as text or npy, PAML, Matrix Market)";
   static std::vector<OptionSpec> const table{
-      {"Model", "model", "NAME|FOLDER", "chain", runs,
+      {"Model", "model", "NAME|FOLDER", "chain", reverse,
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
        "length 256), or a folder with a model.json"},
-      {"Model", "data", "FILE", "", runs, "sequences to fit chain or product to: FASTA alignment, or one a line"},
-      {"Model", "alphabet", "NAME", "", runs, "protein, dna, rna or chars:ABC...; default: from the data"},
-      {"Model", "pseudo-count", "C", "1", runs, "added to each row of counts, spread evenly over its states"},
-      {"Model", "homogeneous", "", "", runs, "chain: one matrix for all positions (default: one for each)"},
-      {"Process", "noise", "NAME", "cosine", runs, noise_help.c_str()},
+      {"Model", "data", "FILE", "", reverse, "sequences to fit chain or product to: FASTA alignment, or one a line"},
+      {"Model", "pseudo-count", "C", "1", reverse, "added to each row of counts, spread evenly over its states"},
+      {"Model", "homogeneous", "", "", reverse, "chain: one matrix for all positions (default: one for each)"},
+      {"Process", "generator", "NAME|FILE", "", runs, generators.c_str()},
+      {"Process", "process", "FILE", "", forward, "the whole process from a JSON file, as simulate --print-config prints it"},
+      {"Process", "noise", "NAME", "cosine", reverse, noise_help.c_str()},
+      {"Process", "noise", "NAME", "constant:rate=1,end=inf", command_simulate, noise_help.c_str()},
+      {"Process", "alphabet", "NAME", "", runs, "protein, dna, rna, amino_acids, nucleotides or chars:ABC...; default: from the data or the generator"},
+      {"Process", "site-rates", "NAME|FILE", "", forward, "multipliers of the sites' rates: gamma:shape=0.5,categories=4,invariant=0.1, invariant:share=0.2, or a file"},
+      {"Process", "fix-diagonal", "", "", forward, "generator file: set the diagonal to minus the sum of the row"},
+      {"Process", "normalise", "", "", forward, "scale the generator to one expected jump per unit time"},
+      {"Process", "start", "WHAT", "", forward, "a state or sequence, a file of sequences (FASTA, text, npy), stationary, or table:FILE (probabilities, a row a site or one for all)"},
+      {"Process", "length", "L", "", forward, "sites; default: those of the start"},
+      {"Sampling", "times", "T1,T2,...", "", forward, "when to look; also FROM:TO:STEP. compare: the one time to compare at"},
+      {"Sampling", "tree", "FILE", "", command_simulate, "Newick tree to evolve down; branch lengths in expected substitutions"},
+      {"Sampling", "ancestors", "", "", command_simulate, "with --tree: write the inner nodes too"},
+      {"Sampling", "integrator", "NAME", "gillespie", command_simulate, one.c_str()},
       {"Sampling", "integrator", "NAME", "tweedie", command_sample, one.c_str()},
+      {"Sampling", "step", "H", "", command_simulate, "longest step of a fixed-step method; default: from look to look"},
       {"Sampling", "steps", "K", "64", command_sample, "steps (exact event-driven methods choose their own)"},
       {"Sampling", "integrators", "A,B,...", "gillespie,euler,tweedie", command_compare, many.c_str()},
       {"Sampling", "nfe", "N,M,...", "4,8,16,32,64", command_compare,
-       "numbers of network evaluations for the fixed-step methods; exact ones run once at their own"},
+       "numbers of network evaluations (forward processes: of steps) for the fixed-step methods; exact ones run once at their own"},
       {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
       {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
-      {"Machine", "batch", "N", "256", runs, "sequences at a time"},
+      {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
+      {"Machine", "batch", "N", "", command_simulate, "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
       {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},
-      {"Output", "out", "PATH", "", runs, "sample: file for the sequences (default: standard output); compare: folder"},
+      {"Output", "out", "PATH", "", runs, "file for the sequences (default: standard output); compare: folder"},
+      {"Output", "trajectory", "FILE", "", command_simulate, "every jump as CSV or .npy: sample, time, site, from, to"},
+      {"Output", "statistics", "FILE", "", command_simulate, "CSV by time: mean and deviation of numeric states, jumps, shares of states, with standard errors"},
       {"Output", "format", "NAME", "", runs, "fasta, txt, csv or npy; default: by the ending of --out, else fasta (txt for numbers)"},
       {"Output", "summary", "FILE", "", runs, "JSON: version, every parameter, seed, NFE, jumps, clamps, timings"},
-      {"Output", "quiet", "", "", runs, "no progress line; compare: no table"},
+      {"Output", "quiet", "", "", runs, "no progress line, no notes; compare: no table"},
       {"Output", "json", "", "", command_info, "as JSON"},
-      {"Other", "config", "FILE", "", runs, "options from a file of 'name = value' lines; the command line wins"},
-      {"Other", "print-config", "", "", runs, "print what --config would read back, and stop"},
+      {"Other", "config", "FILE", "", reverse, "options from a file of 'name = value' lines; the command line wins"},
+      {"Other", "print-config", "", "", reverse, "print what --config would read back, and stop"},
+      {"Other", "print-config", "", "", command_simulate, "print what --process would read back, and stop"},
       {"Other", "help", "", "", every, "this text"}};
   return table;
 }
@@ -174,6 +195,7 @@ Options Options::parse(Command command, std::vector<std::string> const& argument
   if (options.values_.contains("config")) {
     for (auto& [key, value] : read_config(options.values_["config"], command)) options.values_.emplace(key, std::move(value));
   }
+  for (auto const& [key, value] : options.values_) options.given_.insert(key);
   for (auto const& spec : option_table()) {
     if ((spec.commands & command) && *spec.default_value) options.values_.emplace(spec.name, spec.default_value);
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,7 +11,7 @@
 namespace saltus::app {
 
 /// The subcommands, as bits.
-enum Command : unsigned { command_sample = 1, command_compare = 2, command_info = 4 };
+enum Command : unsigned { command_sample = 1, command_compare = 2, command_info = 4, command_simulate = 8 };
 
 struct CommandSpec {
   Command command;
@@ -38,6 +39,8 @@ class Options {
   static Options parse(Command command, std::vector<std::string> const& arguments);
 
   Command command() const { return command_; }
+  /// Whether the command line or --config gave it, rather than its default.
+  bool given(std::string_view name) const { return given_.contains(std::string(name)); }
   bool has(std::string_view name) const { return !text(name).empty(); }
   std::string const& text(std::string_view name) const;
   bool flag(std::string_view name) const;
@@ -57,6 +60,7 @@ class Options {
  private:
   Command command_{};
   std::map<std::string, std::string> values_;
+  std::set<std::string> given_;
 };
 
 /// The text of `saltus --help` and of `saltus COMMAND --help`.

@@ -9,8 +9,10 @@
 #include <thread>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/generators.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/models/markov_chain.hpp>
+#include <saltus/models/noised.hpp>
 #include <saltus/models/product.hpp>
 
 namespace saltus::app {
@@ -59,9 +61,25 @@ NamedLaw read_law(Options const& options, std::string& source) {
 
 std::vector<std::string> model_names() { return {"chain", "countdown", "product"}; }
 
-Process Problem::process() const {
-  auto const generator = Generator::absorbing(law().states() + 1);
-  return Process::reverse(generator, noise, law().denoiser(generator));
+Process Problem::process() const { return Process::reverse(generator, noise, law().denoiser(generator)); }
+
+std::shared_ptr<SequenceLaw const> Problem::final_law() const {
+  if (masked()) return named.law;
+  return noised(named.law, generator, noise, default_end_time);
+}
+
+Start Problem::exact_start(std::uint64_t seed) const {
+  if (masked()) return {};
+  std::shared_ptr<SequenceLaw const> const prior = noised(named.law, generator, noise, noise.end());
+  return [prior, seed](ExecSpace const& exec, State const& state) {
+    auto const host = Kokkos::create_mirror_view(state.tokens);
+    auto const length = static_cast<std::size_t>(state.length());
+    Kokkos::parallel_for("saltus::apps::start", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, state.batch()), [&](int b) {
+      prior->draw(seed, state.first_sample + static_cast<std::uint64_t>(b), std::span(&host(b, 0), length));
+    });
+    Kokkos::DefaultHostExecutionSpace().fence("saltus::apps: starts are drawn on the host");
+    Kokkos::deep_copy(exec, state.tokens, host);
+  };
 }
 
 Problem read_problem(Options const& options) {
@@ -69,7 +87,17 @@ Problem read_problem(Options const& options) {
   NoiseSchedule const noise = NoiseSchedule::parse(options.text("noise"));
   std::string source;
   NamedLaw named = read_law(options, source);
-  return {std::move(named), std::move(source), noise, now() - start};
+  int const states = named.law->states();
+  Generator generator = Generator::absorbing(states + 1);
+  if (options.has("generator") && options.text("generator") != "absorbing") {
+    // The states of the process are those of the law.
+    std::string text = options.text("generator");
+    bool const counted = text.starts_with("uniform") || text.starts_with("path") || text.starts_with("gaussian_target");
+    if (counted && text.find("states=") == text.npos) text += (text.find(':') == text.npos ? ":" : ",") + ("states=" + std::to_string(states));
+    generator = read_generator(text).generator;
+    require(generator.states() == states, "--generator has " + std::to_string(generator.states()) + " states but the model has " + std::to_string(states));
+  }
+  return {std::move(named), std::move(source), noise, std::move(generator), now() - start};
 }
 
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path) {
@@ -116,10 +144,9 @@ KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) 
 
 KokkosSession::~KokkosSession() { Kokkos::finalize(); }
 
-Json run_header(Options const& options, Problem const& problem) {
+Json run_header(Options const& options) {
   Json parameters;
   for (auto const& [name, value] : options.values()) parameters[name] = value;
-  parameters["noise"] = problem.noise.describe();
   return {{"version", version()},
           {"git_state", git_state()},
           {"build_type", build_type()},
@@ -127,14 +154,19 @@ Json run_header(Options const& options, Problem const& problem) {
           {"kokkos", kokkos_version()},
           {"backend", backend()},
           {"threads", ExecSpace().concurrency()},
-          {"parameters", parameters},
-          {"model",
-           {{"name", problem.law().name()},
-            {"source", problem.source},
-            {"states", problem.law().states()},
-            {"length", problem.law().length()},
-            {"entropy_nats", problem.law().entropy()}}},
-          {"seed", options.seed("seed")}};
+          {"seed", options.seed("seed")},
+          {"parameters", parameters}};
+}
+
+Json run_header(Options const& options, Problem const& problem) {
+  Json header = run_header(options);
+  header["parameters"]["noise"] = problem.noise.describe();
+  header["model"] = {{"name", problem.law().name()},
+                     {"source", problem.source},
+                     {"states", problem.law().states()},
+                     {"length", problem.law().length()},
+                     {"entropy_nats", problem.law().entropy()}};
+  return header;
 }
 
 std::string json_text(Json const& json, int indent) {

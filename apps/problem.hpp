@@ -25,11 +25,17 @@ struct Problem {
   NamedLaw named;
   std::string source;   ///< in words: what the law was made from
   NoiseSchedule noise;
+  Generator generator;  ///< absorbing unless --generator says otherwise
   double seconds = 0;   ///< spent reading and fitting
 
   SequenceLaw const& law() const { return *named.law; }
-  /// The masked reverse process with the law's exact denoiser. Needs Kokkos.
+  bool masked() const { return generator.mask().has_value(); }
+  /// The reverse process with the law's exact denoiser. Needs Kokkos.
   Process process() const;
+  /// The law of the sequences that an exact sampler ends with: the data's, or without a mask p at default_end_time.
+  std::shared_ptr<SequenceLaw const> final_law() const;
+  /// Draws the start of an exact comparison, p at T (empty where the prior is exact: all masks).
+  Start exact_start(std::uint64_t seed) const;
 };
 
 /// Reads and fits; no Kokkos yet. UserError as the options deserve.
@@ -48,7 +54,8 @@ class KokkosSession {
   KokkosSession& operator=(KokkosSession const&) = delete;
 };
 
-/// Version, machine and every option, for summaries.
+/// Version, machine and every option, for summaries; with a problem, what it was made from too.
+Json run_header(Options const& options);
 Json run_header(Options const& options, Problem const& problem);
 
 /// JSON as a file: a name that is not UTF-8 must not cost the results.

@@ -68,28 +68,13 @@ std::vector<double> push_sites(StateSpace const& space, std::vector<double> law,
 }
 
 std::vector<double> site_transition(Generator const& generator, NoiseSchedule const& noise, double s, double t) {
-  double const delta = noise.total_between(s, t);
-  auto const n = static_cast<std::size_t>(generator.states());
-  std::vector<double> kernel(n * n);
-  for (std::size_t x = 0; x < n; ++x) {
-    for (std::size_t y = 0; y < n; ++y) {
-      kernel[x * n + y] = generator.transition(static_cast<token_t>(x), static_cast<token_t>(y), std::exp(-delta), -std::expm1(-delta));
-    }
-  }
-  return kernel;
+  return generator.transition_matrix(noise.total_between(s, t));
 }
 
 std::vector<double> forward_law(StateSpace const& space, std::vector<double> const& p0, Generator const& generator,
                                 NoiseSchedule const& noise, double t) {
   // alpha(0) may be below 1 (geometric noise): from "no noise at all" to t.
-  auto const n = static_cast<std::size_t>(generator.states());
-  std::vector<double> kernel(n * n);
-  for (std::size_t x = 0; x < n; ++x) {
-    for (std::size_t y = 0; y < n; ++y) {
-      kernel[x * n + y] = generator.transition(static_cast<token_t>(x), static_cast<token_t>(y), noise.alpha(t), noise.lost(t));
-    }
-  }
-  return push_sites(space, p0, kernel);
+  return push_sites(space, p0, generator.transition_matrix(noise.alpha(t), noise.lost(t), noise.total(t)));
 }
 
 std::vector<double> reverse_step(StateSpace const& space, std::vector<double> const& p0, Generator const& generator,

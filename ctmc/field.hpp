@@ -5,9 +5,7 @@
 #include <type_traits>
 
 #include <saltus/ctmc/fast_exp.hpp>
-#include <saltus/ctmc/generator.hpp>
-#include <saltus/ctmc/score_model.hpp>
-#include <saltus/ctmc/types.hpp>
+#include <saltus/ctmc/process.hpp>
 
 /// A Field answers, on the device and for one step, what an integrator may ask of site l of row b: its rates at the start
 /// of the interval and the law of the site at its end with the other sites frozen. Every field reduces both to one form:
@@ -19,6 +17,7 @@ namespace saltus {
 struct RowSums {
   double others;
   double own;
+  double time_scale = 1;  ///< forward: multiplier of the site's rates
 };
 
 /// Weights of targets: max(0, slope * v_y + offset) for y != own; `stay` is the weight of the own token where the
@@ -294,7 +293,8 @@ KOKKOS_FORCEINLINE_FUNCTION int ScoreRow<Scalar>::draw_in_block(int k, int own, 
 struct UnitRow {
   struct Scratch {};
   int size;
-  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {static_cast<double>(size - 1), 1}; }
+  double time_scale = 1;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {static_cast<double>(size - 1), 1, time_scale}; }
   KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const {
     return (weights.slope + weights.offset) * sums.others;
   }
@@ -310,12 +310,110 @@ struct UnitRow {
 struct PointRow {
   struct Scratch {};
   int target;
-  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {1, 0}; }
+  double time_scale = 1;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {1, 0, time_scale}; }
   KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const&, Scratch&) const {
     return weights.slope;
   }
   KOKKOS_INLINE_FUNCTION int draw(int, Weights const&, double, Scratch const&) const { return target; }
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const&) const { return y == target ? 1 : 0; }
+};
+
+/// A row of an alias table: jump rates, or the transition probabilities of a step.
+struct TableRow {
+  struct Scratch {};
+  AliasTable const* table;
+  std::int64_t row;
+  double time_scale;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {table->total(row), table->own(row), time_scale}; }
+  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const {
+    return weights.slope * sums.others;
+  }
+  KOKKOS_INLINE_FUNCTION int draw(int, Weights const&, double uniform, Scratch const&) const {
+    return table->total(row) > 0 ? table->draw(row, uniform) : -1;
+  }
+  KOKKOS_INLINE_FUNCTION double value(int y, Scratch const&) const {
+    for (std::int64_t k = table->row_begin(row); k < table->row_begin(row + 1); ++k) {
+      if (table->entries(k).column() == y) return table->weight(k);
+    }
+    return 0;
+  }
+};
+
+/// The two jumps of a population.
+struct PopulationRow {
+  struct Scratch {};
+  PopulationRates rates;
+  token_t x;
+  double time_scale;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int, Scratch&) const { return {rates.up(x) + rates.down(x), 0, time_scale}; }
+  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const {
+    return weights.slope * sums.others;
+  }
+  KOKKOS_INLINE_FUNCTION int draw(int, Weights const&, double uniform, Scratch const&) const {
+    return uniform * (rates.up(x) + rates.down(x)) < rates.up(x) ? x + rates.batch : x - 1;
+  }
+  KOKKOS_INLINE_FUNCTION double value(int y, Scratch const&) const {
+    return y == x + rates.batch ? rates.up(x) : (y == x - 1 ? rates.down(x) : 0);
+  }
+};
+
+/// The row of a reverse process with a dense generator, made from a law of the clean token in O(S^2) (A§4.1, 7.2):
+/// rates v_y = Q(y, x) (pL P_from)_y / (pL P_from)_x, or transition weights v_y = (pL P_to)_y P_{from|to}(y, x).
+template <class Scalar>
+struct DenseReverseRow {
+  static constexpr int most_states = 512;
+  struct Scratch {
+    double v[most_states];
+  };
+  Scalar const* law;
+  ScoreKind kind;
+  int states;
+  double const *from, *kernel, *back;  // P_from [S,S]; P_from or P_to [S,S]; row x of Q or P_{from|to} transposed [S]
+  bool rates;
+
+  KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const {
+    double clean[most_states], norm = 0;
+    for (int k = 0; k < states; ++k) {
+      double p = static_cast<double>(law[k]);
+      p = p < 0 ? 0 : p;  // keeps a NaN
+      if (kind == ScoreKind::x0_leave_in) {
+        double const seen = from[k * states + own];  // pL(k) is proportional to pI(k) / P(k, own)
+        p = p == 0 ? 0 : p / seen;
+      }
+      clean[k] = p;
+      norm += p;
+    }
+    for (int y = 0; y < states; ++y) scratch.v[y] = 0;
+    for (int k = 0; k < states; ++k) {
+      double const p = clean[k] / norm;
+      double const* const row = kernel + static_cast<std::int64_t>(k) * states;
+#pragma omp simd
+      for (int y = 0; y < states; ++y) scratch.v[y] += p * row[y];
+    }
+    double const unit = rates ? 1 / scratch.v[own] : 1;
+    double others = 0, stay = 0;
+    for (int y = 0; y < states; ++y) {
+      scratch.v[y] *= back[y] * unit;
+      (y == own ? stay : others) += scratch.v[y];
+    }
+    return {others, stay};
+  }
+  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const { return weights.slope * sums.others; }
+  KOKKOS_INLINE_FUNCTION int draw(int own, Weights const&, double uniform, Scratch const& scratch) const {
+    double total = 0;
+    for (int y = 0; y < states; ++y) total += y == own ? 0 : scratch.v[y];
+    double rest = uniform * total;
+    int found = -1;
+    for (int y = 0; y < states; ++y) {
+      if (y == own || !(scratch.v[y] > 0)) continue;
+      found = y;
+      rest -= scratch.v[y];
+      if (rest < 0) break;
+    }
+    return found;
+  }
+  KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const { return scratch.v[y]; }
 };
 
 // -------------------------------------------------------------------------------------------------------- fields
@@ -333,13 +431,14 @@ struct FieldBase {
   KOKKOS_FORCEINLINE_FUNCTION bool is_frozen(int b, int l) const { return frozen.size() != 0 && frozen(b, l) != 0; }
 };
 
-/// retention and lost of a forward step whose rates are multiplied by phi.
+/// retention and lost of a forward step whose rates are multiplied by phi and by the site's multiplier.
 struct Kept {
   double retention, lost;
 };
-KOKKOS_INLINE_FUNCTION Kept kept(StepCoeff const& c) {
-  if (c.phi == 1) return {c.retention, c.lost};
-  return {Kokkos::exp(-c.phi * c.delta), -Kokkos::expm1(-c.phi * c.delta)};
+KOKKOS_INLINE_FUNCTION Kept kept(StepCoeff const& c, RowSums const& sums) {
+  double const factor = c.phi * sums.time_scale;
+  if (factor == 1) return {c.retention, c.lost};
+  return {Kokkos::exp(-factor * c.delta), -Kokkos::expm1(-factor * c.delta)};
 }
 
 template <class Scalar>
@@ -422,40 +521,96 @@ struct ReverseUniformField : ScoredField<Scalar> {
   }
 };
 
+/// Reverse process of a reversible dense generator, from laws of the clean token.
+template <class Scalar>
+struct ReverseDenseField : FieldBase {
+  Scalar const* scores;
+  std::int64_t row_stride, site_stride;
+  ScoreKind kind;
+  StepMatrices matrices;
+  Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace> transposed;  ///< Q(y, x) in row x
+  bool for_transitions;
+
+  using Row = DenseReverseRow<Scalar>;
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return !is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const {
+    token_t const x = tokens(b, l);
+    return {scores + b * row_stride + l * site_stride, kind, states, matrices.from.data(), for_transitions ? matrices.to.data() : matrices.from.data(),
+            for_transitions ? &matrices.between_transposed(x, 0) : &transposed(x, 0), !for_transitions};
+  }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const { return {c.phi * c.rate, 0, 0}; }
+  /// As rates do, phi multiplies the weights of the others against that of staying.
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const { return {c.phi, 0, sums.own}; }
+};
+
+/// What the fields of forward processes share.
+struct ForwardField : FieldBase {
+  Kokkos::View<double const*, MemorySpace> site_scale;  ///< [length] or empty
+  KOKKOS_FORCEINLINE_FUNCTION double scale(int l) const { return site_scale.size() == 0 ? 1.0 : site_scale(l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return site_scale.size() == 0; }
+  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
+};
+
 /// Forward process of an absorbing generator.
-struct ForwardAbsorbingField : FieldBase {
+struct ForwardAbsorbingField : ForwardField {
   token_t mask;
   using Row = PointRow;
   KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return tokens(b, l) != mask && !is_frozen(b, l); }
-  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return true; }
-  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
-  KOKKOS_FORCEINLINE_FUNCTION Row row(int, int) const { return {mask}; }
-  /// Exit rate over sigma(t); event-driven methods.
-  KOKKOS_FORCEINLINE_FUNCTION double exit_rate(token_t x) const { return x == mask ? 0 : 1; }
-  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const { return {c.phi * c.rate, 0, 0}; }
-  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const&) const {
-    Kept const k = kept(c);
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int, int l) const { return {mask, scale(l)}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const { return {c.phi * c.rate * sums.time_scale, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
+    Kept const k = kept(c, sums);
     return {k.lost, 0, k.retention};
   }
 };
 
 /// Forward process of the uniform generator.
-struct ForwardUniformField : FieldBase {
+struct ForwardUniformField : ForwardField {
   using Row = UnitRow;
   KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return states > 1 && !is_frozen(b, l); }
-  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return true; }
-  KOKKOS_FORCEINLINE_FUNCTION bool forced(StepCoeff const&) const { return false; }
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {static_cast<double>(states - 1), 1}; }
-  KOKKOS_FORCEINLINE_FUNCTION Row row(int, int) const { return {states}; }
-  KOKKOS_FORCEINLINE_FUNCTION double exit_rate(token_t) const { return (states - 1.0) / states; }
-  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const {
-    return {c.phi * c.rate / states, 0, 0};
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int, int l) const { return {states, scale(l)}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    return {c.phi * c.rate * sums.time_scale / states, 0, 0};
   }
-  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const&) const {
-    Kept const k = kept(c);
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
+    Kept const k = kept(c, sums);
     return {k.lost / states, 0, k.retention + k.lost / states};
   }
+};
+
+/// Forward process of a dense or sparse generator: rows of its jump table, or of the step's transition table.
+struct ForwardTableField : ForwardField {
+  AliasTable table;
+  Kokkos::View<int const*, MemorySpace> site_category;  ///< transitions: [length] or empty
+  using Row = TableRow;
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return table.total(row_of(b, l)) > 0 && !is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const { return {&table, row_of(b, l), scale(l)}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const { return {c.phi * c.rate * sums.time_scale, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const&, RowSums const& sums) const { return {1, 0, sums.own}; }
+
+ private:
+  KOKKOS_FORCEINLINE_FUNCTION std::int64_t row_of(int b, int l) const {
+    return (site_category.size() == 0 ? 0 : std::int64_t{site_category(l)} * states) + tokens(b, l);
+  }
+};
+
+/// Forward process of a population. It has no transition probabilities.
+struct ForwardPopulationField : ForwardField {
+  PopulationRates population;
+  using Row = PopulationRow;
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return !is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const { return {population, tokens(b, l), scale(l)}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const { return {c.phi * c.rate * sums.time_scale, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const&, RowSums const&) const { return {0, 0, 1}; }
 };
 
 }  // namespace saltus

@@ -5,9 +5,11 @@
 #include <memory>
 #include <vector>
 
+#include <saltus/ctmc/alias.hpp>
 #include <saltus/ctmc/generator.hpp>
 #include <saltus/ctmc/noise_schedule.hpp>
 #include <saltus/ctmc/score_model.hpp>
+#include <saltus/ctmc/site_rates.hpp>
 #include <saltus/ctmc/time_grid.hpp>
 #include <saltus/ctmc/types.hpp>
 
@@ -17,12 +19,15 @@ namespace saltus {
 /// a process only through its fields (visit_field) and its model's evaluations.
 class Process {
  public:
-  /// The forward process: rates sigma(t) Q, time runs upwards.
-  static Process forward(Generator generator, NoiseSchedule noise);
+  /// The forward process: rates sigma(t) Q, time runs upwards. With `site_rates`, those of site l are multiplied by
+  /// multiplier[category[l]]; runs then need exactly that length. Needs Kokkos for dense and sparse generators.
+  static Process forward(Generator generator, NoiseSchedule noise, SiteRates site_rates = {});
 
   /// The reverse process (A§1): rates sigma(t) Q(y, x^l) s_t(x)_{l,y}, time runs down. Throws UserError unless model
   /// and generator agree on states and mask. `normalise_scores`: rows of a masked model that are scores are taken as
   /// unnormalised laws, so that the schedule alone gives the hazard (A§16 pitfall 4); rows of the x0 kinds always are.
+  /// A dense generator must be reversible, of at most 512 states, with a model of an x0 kind: the others would need the
+  /// inverse of an ill-conditioned kernel (A§7.2).
   static Process reverse(Generator generator, NoiseSchedule noise, std::shared_ptr<ScoreModel> model,
                          bool normalise_scores = false);
 
@@ -33,6 +38,18 @@ class Process {
   bool normalised() const { return normalised_; }
   /// The model; null for a forward process.
   ScoreModel* model() const { return model_.get(); }
+  /// The jumps of a dense or sparse generator as a table to draw from; row x: the targets of state x.
+  AliasTable const& jump_table() const { return jump_table_; }
+  /// Forward: multipliers of the sites' rates; empty: 1.
+  SiteRates const& site_rates() const { return site_rates_; }
+  Kokkos::View<double const*, MemorySpace> const& site_scale() const { return site_scale_; }        ///< [length] or empty
+  Kokkos::View<int const*, MemorySpace> const& site_category() const { return site_category_; }     ///< [length] or empty
+  /// Reverse, dense: Q(y, x) in row x, that is, transposed; [states, states].
+  Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace> const& transposed() const { return transposed_; }
+  /// Reverse, dense: the stationary law, summed up; [states]. Empty otherwise.
+  Kokkos::View<double const*, MemorySpace> const& prior() const { return prior_; }
+  /// UserError unless sequences of this length fit the site rates and the model.
+  void check_length(int length) const;
 
   /// Allocates for batches up to `extents` with `slots` evaluations alive at a time; before the step loop.
   void reserve(Extents extents, int slots);
@@ -58,17 +75,43 @@ class Process {
   NoiseSchedule noise_;
   std::shared_ptr<ScoreModel> model_;
   bool normalised_;
+  SiteRates site_rates_;
+  AliasTable jump_table_;
+  Kokkos::View<double const*, MemorySpace> site_scale_;
+  Kokkos::View<int const*, MemorySpace> site_category_;
+  Kokkos::View<double const*, MemorySpace> prior_;
+  Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace> transposed_;
   TimeInput time_ = TimeInput::none;
   Times time_input_;
   std::array<Evaluation, 2> evaluations_{};
   std::int64_t full_evaluations_ = 0;
 };
 
-/// The coefficients of the steps of a run, on the host once and on the device once, before the loop.
+/// What one step of a dense generator needs besides coefficients; empty for the closed forms.
+struct StepMatrices {
+  using Matrix = Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace>;
+  /// Forward: transition probabilities of the step; row (category * states + x), the diagonal apart in `own`.
+  AliasTable transitions;
+  /// Reverse: P_{from|0}, P_{to|0} and, transposed, P_{from|to} (A§4.1, 7.2); [states, states].
+  Matrix from, to, between_transposed;
+};
+
+/// One step as an integrator gets it.
+struct Step {
+  int index;                                                 ///< names the step's random numbers
+  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;  ///< [batch], or [1] for all rows
+  StepMatrices matrices{};
+};
+
+/// The steps of a run: coefficients and matrices on the host once and on the device once, before the loop.
 class StepTable {
  public:
-  /// `phi` and `power`: learned factors a step, empty for 1. `forced_last`: a masked process reveals every remaining mask
-  /// in the last step (A§7.3).
+  /// Of a process with any generator. `phi` and `power`: learned factors a step, empty for 1. `forced_last`: a masked
+  /// process reveals every remaining mask in the last step (A§7.3). `transitions`: a forward process will be asked for
+  /// transition probabilities (IntegratorInfo::uses_transitions).
+  StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid, std::vector<double> const& phi = {},
+            std::vector<double> const& power = {}, bool forced_last = false, bool transitions = false);
+  /// The coefficients alone, which is all that absorbing and uniform generators need.
   StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid, std::vector<double> const& phi = {},
             std::vector<double> const& power = {}, bool forced_last = false);
 
@@ -78,16 +121,16 @@ class StepTable {
   Kokkos::View<StepCoeff const*, MemorySpace> device(int k) const {
     return Kokkos::subview(device_, std::make_pair(k, k + 1));
   }
+  /// Step k, whose random numbers are named `index`.
+  Step step(int k, int index) const {
+    return {index, device(k), matrices_.empty() ? StepMatrices{} : matrices_[static_cast<std::size_t>(k)]};
+  }
+  Step step(int k) const { return step(k, k); }
 
  private:
   std::vector<StepCoeff> host_;
   Kokkos::View<StepCoeff const*, MemorySpace> device_;
-};
-
-/// One step as an integrator gets it.
-struct Step {
-  int index;                                                 ///< names the step's random numbers
-  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;  ///< [batch], or [1] for all rows
+  std::vector<StepMatrices> matrices_;
 };
 
 }  // namespace saltus

@@ -7,12 +7,12 @@
 
 /// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11, doi:10.1145/2063384.2063405).
 /// A number is a pure function of (seed, sample, role, site, step): results do not depend on batch, threads or ranks.
-/// Layout of the counter, version 1: word 0 = low 32 bits of the sample; word 1 = its next 24 bits | role << 24;
+/// Layout of the counter: word 0 = low 32 bits of the sample; word 1 = its next 24 bits | role << 24;
 /// word 2 = site; word 3 = step or event. The key is the 64-bit seed. Words 0,1 of a block make the first uniform
 /// (the event), words 2,3 the second (the target).
 namespace saltus {
 
-inline constexpr int random_stream_version = 1;
+inline constexpr int random_stream_version = 2;
 
 /// What a number is drawn for; numbers of different roles are independent.
 enum class Role : std::uint32_t {
@@ -22,7 +22,9 @@ enum class Role : std::uint32_t {
   target = 3,   ///< target of an event of an event-driven method
   event = 4,    ///< waiting time (and target) of an event-driven method; word 3 counts events
   subkey = 5,   ///< derivation of a key
-  ancestral = 6 ///< draws from a sequence law itself
+  ancestral = 6,///< draws from a sequence law itself
+  site_rate = 7,///< category of a site's rate multiplier
+  count = 8     ///< numbers of events in a step; names a stream of its own for each site
 };
 
 struct PhiloxBlock {
@@ -73,6 +75,10 @@ struct StreamKey {
 
   /// The pair for (sample, role, site, this step).
   KOKKOS_FORCEINLINE_FUNCTION constexpr RandomPair draw(std::uint64_t sample, Role role, std::uint32_t site) const {
+    return draw(seed, sample, role, site, step);
+  }
+  /// The same without an object, for loops whose lanes have different steps.
+  KOKKOS_FORCEINLINE_FUNCTION static constexpr RandomPair draw(std::uint64_t seed, std::uint64_t sample, Role role, std::uint32_t site, std::uint32_t step) {
     PhiloxBlock const block = philox4x32({{static_cast<std::uint32_t>(sample), tag(sample, role), site, step}},
                                          static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
     return {(std::uint64_t{block.word[1]} << 32) | block.word[0], (std::uint64_t{block.word[3]} << 32) | block.word[2]};

@@ -8,21 +8,33 @@
 namespace saltus {
 
 /// Calls `visitor` with the field of `process` for this step, from the evaluation in `slot` (ignored by a forward
-/// process). Include it only in .cpp files that launch kernels: each call instantiates the visitor for every structure
-/// and scalar type.
+/// process). `transitions`: the law will ask the field for transitions() rather than rates(). Include it only in .cpp
+/// files that launch kernels: each call instantiates the visitor for every structure and scalar type.
 template <class Visitor>
-void visit_field(Process const& process, State const& state, Step const& step, int slot, Visitor&& visitor) {
-  FieldBase const base{state.tokens, state.frozen, step.coefficients, process.generator().states()};
-  auto const mask = process.generator().mask();
+void visit_field(Process const& process, State const& state, Step const& step, int slot, bool transitions, Visitor&& visitor) {
+  Generator const& generator = process.generator();
+  FieldBase const base{state.tokens, state.frozen, step.coefficients, generator.states()};
   if (!process.is_reverse()) {
-    if (mask) return visitor(ForwardAbsorbingField{base, *mask});
-    return visitor(ForwardUniformField{base});
+    ForwardField const forward{base, process.site_scale()};
+    switch (generator.kind()) {
+      case Generator::Kind::absorbing: return visitor(ForwardAbsorbingField{forward, *generator.mask()});
+      case Generator::Kind::uniform: return visitor(ForwardUniformField{forward});
+      case Generator::Kind::population: return visitor(ForwardPopulationField{forward, generator.population_rates()});
+      default: break;
+    }
+    SALTUS_ASSERT(!transitions || !step.matrices.transitions.empty());
+    if (transitions) return visitor(ForwardTableField{forward, step.matrices.transitions, process.site_category()});
+    return visitor(ForwardTableField{forward, process.jump_table(), {}});
   }
   Evaluation const& e = process.evaluation(slot);
   SALTUS_ASSERT(e.data != nullptr);
   auto const with_scalar = [&]<class Scalar>(Scalar const* scores) {
+    if (generator.kind() == Generator::Kind::dense) {
+      SALTUS_ASSERT(step.matrices.from.size() != 0);
+      return visitor(ReverseDenseField<Scalar>{base, scores, e.row_stride, e.site_stride, e.kind, step.matrices, process.transposed(), transitions});
+    }
     ScoredField<Scalar> const scored{base, scores, e.row_stride, e.site_stride, e.kind};
-    if (mask) return visitor(ReverseMaskedField<Scalar>{scored, *mask, process.normalised()});
+    if (auto const mask = generator.mask()) return visitor(ReverseMaskedField<Scalar>{scored, *mask, process.normalised()});
     return visitor(ReverseUniformField<Scalar>{scored});
   };
   if (e.type == ScalarType::f32) return with_scalar(static_cast<float const*>(e.data));

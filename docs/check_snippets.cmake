@@ -13,4 +13,5 @@ endfunction()
 
 quoted(README.md examples/01_first_run/main.cpp)
 quoted(README.md examples/01_first_run/expected_output.txt)
-quoted(docs/add-an-integrator.md docs/snippets/exponential.cpp)
+quoted(docs/add-an-integrator.md integrators/methods/exponential.cpp)
+quoted(docs/simulate.md docs/snippets/simulate.cpp)

@@ -52,9 +52,9 @@ std::vector<double> push_law(ExecSpace const& exec, Process& process, Integrator
 std::vector<double> output_law(ExecSpace const& exec, Process& process, Integrator const& integrator,
                                StateSpace const& space, std::vector<double> law, TimeGrid const& grid, bool forced_last,
                                std::vector<double> const& phi) {
-  StepTable const table(exec, process.noise(), grid, phi, {}, forced_last);
+  StepTable const table(exec, process, grid, phi, {}, forced_last, integrator.info().uses_transitions);
   for (int k = 0; k < table.steps(); ++k) {
-    law = push_law(exec, process, integrator, space, law, {k, table.device(k)}, table.host(k).from);
+    law = push_law(exec, process, integrator, space, law, table.step(k), table.host(k).from);
   }
   return law;
 }

@@ -17,12 +17,37 @@ struct IntegratorInfo {
   std::string summary;           ///< one line
   std::string reference;         ///< paper and equation
   bool exact = false;            ///< draws from the law of the process itself (given exact scores)
+  bool exact_forward = false;    ///< the same, but of forward processes only
   double weak_order = 0;         ///< of the law in the step; 0: not applicable
   int evaluations = 1;           ///< a step; 0: one an event
   int slots = 1;                 ///< evaluations alive at a time
   int host_syncs = 0;            ///< fences a step
+  bool uses_transitions = false; ///< asks fields for transition probabilities rather than rates
   bool has_site_law = false;     ///< sites move independently given the state: exact laws can be computed
   std::string needs{};            ///< in words, for messages; empty: any process
+};
+
+/// One jump of a path.
+struct JumpRecord {
+  std::uint64_t sample;  ///< global index
+  double time;
+  std::int32_t site;
+  token_t from, to;
+};
+
+/// What an event-driven method is to note while it follows the paths of a forward process through consecutive windows of
+/// time. Views that are empty are not written.
+struct PathPlan {
+  Kokkos::View<double const*, MemorySpace> windows;  ///< [windows]: sigma_bar that passes in each
+  Kokkos::View<double const*, MemorySpace> totals;   ///< [windows]: sigma_bar at the end of each
+  Kokkos::View<token_t***, Kokkos::LayoutRight, MemorySpace> tokens;       ///< [windows, batch, length]: at the end of each
+  Kokkos::View<std::int64_t***, Kokkos::LayoutRight, MemorySpace> jumps;   ///< [windows, batch, length]: since the start
+  /// First pass of a recording: only the jumps of each path are counted, and the state stays as it is.
+  bool counting = false;
+  Kokkos::View<std::int64_t*, MemorySpace> counts;         ///< [batch x length]; written while counting
+  Kokkos::View<std::int64_t const*, MemorySpace> offsets;  ///< [batch x length]: where a path's records begin
+  Kokkos::View<JumpRecord*, MemorySpace> records;
+  NoiseSchedule noise = NoiseSchedule::constant();         ///< turns sigma_bar into the time of a record
 };
 
 /// Advances a batch over one interval. Integrators hold workspaces and no state of a run: one object serves any number
@@ -43,6 +68,13 @@ class Integrator {
   /// the step's index, not on batch, threads or tiles. Counts into `counters`, of the size that reserve() returned.
   virtual void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                        CounterView const& counters) = 0;
+
+  /// Whether follow() works on this process.
+  virtual bool follows_paths(Process const&) const { return false; }
+  /// Carries every row of `state` through all windows of `plan` and notes what it asks for. Where and how often one looks
+  /// changes nothing of the paths. `state.time` is left as it is. Otherwise as advance().
+  virtual void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key,
+                      CounterView const& counters);
 
   /// [batch, length, states]: for each row and site the law of the token at the end of the step given the state, by the
   /// very code that advance() samples from. The process must hold the evaluation (slot 0). Only if info().has_site_law.

@@ -10,7 +10,7 @@ namespace saltus {
 namespace {
 struct Entry {
   char const* name;
-  std::unique_ptr<Integrator> (*make)();
+  std::unique_ptr<Integrator> (*make)(Parameters const&);
 };
 constexpr Entry entries[] = {
 #define SALTUS_INTEGRATOR(name) {#name, &make_##name},
@@ -24,6 +24,10 @@ void Integrator::site_probabilities(ExecSpace const&, Process const&, State cons
   throw UserError("the integrator '" + info().name + "' has no law by site, so its exact law cannot be computed");
 }
 
+void Integrator::follow(ExecSpace const&, Process&, State const&, PathPlan const&, StreamKey, CounterView const&) {
+  throw UserError("the integrator '" + info().name + "' follows no paths, so it knows no jump times; gillespie and uniformization do");
+}
+
 std::vector<std::string> integrator_names() {
   std::vector<std::string> names;
   for (auto const& entry : entries) names.emplace_back(entry.name);
@@ -32,10 +36,11 @@ std::vector<std::string> integrator_names() {
 }
 
 std::unique_ptr<Integrator> make_integrator(std::string_view name) {
+  Parameters const parameters = Parameters::parse("integrator", name);
   for (auto const& entry : entries) {
-    if (entry.name == name) return entry.make();
+    if (entry.name == parameters.name()) return entry.make(parameters);
   }
-  throw UserError(unknown_name("integrator", name, integrator_names()));
+  throw UserError(unknown_name("integrator", parameters.name(), integrator_names()));
 }
 
 std::unique_ptr<Integrator> make_integrator(std::string_view name, Process const& process) {
@@ -44,7 +49,7 @@ std::unique_ptr<Integrator> make_integrator(std::string_view name, Process const
   if (why.empty()) return integrator;
   std::string others;
   for (auto const& entry : entries) {
-    if (entry.make()->refuses(process).empty()) others += (others.empty() ? "" : ", ") + std::string(entry.name);
+    if (make_integrator(entry.name)->refuses(process).empty()) others += (others.empty() ? "" : ", ") + std::string(entry.name);
   }
   throw UserError("the integrator '" + std::string(name) + "' " + why + "; these would do: " + others + ".");
 }

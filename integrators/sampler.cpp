@@ -2,9 +2,12 @@
 #include <saltus/integrators/sampler.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include <saltus/ctmc/error.hpp>
+
+#include "run_detail.hpp"
 
 namespace saltus {
 namespace {
@@ -14,50 +17,23 @@ struct FillPrior {
   StreamKey key;
   std::uint64_t first_sample;
   int states;
-  token_t mask;  // -1: uniform tokens
+  token_t mask;  // -1: tokens from a law
+  Kokkos::View<double const*, MemorySpace> cumulative;  // empty: uniform
 
   KOKKOS_FUNCTION void operator()(int b, int l) const {
     tokens(b, l) = mask;
     if (mask >= 0) return;
     double const u = uniform53(
         key.draw(first_sample + static_cast<std::uint64_t>(b), Role::prior, static_cast<std::uint32_t>(l)).event);
-    tokens(b, l) = static_cast<token_t>(u * states);
+    tokens(b, l) = cumulative.size() == 0 ? static_cast<token_t>(u * states) : detail::draw_cumulative(cumulative.data(), states, u);
   }
 };
-
-struct ResetKernel {
-  CounterView counters;
-  Times time;
-  double from;
-  KOKKOS_FUNCTION void operator()(std::int64_t i) const {
-    if (i < static_cast<std::int64_t>(counters.extent(0))) counters(i) = Counters{};
-    if (i < static_cast<std::int64_t>(time.extent(0))) time(i) = from;
-  }
-};
-
-Counters summed(Kokkos::View<Counters*, MemorySpace>::HostMirror const& counters, std::int64_t& most) {
-  Counters sum;
-  for (std::size_t i = 0; i < counters.extent(0); ++i) {
-    Counters const& c = counters(i);
-    sum.jumps += c.jumps;
-    sum.clamps += c.clamps;
-    sum.evaluations += c.evaluations;
-    most = std::max(most, c.evaluations);
-    bool const first = c.bad_scores > 0 && (sum.bad_scores == 0 || c.bad_step < sum.bad_step);
-    sum.bad_scores += c.bad_scores;
-    if (first) {
-      sum.bad_step = c.bad_step;
-      sum.bad_row = c.bad_row;
-      sum.bad_site = c.bad_site;
-    }
-  }
-  return sum;
-}
 
 }  // namespace
 
 SamplePlan make_plan(Process const& process, Integrator const& integrator, int steps, int length, double end) {
   require(process.is_reverse(), "this plan is for reverse processes; a forward run needs its own times and start");
+  require(std::isfinite(process.noise().end()), "a reverse process starts at the end of its noise, which must be finite: " + process.noise().describe());
   require(steps >= 1, "the number of steps must be at least 1, got " + std::to_string(steps));
   bool const masked = process.is_masked();
   int const intervals = integrator.info().evaluations == 0 ? 1 : steps;
@@ -74,7 +50,7 @@ void draw_prior(ExecSpace const& exec, Process const& process, State const& stat
       Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0},
                                                                                 {state.batch(), state.length()}),
       FillPrior{state.tokens, StreamKey{seed, 0}, state.first_sample, process.generator().states(),
-                process.generator().mask().value_or(-1)});
+                process.generator().mask().value_or(-1), process.prior()});
 }
 
 void advance_all(ExecSpace const& exec, Process& process, Integrator& integrator, StepTable const& table,
@@ -85,7 +61,7 @@ void advance_all(ExecSpace const& exec, Process& process, Integrator& integrator
     require(observer->cadence() >= 1, "an observer's cadence must be at least 1 step, got " + std::to_string(observer->cadence()));
   }
   for (int k = 0; k < steps; ++k) {
-    integrator.advance(exec, process, state, Step{k, table.device(k)}, StreamKey{seed, 0}, counters);
+    integrator.advance(exec, process, state, table.step(k), StreamKey{seed, 0}, counters);
     for (StepObserver* const observer : observers) {
       if ((k + 1) % observer->cadence() == 0 || k + 1 == steps) {
         observer->observe(exec, {k, steps, table.host(k).to}, state);
@@ -102,9 +78,8 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
           (process.is_reverse() ? "a reverse process needs a decreasing time grid, got one from "
                                 : "a forward process needs an increasing time grid, got one from ") +
               to_text(plan.grid.point(0)) + " to " + to_text(plan.grid.point(plan.grid.steps())));
-  if (std::string const why = integrator.refuses(process); !why.empty()) {
-    throw UserError("the integrator '" + integrator.info().name + "' " + why);
-  }
+  detail::check(integrator, process);
+  process.check_length(plan.length);
   Kokkos::Timer timer;
   auto const batch = std::min(static_cast<std::size_t>(plan.batch), std::max<std::size_t>(plan.samples, 1));
   auto const length = static_cast<std::size_t>(plan.length);
@@ -118,7 +93,7 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch, length);
   HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"), batch, length);
   Times const time(Kokkos::view_alloc(exec, "saltus::integrators::time"), batch);
-  StepTable const table(exec, process.noise(), plan.grid, plan.phi, plan.power, plan.forced_last);
+  StepTable const table(exec, process, plan.grid, plan.phi, plan.power, plan.forced_last, integrator.info().uses_transitions);
 
   SampleReport report;
   double evaluations = 0;
@@ -126,10 +101,7 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
     auto const rows = std::make_pair(std::size_t{0}, std::min(batch, plan.samples - report.samples));
     State const state{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows), {},
                       plan.first_sample + report.samples};
-    Kokkos::parallel_for("saltus::integrators::reset",
-                         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                             exec, 0, static_cast<std::int64_t>(std::max(counters.extent(0), batch))),
-                         ResetKernel{counters, time, plan.grid.point(0)});
+    detail::reset(exec, counters, state.time, plan.grid.point(0));
     if (plan.start) {
       plan.start(exec, state);
     } else {
@@ -141,19 +113,8 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
 
     HostTokens const host_rows = Kokkos::subview(host_tokens, rows, Kokkos::ALL);
     Kokkos::deep_copy(exec, host_rows, state.tokens);
-    Kokkos::deep_copy(exec, host_counters, counters);
-    exec.fence("saltus::integrators: tokens and counters of a batch are read on the host");
-
     std::int64_t most = 0;
-    Counters const sum = summed(host_counters, most);
-    if (sum.bad_scores > 0) {
-      throw NumericalError("the model '" + (process.model() ? process.model()->info().name : "forward") +
-                           "' gave scores that are not finite or leave no target, first in step " +
-                           std::to_string(sum.bad_step) + ", sample " +
-                           std::to_string(state.first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " +
-                           std::to_string(sum.bad_site) + " (all counted from 0; " + std::to_string(sum.bad_scores) +
-                           " in this batch); check the model's output there");
-    }
+    Counters const sum = detail::collect(exec, counters, host_counters, process, state.first_sample, most);
     report.jumps += sum.jumps;
     report.clamps += sum.clamps;
     evaluations += static_cast<double>(sum.evaluations) + static_cast<double>(full) * static_cast<double>(rows.second);

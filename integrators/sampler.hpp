@@ -48,7 +48,7 @@ struct SampleReport {
   double seconds = 0;                 ///< wall clock of the whole run
 };
 
-/// The prior of a reverse process: all masks, or independent uniform tokens. UserError on a forward process.
+/// The prior of a reverse process: all masks, or independent tokens from the stationary law of the generator. UserError on a forward process.
 void draw_prior(ExecSpace const& exec, Process const& process, State const& state, std::uint64_t seed);
 
 /// Carries one batch through all steps of `table`: the step loop. No allocation, fence or host copy but those that the

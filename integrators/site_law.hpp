@@ -9,11 +9,15 @@
 /// Methods whose sites move independently given the state of the batch. Such a method is a SiteLaw: a struct with
 ///   static Weights weights(field, coeff, sums)   the weights of its targets, from the field's rates or transitions, and
 ///   static double jump(coeff, leave, stay, bool& clamped)   the probability of a jump from their total over y != own,
+/// and, if the weights are made from field.transitions(), static constexpr bool uses_transitions = true;
 /// and IndependentSites<Law> is the integrator: propose, select each site by its own probability, draw, in one kernel.
 namespace saltus {
 
 /// Sites that one work item handles: on a host their random numbers come from one vectorised loop.
 inline constexpr int max_tile = Kokkos::SpaceAccessibility<ExecSpace, HostSpace>::accessible ? 64 : 1;
+
+/// Largest state space for which a matrix of transition probabilities is made a step.
+inline constexpr int most_transition_states = 4096;
 
 /// Sites a work item for rows of `states` entries: enough to fill vectors, few enough to balance threads.
 inline int tile_size(int states) { return std::clamp(65536 / std::max(states, 1), 1, max_tile); }
@@ -165,10 +169,17 @@ struct ProbabilityKernel {
 template <class Law>
 class IndependentSites final : public Integrator {
  public:
-  explicit IndependentSites(IntegratorInfo info) : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {}
+  explicit IndependentSites(IntegratorInfo info) : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {
+    info_.has_site_law = true;
+    info_.uses_transitions = requires { Law::uses_transitions; };
+  }
 
   IntegratorInfo const& info() const override { return info_; }
-  std::string refuses(Process const&) const override { return {}; }
+  std::string refuses(Process const& process) const override {
+    Generator const& q = process.generator();
+    bool const matrix = q.kind() == Generator::Kind::absorbing || q.kind() == Generator::Kind::uniform || q.states() <= most_transition_states;
+    return !info_.uses_transitions || matrix ? "" : "needs transition probabilities, which generator '" + q.name() + "' has not (no largest state, or more than " + std::to_string(most_transition_states) + ")";
+  }
 
   std::size_t reserve(Process const& process, Extents extents) override {
     int const tile = tile_size(process.generator().states());
@@ -181,7 +192,7 @@ class IndependentSites final : public Integrator {
     process.refresh(exec, state, 0);
     int const tile = tile_size(process.generator().states());
     int const tiles = (state.length() + tile - 1) / tile;
-    visit_field(process, state, step, 0, [&](auto const& field) {
+    visit_field(process, state, step, 0, info_.uses_transitions, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       StepKernel<Law, Field> const kernel{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
                                           state.first_sample, state.length(), tile, tiles};
@@ -199,7 +210,7 @@ class IndependentSites final : public Integrator {
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                           Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const override {
     if (state.batch() == 0) return;
-    visit_field(process, state, step, 0, [&](auto const& field) {
+    visit_field(process, state, step, 0, info_.uses_transitions, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       Kokkos::parallel_for(label_ + "::law",
                            Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(

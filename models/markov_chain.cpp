@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/native_model.hpp>
 
 namespace saltus {
@@ -190,15 +191,6 @@ class ChainDenoiser final : public NativeModel {
   Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> scratch_;
 };
 
-void require_law(std::span<double const> p, std::string const& what) {
-  double sum = 0;
-  for (double const value : p) {
-    require(value >= 0, what + " has a negative probability");
-    sum += value;
-  }
-  require(std::abs(sum - 1) < 1e-9, what + " sums to " + std::to_string(sum) + ", not 1");
-}
-
 }  // namespace
 
 MarkovChain::MarkovChain(int length, int states, std::vector<double> initial, std::vector<double> transitions, std::string name)
@@ -302,6 +294,13 @@ void MarkovChain::draw(std::uint64_t seed, std::uint64_t sample, std::span<token
 
 std::shared_ptr<ScoreModel> MarkovChain::denoiser(Generator const& generator) const {
   require_fitting(generator, states_, name());
+  if (generator.kind() == Generator::Kind::dense) {
+    // The same messages with emissions that are not closed forms: a hidden chain whose states show themselves.
+    auto const n = static_cast<std::size_t>(states_);
+    std::vector<double> identity(n * n, 0.0);
+    for (std::size_t y = 0; y < n; ++y) identity[y * n + y] = 1;
+    return HiddenMarkov(length_, states_, initial_, transitions_, std::move(identity), name_).denoiser(generator);
+  }
   return std::make_shared<ChainDenoiser>(*this, generator);
 }
 

@@ -7,6 +7,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/product.hpp>
 
@@ -37,6 +38,7 @@ int positive(Json const& json, char const* key, std::string const& path) {
 }  // namespace
 
 void save_law(std::string const& folder, NamedLaw const& named, std::string const& source) {
+  require(named.alphabet.numbered() || named.alphabet.width() == 1, "a model file holds alphabets of single characters, not words (" + named.alphabet.name() + ")");
   Json json{{"format", format_name},
             {"version", format_version},
             {"law", named.law->name()},
@@ -49,11 +51,16 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
     json["kind"] = "chain";
     json["initial"] = chain->initial();
     json["transitions"] = chain->transitions();
+  } else if (auto const* const hidden = dynamic_cast<HiddenMarkov const*>(named.law.get())) {
+    json["kind"] = "hidden_markov";
+    json["initial"] = hidden->initial();
+    json["transitions"] = hidden->transitions();
+    json["emissions"] = hidden->emissions();
   } else if (auto const* const product = dynamic_cast<ProductLaw const*>(named.law.get())) {
     json["kind"] = "product";
     json["probabilities"] = product->site_marginals();
   } else {
-    throw UserError("the law '" + named.law->name() + "' has no file format; chain and product have");
+    throw UserError("the law '" + named.law->name() + "' has no file format; chain, hidden_markov and product have");
   }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -91,6 +98,13 @@ NamedLaw load_law(std::string const& folder) {
                                             value<Numbers>(json, "transitions", path), value<std::string>(json, "law", path)),
               std::move(alphabet)};
     }
+    if (kind == "hidden_markov") {
+      return {std::make_shared<HiddenMarkov>(length, states, value<Numbers>(json, "initial", path),
+                                             value<Numbers>(json, "transitions", path),
+                                             value<Numbers>(json, "emissions", path),
+                                             value<std::string>(json, "law", path)),
+              std::move(alphabet)};
+    }
     if (kind == "product") {
       return {std::make_shared<ProductLaw>(length, states, value<Numbers>(json, "probabilities", path)), std::move(alphabet)};
     }
@@ -98,7 +112,7 @@ NamedLaw load_law(std::string const& folder) {
     std::string const what = e.what();
     throw UserError(what.starts_with(path) ? what : path + ": " + what);
   }
-  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "product"}));
+  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "hidden_markov", "product"}));
 }
 
 }  // namespace saltus

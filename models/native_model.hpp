@@ -20,7 +20,7 @@ class NativeModel : public ScoreModel {
   Output const& output(int slot) const { return outputs_[static_cast<std::size_t>(slot)]; }
   Evaluation evaluation(int slot) const;
   int data_states() const { return info_.mask ? info_.states - 1 : info_.states; }
-  /// -1 under uniform noise.
+  /// -1 without a mask.
   token_t mask() const { return info_.mask.value_or(-1); }
   int length() const { return info_.length; }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/models/sequence_law.hpp>
 
+#include <cmath>
+
 #include <saltus/ctmc/error.hpp>
 #include <saltus/models/native_model.hpp>
 
@@ -21,7 +23,20 @@ int draw_index(std::span<double const> weights, double uniform) {
   return last;
 }
 
+void require_law(std::span<double const> p, std::string const& what) {
+  double sum = 0;
+  for (double const value : p) {
+    require(value >= 0, what + " has a negative probability");
+    sum += value;
+  }
+  require(std::abs(sum - 1) < 1e-9, what + " sums to " + std::to_string(sum) + ", not 1");
+}
+
 void require_fitting(Generator const& generator, int states, std::string const& name) {
+  bool const fits = generator.kind() == Generator::Kind::absorbing || generator.kind() == Generator::Kind::uniform ||
+                    generator.reversible();
+  require(fits, "the law '" + name + "' has exact posteriors under generators that are absorbing (mask last), uniform, or " +
+                    "dense and reversible; got '" + generator.name() + "'");
   require(generator.data_states() == states, "the law '" + name + "' has " + std::to_string(states) +
                                                  " states but the generator (" + generator.name() + ") has " +
                                                  std::to_string(generator.data_states()) + " besides a mask");

@@ -32,15 +32,19 @@ class SequenceLaw {
   /// Draws sequence number `sample` of the stream `seed` into x.
   virtual void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const = 0;
 
-  /// The exact denoiser of this law under an absorbing generator (states + 1 states, rows of revealed sites undefined) or
-  /// a uniform one: leave-one-out laws in double. UserError unless the generator fits.
+  /// The exact denoiser of this law under an absorbing generator (states + 1 states, rows of revealed sites undefined),
+  /// a uniform one or a reversible dense one: leave-one-out laws in double. UserError unless the generator fits.
   virtual std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const = 0;
 };
 
 /// Index into the weights by inversion of a uniform; the last positive weight if rounding leaves a rest.
 int draw_index(std::span<double const> weights, double uniform);
 
-/// UserError unless `generator` is absorbing with the mask last, or uniform, on `states` data states.
+/// UserError that opens with `what` unless `p` is a law: not negative, sum 1 within 1e-9.
+void require_law(std::span<double const> p, std::string const& what);
+
+/// UserError unless `generator` is absorbing with the mask last, uniform, or dense and reversible, on `states` data
+/// states.
 void require_fitting(Generator const& generator, int states, std::string const& name);
 
 }  // namespace saltus

@@ -2,9 +2,11 @@
 #include <saltus/models/table.hpp>
 
 #include <cmath>
+#include <optional>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/exact.hpp>
+#include <saltus/models/emissions.hpp>
 #include <saltus/models/native_model.hpp>
 
 namespace saltus {
@@ -19,6 +21,7 @@ struct TableKernel {
   Kokkos::View<double const*, MemorySpace> marginals;
   int length, states;
   token_t mask;
+  Emissions::Table emissions;  // [batch, length, states], dense noise; empty: closed forms
 
   KOKKOS_FUNCTION void operator()(int b, int l) const {
     double const alpha = mask >= 0 ? 0 : Kokkos::exp(-total(b));
@@ -36,6 +39,8 @@ struct TableKernel {
           mine = clean;
         } else if (mask >= 0) {
           if (seen != mask && seen != clean) weight = 0;
+        } else if (emissions.size() > 0) {
+          weight *= emissions(b, d, clean);
         } else {
           weight *= off + (seen == clean ? alpha : 0);
         }
@@ -53,21 +58,30 @@ class TableDenoiser final : public NativeModel {
   TableDenoiser(TableLaw const& law, Generator const& generator)
       : NativeModel(law.name(), generator, law.length()),
         probabilities_(to_device(law.probabilities(), "saltus::models::table")),
-        marginals_(to_device(law.site_marginals(), "saltus::models::table")) {}
+        marginals_(to_device(law.site_marginals(), "saltus::models::table")) {
+    if (generator.kind() == Generator::Kind::dense) dense_.emplace(generator);
+  }
+
+  void reserve(Extents extents, int slots) override {
+    NativeModel::reserve(extents, slots);
+    if (dense_) dense_->reserve(extents);
+  }
 
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
     auto const batch = static_cast<int>(query.tokens.extent(0));
     if (batch > 0) {
+      auto const emissions = dense_ ? dense_->evaluate(exec, query.tokens, query.time) : Emissions::Table();
       Kokkos::parallel_for(
           "saltus::models::table",
           Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {batch, length()}),
-          TableKernel{query.tokens, query.time, output(slot), probabilities_, marginals_, length(), data_states(), mask()});
+          TableKernel{query.tokens, query.time, output(slot), probabilities_, marginals_, length(), data_states(), mask(), emissions});
     }
     return evaluation(slot);
   }
 
  private:
   Kokkos::View<double const*, MemorySpace> probabilities_, marginals_;
+  std::optional<Emissions> dense_;
 };
 
 }  // namespace

@@ -26,6 +26,8 @@ if(NOT TARGET Kokkos::kokkos)
 endif()
 
 find_package(nlohmann_json 3.9 REQUIRED)
+find_package(Eigen3 3.3 REQUIRED)
+find_package(Boost 1.74 REQUIRED)
 if(SALTUS_BUILD_APPS)
   find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 endif()

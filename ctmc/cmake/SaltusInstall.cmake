@@ -11,3 +11,5 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/saltusConfig.cmake.in" 
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/saltusConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/saltusConfig.cmake" "${PROJECT_BINARY_DIR}/saltusConfigVersion.cmake"
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/saltus)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ctmc/io/LICENSE.CherryML DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -40,6 +40,37 @@ Alphabet Alphabet::protein() { return case_blind("ACDEFGHIKLMNPQRSTVWY-", "prote
 Alphabet Alphabet::dna() { return case_blind("ACGT-", "dna"); }
 Alphabet Alphabet::rna() { return case_blind("ACGU-", "rna"); }
 
+Alphabet Alphabet::amino_acids() { return case_blind("ACDEFGHIKLMNPQRSTVWY", "amino_acids"); }
+Alphabet Alphabet::nucleotides() { return case_blind("ACGT", "nucleotides"); }
+
+Alphabet Alphabet::words(std::vector<std::string> const& names, std::string name) {
+  require(!names.empty(), "an alphabet needs at least 1 word, '" + name + "' has none");
+  std::size_t const width = names.front().size();
+  require(width >= 1, "the words of an alphabet have at least 1 character, '" + name + "' begins with an empty one");
+  std::string all;
+  for (auto const& word : names) {
+    require(word.size() == width, "the words of an alphabet have one width, got '" + names.front() + "' and '" + word +
+                                      "' in '" + name + "'; number the states instead");
+    all += word;
+  }
+  if (width == 1) return Alphabet(std::move(all), std::move(name));
+  Alphabet alphabet;
+  for (auto const& word : names) {
+    for (char const c : word) {
+      require(is_symbol(c),
+              "the words of an alphabet are of printable ASCII characters other than blanks and '>', got " +
+                  quoted_character(c) + " in '" + name + "'");
+    }
+    bool const fresh = alphabet.token_of_word_.emplace(word, static_cast<token_t>(alphabet.size_++)).second;
+    require(fresh, "the words of an alphabet must differ, got '" + word + "' twice in '" + name +
+                       "'; leave one of them out");
+  }
+  alphabet.width_ = static_cast<int>(width);
+  alphabet.symbols_ = std::move(all);
+  alphabet.name_ = std::move(name);
+  return alphabet;
+}
+
 Alphabet Alphabet::numbered(int states) {
   require(states >= 1, "an alphabet needs at least 1 state, got " + std::to_string(states));
   Alphabet alphabet;
@@ -53,20 +84,32 @@ Alphabet Alphabet::named(std::string_view name) {
   if (name == "protein") return protein();
   if (name == "dna") return dna();
   if (name == "rna") return rna();
+  if (name == "amino_acids") return amino_acids();
+  if (name == "nucleotides") return nucleotides();
   if (name.starts_with(chars)) return Alphabet(std::string(name.substr(chars.size())), std::string(name));
-  throw UserError(unknown_name("alphabet", name, {"protein", "dna", "rna", "chars:XYZ"}));
+  throw UserError(unknown_name("alphabet", name, {"protein", "dna", "rna", "amino_acids", "nucleotides", "chars:XYZ"}));
+}
+
+std::optional<token_t> Alphabet::find(std::string_view word) const {
+  if (width_ == 1) return word.size() == 1 ? find(word.front()) : std::nullopt;
+  auto const found = token_of_word_.find(word);
+  return found == token_of_word_.end() ? std::nullopt : std::optional<token_t>(found->second);
 }
 
 char Alphabet::symbol(token_t token) const {
-  SALTUS_ASSERT(!numbered() && token >= 0 && token < size_);
+  SALTUS_ASSERT(!numbered() && width_ == 1 && token >= 0 && token < size_);
   return symbols_[static_cast<std::size_t>(token)];
 }
 
 std::string Alphabet::text(std::span<token_t const> sequence) const {
   std::string text;
   if (!numbered()) {
-    text.reserve(sequence.size());
-    for (token_t const token : sequence) text += symbol(token);
+    auto const width = static_cast<std::size_t>(width_);
+    text.reserve(sequence.size() * width);
+    for (token_t const token : sequence) {
+      SALTUS_ASSERT(token >= 0 && token < size_);
+      text.append(symbols_, static_cast<std::size_t>(token) * width, width);
+    }
     return text;
   }
   for (token_t const token : sequence) {

@@ -2,16 +2,20 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <saltus/ctmc/types.hpp>
 
 namespace saltus {
 
-/// What tokens look like in files: an ordered set of single-character symbols (the first is token 0), or plain numbers.
+/// What tokens look like in files: an ordered set of single-character symbols (the first is token 0), of words of one
+/// width (codons), or plain numbers.
 class Alphabet {
  public:
   /// Symbols are case-sensitive, printable ASCII without blanks and without '>', which starts a FASTA record.
@@ -22,21 +26,34 @@ class Alphabet {
   static Alphabet protein();
   static Alphabet dna();
   static Alphabet rna();
+  /// The twenty amino acids in the order of their letters, and A, C, G, T, without a gap: the states of models of
+  /// evolution. Lower case reads as upper case.
+  static Alphabet amino_acids();
+  static Alphabet nucleotides();
+  /// Words of one width, the first is token 0; they stand in files without anything between them. Words of width 1 are
+  /// symbols. Throws UserError if there are none, if one is empty or comes twice, if widths differ or if a character is
+  /// not allowed in a symbol.
+  static Alphabet words(std::vector<std::string> const& names, std::string name);
   /// Tokens without symbols, written as decimal numbers separated by blanks. Throws UserError unless states >= 1.
   static Alphabet numbered(int states);
-  /// "protein", "dna", "rna" or "chars:" followed by the symbols. Throws UserError for anything else.
+  /// "protein", "dna", "rna", "amino_acids", "nucleotides" or "chars:" followed by the symbols. Throws UserError for
+  /// anything else.
   static Alphabet named(std::string_view name);
 
   int size() const { return size_; }
   bool numbered() const { return symbols_.empty(); }
-  /// The token of a symbol; nothing if the symbol is not in the alphabet (never anything if numbered()).
+  /// Characters of a token: 1 for symbols. Means nothing if numbered().
+  int width() const { return width_; }
+  /// The token of a symbol; nothing if the symbol is not in the alphabet (never anything if numbered() or width() > 1).
   std::optional<token_t> find(char symbol) const {
     token_t const token = token_of_[static_cast<unsigned char>(symbol)];
     return token < 0 ? std::nullopt : std::optional<token_t>(token);
   }
-  /// Throws InternalError if numbered() or if the token is not in the alphabet.
+  /// The token of a word of width() characters; nothing if it is not in the alphabet (never anything if numbered()).
+  std::optional<token_t> find(std::string_view word) const;
+  /// Throws InternalError if numbered(), if width() > 1 or if the token is not in the alphabet.
   char symbol(token_t token) const;
-  /// All symbols in order of their tokens; empty if numbered().
+  /// All symbols in order of their tokens, width() characters each; empty if numbered().
   std::string const& symbols() const { return symbols_; }
   std::string const& name() const { return name_; }
   /// A sequence as it stands in a file. Throws InternalError for a token that is not in the alphabet.
@@ -51,7 +68,9 @@ class Alphabet {
   std::string symbols_;
   std::string name_;
   int size_ = 0;
-  std::array<token_t, 256> token_of_;  ///< -1: not in the alphabet
+  int width_ = 1;
+  std::array<token_t, 256> token_of_;                         ///< of a symbol; -1: not in the alphabet
+  std::map<std::string, token_t, std::less<>> token_of_word_;  ///< only if width_ > 1
 };
 
 /// Whether a character can be a symbol of an alphabet.

@@ -159,8 +159,31 @@ void append_symbols(std::string const& path, Layout const& layout, std::size_t r
       throw UserError(place(path, layout, r, piece, i) + ": " + quoted_character(piece.text[i]) +
                       " is not in the alphabet " + alphabet.name() + " (" + alphabet.symbols() + ")" +
                       (given ? "" : ", which was taken as none was given") +
-                      "; correct the file or choose another alphabet with --alphabet (protein, dna, rna or chars: " +
-                      "followed by the symbols)");
+                      "; correct the file or choose another alphabet with --alphabet (protein, dna, rna, " +
+                      "amino_acids, nucleotides or chars: followed by the symbols)");
+    }
+  }
+}
+
+void append_words(std::string const& path, Layout const& layout, std::size_t r, Alphabet const& alphabet,
+                  std::vector<token_t>& tokens) {
+  auto const width = static_cast<std::size_t>(alphabet.width());
+  std::string const kind = "words of " + std::to_string(width) + " characters";
+  for (Line const& piece : layout.pieces_of(r)) {
+    for (std::size_t i = 0; i < piece.text.size(); i += width) {
+      auto const word = piece.text.substr(i, width);
+      if (word.size() < width) {
+        throw UserError(place(path, layout, r, piece, i) + ": the line has " + std::to_string(piece.text.size()) +
+                        " characters, expected a multiple of " + std::to_string(width) + ", since the alphabet " +
+                        alphabet.name() + " has " + kind + "; complete the last word or remove it");
+      }
+      if (auto const token = alphabet.find(word)) {
+        tokens.push_back(*token);
+        continue;
+      }
+      throw UserError(place(path, layout, r, piece, i) + ": '" + std::string(word) + "' is not in the alphabet " +
+                      alphabet.name() + " (" + std::to_string(alphabet.size()) + " " + kind + ", the first is '" +
+                      alphabet.symbols().substr(0, width) + "'); correct the file or choose another alphabet");
     }
   }
 }
@@ -201,13 +224,15 @@ SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alph
   if (!set.alphabet.numbered()) {
     std::size_t characters = 0;
     for (Line const& piece : layout.pieces) characters += piece.text.size();
-    set.tokens.reserve(characters);
+    set.tokens.reserve(characters / static_cast<std::size_t>(set.alphabet.width()));
   }
   std::size_t expected = 0;
   for (std::size_t r = 0; r < layout.records.size(); ++r) {
     std::size_t const before = set.tokens.size();
     if (set.alphabet.numbered()) {
       append_numbers(path, layout, r, set.alphabet, set.tokens);
+    } else if (set.alphabet.width() > 1) {
+      append_words(path, layout, r, set.alphabet, set.tokens);
     } else {
       append_symbols(path, layout, r, set.alphabet, given, set.tokens);
     }
@@ -275,7 +300,8 @@ void SequenceWriter::append(std::span<token_t const> rows) {
   }
   std::string_view const before = format_ == SequenceFormat::fasta ? ">sample_" : "";
   constexpr std::size_t index_digits = 20;
-  std::size_t const token_width = alphabet_.numbered() ? std::to_string(states - 1).size() + 1 : 1;
+  auto const width = static_cast<std::size_t>(alphabet_.width());
+  std::size_t const token_width = alphabet_.numbered() ? std::to_string(states - 1).size() + 1 : width;
   buffer_.resize(count * (before.size() + index_digits + 1 + length_ * token_width + 1));
   char* to = buffer_.data();
   char const* const symbols = alphabet_.symbols().data();
@@ -288,8 +314,10 @@ void SequenceWriter::append(std::span<token_t const> rows) {
     auto const row = rows.subspan(b * length_, length_);
     if (alphabet_.numbered()) {
       to = put_numbers(to, row);
-    } else {
+    } else if (width == 1) {
       for (token_t const token : row) *to++ = symbols[token];
+    } else {
+      for (token_t const token : row) to = std::copy_n(symbols + static_cast<std::size_t>(token) * width, width, to);
     }
     *to++ = '\n';
   }

@@ -29,9 +29,10 @@ struct SequenceSet {
 };
 
 /// Reads FASTA if the first character that is not blank is '>', else one sequence a line. With a numbered alphabet the
-/// sequences are numbers separated by blanks. Without an alphabet it is dna, rna or protein, the first that has all
-/// characters; failing that, protein for FASTA and the sorted distinct characters for text. (Lower case counts as upper
-/// case there, so name the alphabet with chars: where letters of both cases mean different states.)
+/// sequences are numbers separated by blanks; with an alphabet of words every line holds whole words. Without an
+/// alphabet it is dna, rna or protein, the first that has all characters; failing that, protein for FASTA and the
+/// sorted distinct characters for text. (Lower case counts as upper case there, so name the alphabet with chars: where
+/// letters of both cases mean different states.)
 /// Throws UserError for a file that cannot be read, is empty or binary, has no sequence or sequences of different
 /// lengths, or has a character outside the alphabet; the message tells where.
 SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet = {});

@@ -5,12 +5,9 @@
 #include <cstdio>
 
 #include <saltus/integrators/exact_law.hpp>
+#include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
 #include <saltus/models/table.hpp>
-
-namespace saltus {
-std::unique_ptr<Integrator> make_exponential();
-}
 
 using namespace saltus;
 
@@ -28,7 +25,7 @@ int main() {
   Generator const generator = Generator::absorbing(4);
   StateSpace const space(4, 2);
   Process process = Process::reverse(generator, NoiseSchedule::log_linear(), law.denoiser(generator));
-  auto const integrator = make_exponential();
+  auto const integrator = make_integrator("exponential");
   std::vector<double> masks(space.size(), 0.0);
   masks.back() = 1;
 

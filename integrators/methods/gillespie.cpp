@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/integrators/methods.hpp>
-#include <saltus/integrators/site_law.hpp>
+#include <saltus/integrators/path.hpp>
+#include <saltus/ctmc/visit_field.hpp>
 
 namespace saltus {
 namespace {
@@ -122,39 +123,13 @@ struct FinishKernel {
   KOKKOS_FUNCTION void operator()(int b) const { time(b) = coefficients(coefficients.extent(0) == 1 ? 0 : b).to; }
 };
 
-// Direct method of a forward process, site by site (sites are independent): the waiting time in units of the noise's
-// integral is exponential with the exit rate of Q (A§6.2 (i)).
-template <class Field>
-struct ForwardKernel {
-  Field field;
-  CounterView counters;
-  Times time;
-  StreamKey key;  // of this step alone: word 3 counts events
-  std::uint64_t first_sample;
-  int length, tile, tiles;
-
-  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / tiles), begin = static_cast<int>(item % tiles) * tile;
-    int const end = begin + tile < length ? begin + tile : length;
-    StepCoeff const& c = field.coeff(b);
-    if (begin == 0) time(b) = c.to;
-    for (int l = begin; l < end; ++l) {
-      double clock = 0;
-      for (std::uint32_t event = 0; field.active(b, l); ++event) {
-        token_t const own = field.tokens(b, l);
-        RandomPair const random = key.at(event).draw(first_sample + static_cast<std::uint64_t>(b), Role::event,
-                                                     static_cast<std::uint32_t>(l));
-        clock += exponential(uniform53(random.event)) / (c.phi * field.exit_rate(own));
-        if (clock > c.delta) break;
-        auto const row = field.row(b, l);
-        typename Field::Row::Scratch scratch;
-        row.scan(own, scratch);
-        field.tokens(b, l) = static_cast<token_t>(row.draw(own, {1, 0, 0}, uniform53(random.target), scratch));
-        ++counters(item).jumps;
-      }
-    }
+struct MakeDirect {
+  template <class Jumps>
+  static DirectEvents<Jumps> make(Process const&, Jumps const& jumps) {
+    return {jumps};
   }
 };
+using Paths = PathMethod<MakeDirect>;
 
 class Gillespie final : public Integrator {
  public:
@@ -167,7 +142,7 @@ class Gillespie final : public Integrator {
 
   std::size_t reserve(Process const& process, Extents extents) override {
     auto const batch = static_cast<std::size_t>(extents.batch), length = static_cast<std::size_t>(extents.length);
-    if (!process.is_reverse()) return batch * static_cast<std::size_t>((extents.length + max_tile - 1) / max_tile);
+    if (!process.is_reverse()) return Paths::counters(extents);
     if (order_.extent(0) < batch || order_.extent(1) != length) {
       order_ = Order("saltus::integrators::gillespie::order", batch, length);
       levels_ = Levels("saltus::integrators::gillespie::levels", batch, length);
@@ -182,21 +157,16 @@ class Gillespie final : public Integrator {
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
     if (state.batch() == 0) return;
-    key = key.at(static_cast<std::uint32_t>(step.index));
     if (process.is_reverse()) {
-      reveal(exec, process, state, step, key, counters);
+      reveal(exec, process, state, step, key.at(static_cast<std::uint32_t>(step.index)), counters);
       return;
     }
-    int const tiles = (state.length() + max_tile - 1) / max_tile;
-    visit_field(process, state, step, 0, [&]<class Field>(Field const& field) {
-      if constexpr (requires { field.exit_rate(token_t{}); }) {
-        Kokkos::parallel_for("saltus::integrators::gillespie::forward",
-                             Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                                 exec, 0, std::int64_t{tiles} * state.batch()),
-                             ForwardKernel<Field>{field, counters, state.time, key.derived(), state.first_sample,
-                                                  state.length(), max_tile, tiles});
-      }
-    });
+    Paths::advance(exec, "saltus::integrators::gillespie::forward", process, state, step, key, counters);
+  }
+
+  bool follows_paths(Process const& process) const override { return !process.is_reverse(); }
+  void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key, CounterView const& counters) override {
+    Paths::follow(exec, "saltus::integrators::gillespie::forward", process, state, plan, key, counters);
   }
 
  private:
@@ -214,7 +184,7 @@ class Gillespie final : public Integrator {
       Kokkos::parallel_for("saltus::integrators::gillespie::aim", rows,
                            AimKernel{order_, levels_, events_, only_site, state.time, counters, process.noise(), event});
       process.refresh(exec, state, 0, only_site);
-      visit_field(process, state, step, 0, [&]<class Field>(Field const& field) {
+      visit_field(process, state, step, 0, false, [&]<class Field>(Field const& field) {
         if constexpr (requires { field.normalised; }) {
           Kokkos::parallel_for("saltus::integrators::gillespie::reveal", rows,
                                RevealKernel<Field>{field, only_site, counters, key, state.first_sample});
@@ -242,6 +212,9 @@ class Gillespie final : public Integrator {
 
 }  // namespace
 
-std::unique_ptr<Integrator> make_gillespie() { return std::make_unique<Gillespie>(); }
+std::unique_ptr<Integrator> make_gillespie(Parameters const& parameters) {
+  parameters.allow({});
+  return std::make_unique<Gillespie>();
+}
 
 }  // namespace saltus

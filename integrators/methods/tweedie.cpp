@@ -7,6 +7,7 @@ namespace {
 // The exact law of a site at the end of the step with the other sites frozen (A§7.2); on a forward process this is the
 // exact transition.
 struct TweedieLaw {
+  static constexpr bool uses_transitions = true;
   template <class Field>
   KOKKOS_FUNCTION static Weights weights(Field const& field, StepCoeff const& c, RowSums const& sums) {
     return field.transitions(c, sums);
@@ -18,13 +19,14 @@ struct TweedieLaw {
 };
 }  // namespace
 
-std::unique_ptr<Integrator> make_tweedie() {
+std::unique_ptr<Integrator> make_tweedie(Parameters const& parameters) {
+  parameters.allow({});
   return std::make_unique<IndependentSites<TweedieLaw>>(IntegratorInfo{
       .name = "tweedie",
       .summary = "first order: exact law of each site with the others frozen; exact on forward processes",
       .reference = "Lou, Meng, Ermon 2024 (SEDD), arXiv:2310.16834, Tweedie strategy",
-      .weak_order = 1,
-      .has_site_law = true});
+      .exact_forward = true,
+      .weak_order = 1});
 }
 
 }  // namespace saltus

@@ -36,8 +36,11 @@ ENDINGS = {"fasta": ".fasta", "txt": ".txt", "csv": ".csv", "npy": ".npy"}
 # The options that the issue names, by command.
 SHARED = {"model", "data", "noise", "seed", "samples", "batch", "threads", "out", "format", "summary", "config",
           "print-config", "quiet", "help"}
-OPTIONS = {"sample": SHARED | {"integrator", "steps"}, "compare": SHARED | {"integrators", "nfe"},
-           "info": {"json", "help"}}
+PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "normalise", "start", "length", "times"}
+OPTIONS = {"sample": SHARED | {"integrator", "steps", "generator", "alphabet"},
+           "simulate": SHARED - {"model", "data", "config"} | PROCESS
+           | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
+           "compare": SHARED | PROCESS | {"integrators", "nfe"}, "info": {"json", "help"}}
 
 
 # Threads that wait must not take the cores from those that work when tests run side by side.
@@ -470,14 +473,17 @@ class Info(Case):
         self.assertEqual(info["models"], ["chain", "countdown", "product"])
         self.assertTrue(info["backend"])
         exact = [entry["name"] for entry in info["integrator_details"] if entry["exact"]]
-        self.assertEqual(exact, ["gillespie"])
+        self.assertEqual(exact, ["gillespie", "uniformization"])
 
     def test_names_of_json_are_names_of_options(self):
         info = json.loads(self.run_well("info", "--json"))
         for name in info["integrators"]:
-            self.product("--integrator", name, samples=1)
+            # The one method that is not for masked processes.
+            more = ["--generator", "uniform"] if name == "uniformization" else []
+            self.product("--integrator", name, *more, samples=1)
         for name in info["noise_schedules"]:
-            self.product("--noise", name, samples=1)
+            more = ":times=0,1,totals=0,9" if name == "table" else ""
+            self.product("--noise", name + more, samples=1)
         for name in info["models"]:
             self.run_well("sample", "--model", name, "--samples", 1,
                           *([] if name == "countdown" else ["--data", self.data]))
@@ -900,7 +906,7 @@ class BadInput(Refusals):
     def test_names(self):
         good = ["--data", self.data]
         self.refused(["sample", *good, "--integrator", "tweedi", "--out", "x"], "unknown integrator 'tweedi'",
-                     "did you mean tweedie", "euler, gillespie, tweedie")
+                     "did you mean tweedie", "euler, exponential, gillespie, tau_leaping, tweedie, uniformization")
         self.refused(["compare", *good, "--integrators", "euler,tweedi", "--out", "x"], "unknown integrator 'tweedi'",
                      "did you mean tweedie")
         self.refused(["compare", *good, "--integrators", "euler,euler", "--out", "x"], "'euler' twice")

@@ -134,7 +134,7 @@ int run(int argc, char** argv) {
         draw_prior(exec, process, state, 1);
         exec.fence("saltus::perf: before");
         Kokkos::Timer timer;
-        euler->advance(exec, process, state, {k++, table.device(0)}, {1, 0}, counters);
+        euler->advance(exec, process, state, table.step(0, k++), {1, 0}, counters);
         exec.fence("saltus::perf: after");
         seconds += timer.seconds();
       }

@@ -70,6 +70,28 @@ inline Reals chain_law(std::vector<Sequence> const& sequences, int states, std::
   return law;
 }
 
+/// The joint law of the tokens of a hidden chain by summing over every hidden path; one matrix for all positions, or
+/// one a position.
+inline Reals hidden_law(std::vector<Sequence> const& sequences, int states, std::vector<double> const& initial,
+                        std::vector<double> const& transitions, std::vector<double> const& emissions) {
+  auto const n = initial.size(), s = static_cast<std::size_t>(states), length = sequences.front().size();
+  bool const one = emissions.size() == n * s;
+  auto const paths = all_sequences(static_cast<int>(n), static_cast<int>(length));
+  Reals const weights = chain_law(paths, static_cast<int>(n), initial, transitions);
+  Reals law(sequences.size(), 0);
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    for (std::size_t j = 0; j < paths.size(); ++j) {
+      long double p = weights[j];
+      for (std::size_t l = 0; l < length; ++l) {
+        p *= emissions[((one ? 0 : l) * n + static_cast<std::size_t>(paths[j][l])) * s +
+                       static_cast<std::size_t>(sequences[i][l])];
+      }
+      law[i] += p;
+    }
+  }
+  return law;
+}
+
 // --------------------------------------------------------------------------------------------------- matrices [n, n]
 
 inline Reals multiply(Reals const& a, Reals const& b, std::size_t n) {

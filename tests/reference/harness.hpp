@@ -66,7 +66,7 @@ inline SiteLaws site_laws(Process& process, Integrator const& integrator, State 
   auto const batch = static_cast<std::size_t>(state.batch()), length = static_cast<std::size_t>(state.length()),
              states = static_cast<std::size_t>(process.generator().states());
   Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const out("test::laws", batch, length, states);
-  integrator.site_probabilities(exec, process, state, {0, table.device(0)}, out);
+  integrator.site_probabilities(exec, process, state, table.step(0), out);
   exec.fence();
   auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), out);
   SiteLaws laws(batch, std::vector<std::vector<double>>(length, std::vector<double>(states)));
@@ -85,7 +85,7 @@ inline Counters advance_once(Process& process, Integrator& integrator, State con
   Extents const extents{state.batch(), state.length()};
   process.reserve(extents, integrator.info().slots);
   CounterView const counters("test::counters", integrator.reserve(process, extents));
-  integrator.advance(exec, process, state, {step, table.device(0)}, StreamKey{seed, 0}, counters);
+  integrator.advance(exec, process, state, table.step(0, step), StreamKey{seed, 0}, counters);
   exec.fence();
   auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), counters);
   Counters sum;

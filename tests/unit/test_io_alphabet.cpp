@@ -53,6 +53,8 @@ TEST(IoAlphabet, Named) {
   EXPECT_EQ(Alphabet::named("protein"), Alphabet::protein());
   EXPECT_EQ(Alphabet::named("dna"), Alphabet::dna());
   EXPECT_EQ(Alphabet::named("rna"), Alphabet::rna());
+  EXPECT_EQ(Alphabet::named("amino_acids"), Alphabet::amino_acids());
+  EXPECT_EQ(Alphabet::named("nucleotides"), Alphabet::nucleotides());
   EXPECT_EQ(Alphabet::named("chars:XYZ"), Alphabet("XYZ", "chars:XYZ"));
   EXPECT_NE(Alphabet::dna(), Alphabet("ACGT-", "dna"));  // the latter does not read lower case
   auto const message = message_of<UserError>([] { Alphabet::named("protien"); });
@@ -91,6 +93,54 @@ TEST(IoAlphabet, Numbered) {
   EXPECT_THROW(numbers.text(std::vector<token_t>{262144}), InternalError);
   EXPECT_THROW(numbers.symbol(0), InternalError);
   EXPECT_SAYS(message_of<UserError>([] { Alphabet::numbered(0); }), "got 0");
+}
+
+TEST(IoAlphabet, StatesOfModelsOfEvolution) {
+  EXPECT_EQ(Alphabet::amino_acids().symbols(), "ACDEFGHIKLMNPQRSTVWY");
+  EXPECT_EQ(Alphabet::nucleotides().symbols(), "ACGT");
+  EXPECT_EQ(Alphabet::amino_acids().find('w'), 18);
+  EXPECT_EQ(Alphabet::nucleotides().find('g'), 2);
+  EXPECT_FALSE(Alphabet::nucleotides().find('-'));
+}
+
+TEST(IoAlphabet, Words) {
+  Alphabet const codons = Alphabet::words({"TTT", "ATG", "a,*"}, "mine");
+  EXPECT_EQ(codons.size(), 3);
+  EXPECT_EQ(codons.width(), 3);
+  EXPECT_EQ(codons.name(), "mine");
+  EXPECT_EQ(codons.symbols(), "TTTATGa,*");
+  EXPECT_FALSE(codons.numbered());
+  EXPECT_EQ(codons.find("TTT"), 0);
+  EXPECT_EQ(codons.find("a,*"), 2);
+  for (std::string const other : {"", "T", "TT", "TTTT", "ttt", "TTA", "TAT"})
+    EXPECT_FALSE(codons.find(other)) << other;
+  for (int c = 0; c < 256; ++c) EXPECT_FALSE(codons.find(static_cast<char>(c)));
+  EXPECT_EQ(codons.text(std::vector<token_t>{1, 1, 2, 0}), "ATGATGa,*TTT");
+  EXPECT_THROW(codons.text(std::vector<token_t>{3}), InternalError);
+  EXPECT_THROW(codons.symbol(0), InternalError);
+  EXPECT_NE(codons, Alphabet::words({"ATG", "TTT", "a,*"}, "mine"));
+}
+
+TEST(IoAlphabet, WordsOfOneCharacterAreSymbols) {
+  EXPECT_EQ(Alphabet::words({"X", "a", "-"}, "short"), Alphabet("Xa-", "short"));
+  EXPECT_EQ(Alphabet::dna().width(), 1);
+  EXPECT_EQ(Alphabet::dna().find("G"), 2);
+  EXPECT_FALSE(Alphabet::dna().find(""));
+  EXPECT_FALSE(Alphabet::dna().find("GT"));
+}
+
+TEST(IoAlphabet, RefusesBadWords) {
+  auto const refusal = [](std::vector<std::string> const& names) {
+    return message_of<UserError>([&] { Alphabet::words(names, "odd"); });
+  };
+  EXPECT_SAYS(refusal({}), "at least 1 word, 'odd' has none");
+  EXPECT_SAYS(refusal({""}), "at least 1 character");
+  EXPECT_SAYS(refusal({"AB", "ABC"}), "have one width, got 'AB' and 'ABC' in 'odd'");
+  EXPECT_SAYS(refusal({"AB", "BA", "AB"}), "got 'AB' twice in 'odd'");
+  EXPECT_SAYS(refusal({"AB", "B>"}), "got '>' in 'odd'");
+  EXPECT_SAYS(refusal({"A B"}), "printable ASCII");
+  EXPECT_SAYS(refusal({"A\xC3"}), "byte 0xC3");
+  EXPECT_SAYS(refusal({"A", "A"}), "twice");
 }
 
 }  // namespace

@@ -202,6 +202,31 @@ TEST_F(IoSequences, WritesExactly) {
   EXPECT_EQ(written(SequenceFormat::txt, Alphabet::numbered(1), 1, {0, 0}), "0\n0\n");
 }
 
+TEST_F(IoSequences, Words) {
+  Alphabet const codons = Alphabet::words({"AAA", "ATG", "CCC"}, "some");
+  SequenceSet const set = read(">a\nATGAAA\r\nCCC\n>b\n  AAAAAAAAA\n", codons);
+  EXPECT_EQ(set.tokens, (std::vector<token_t>{1, 0, 2, 0, 0, 0}));
+  EXPECT_EQ(set.length, 3);
+  EXPECT_EQ(texts(set), (Names{"ATGAAACCC", "AAAAAAAAA"}));
+  EXPECT_EQ(read("ATG\nCCC\n", codons).tokens, (std::vector<token_t>{1, 2}));
+  EXPECT_EQ(written(SequenceFormat::fasta, codons, 2, {1, 0, 2, 2}), ">sample_0\nATGAAA\n>sample_1\nCCCCCC\n");
+  EXPECT_EQ(written(SequenceFormat::txt, codons, 2, {1, 0, 2, 2}), "ATGAAA\nCCCCCC\n");
+  EXPECT_EQ(written(SequenceFormat::csv, codons, 2, {1, 0}), "sample,sequence\n0,ATGAAA\n");
+  EXPECT_SAYS(message_of<UserError>([&] {
+                written(SequenceFormat::csv, Alphabet::words({"A,", "B,"}, "commas"), 1, {0});
+              }),
+              "CSV would have to quote");
+}
+
+TEST_F(IoSequences, RefusesBrokenWords) {
+  Alphabet const codons = Alphabet::words({"AAA", "ATG", "CCC"}, "some");
+  auto message = refusal(">a\nATG\nATGAA\n", codons);
+  EXPECT_SAYS(message, "line 3, column 4, record 'a': the line has 5 characters, expected a multiple of 3");
+  message = refusal("AAA\n ATGAAT\n", codons);
+  EXPECT_SAYS(message, "line 2, column 5: 'AAT' is not in the alphabet some (3 words of 3 characters");
+  EXPECT_SAYS(refusal("AAA\natg\n", codons), "'atg' is not in the alphabet");
+}
+
 TEST_F(IoSequences, WritesNoRows) {
   EXPECT_EQ(written(SequenceFormat::fasta, Alphabet::dna(), 3, {}), "");
   EXPECT_EQ(written(SequenceFormat::txt, Alphabet::dna(), 3, {}), "");
@@ -212,9 +237,9 @@ TEST_F(IoSequences, WritesNoRows) {
 
 TEST_F(IoSequences, RoundTrip) {
   std::mt19937 random(1);
-  for (auto const& alphabet :
-       {Alphabet::dna(), Alphabet::protein(), Alphabet::named("chars:zyX,\""), Alphabet::named("chars:A"),
-        Alphabet::numbered(1), Alphabet::numbered(11), Alphabet::numbered(2147483647)}) {
+  for (auto const& alphabet : {Alphabet::dna(), Alphabet::protein(), Alphabet::named("chars:zyX,\""),
+                               Alphabet::named("chars:A"), Alphabet::words({"ab", "ba", "bb"}, "pairs"),
+                               Alphabet::numbered(1), Alphabet::numbered(11), Alphabet::numbered(2147483647)}) {
     std::uniform_int_distribution<token_t> any(0, alphabet.size() - 1);
     for (int const length : {1, 2, 7, 64, 1001}) {
       for (std::size_t const count : {1, 2, 9, 100}) {

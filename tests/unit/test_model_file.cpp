@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/model_file.hpp>
 #include <saltus/models/product.hpp>
@@ -97,6 +98,24 @@ TEST_F(ModelFile, ProductsComeBackBitForBit) {
   EXPECT_TRUE(says(read("p"), {"made by hand", "\"kind\":\"product\""}));
 }
 
+TEST_F(ModelFile, HiddenChainsComeBackBitForBit) {
+  for (std::size_t const blocks : {1u, 5u}) {
+    auto const law = std::make_shared<HiddenMarkov>(5, 4, thirds(1, 3), thirds((blocks == 1 ? 1 : 4) * 3, 3),
+                                                    thirds(blocks * 3, 4), "hidden");
+    save_law(path("h"), {law, Alphabet("ACGT", "chars:ACGT")}, "made by hand");
+    NamedLaw const got = load_law(path("h"));
+    auto const* const again = dynamic_cast<HiddenMarkov const*>(got.law.get());
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(again->initial(), law->initial());
+    EXPECT_EQ(again->transitions(), law->transitions());
+    EXPECT_EQ(again->emissions(), law->emissions());
+    EXPECT_EQ(again->hidden_states(), 3);
+    EXPECT_EQ(again->states(), 4);
+    EXPECT_EQ(again->length(), 5);
+    EXPECT_EQ(again->name(), "hidden");
+  }
+}
+
 TEST_F(ModelFile, SavingAgainReplaces) {
   save_law(path("p"), {std::make_shared<ProductLaw>(7, 3, thirds(7, 3)), Alphabet::numbered(3)}, "one");
   save_law(path("p"), {std::make_shared<ProductLaw>(2, 3, thirds(2, 3)), Alphabet::numbered(3)}, "two");
@@ -113,7 +132,7 @@ TEST_F(ModelFile, SourceMayHoldAnyBytes) {
 TEST_F(ModelFile, TablesHaveNoFormat) {
   auto const law = std::make_shared<TableLaw>(TableLaw::neighbours(2, 2, 1));
   EXPECT_TRUE(says(message_of<UserError>([&] { save_law(path("t"), {law, Alphabet::numbered(2)}, ""); }),
-                   {"'table'", "chain and product"}));
+                   {"'table'", "chain, hidden_markov and product"}));
   EXPECT_FALSE(fs::exists(path("t")));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sequence laws: posteriors against Bayes' rule over every clean sequence, the rest against enumeration and by hand.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -12,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
@@ -54,6 +56,47 @@ Case chain_case(std::string name, int length, int states, std::vector<double> in
           std::move(joint)};
 }
 
+Case hidden_case(std::string name, int length, int states, std::vector<double> initial, std::vector<double> transitions,
+                 std::vector<double> emissions) {
+  Reals joint = hidden_law(all_sequences(states, length), states, initial, transitions, emissions);
+  return {std::move(name),
+          std::make_shared<HiddenMarkov>(length, states, std::move(initial), std::move(transitions),
+                                         std::move(emissions)),
+          std::move(joint)};
+}
+
+/// A reversible matrix that is not symmetric: symmetric exchangeabilities times a stationary law.
+Generator reversible(int states) {
+  auto const n = static_cast<std::size_t>(states);
+  std::vector<double> const pi = some_rows(1, states, 31);
+  std::vector<double> rates(n * n, 0.0);
+  for (std::size_t x = 0; x < n; ++x) {
+    for (std::size_t y = 0; y < n; ++y) {
+      if (x == y) continue;
+      rates[x * n + y] = (0.2 + scramble(std::min(x, y) * 64 + std::max(x, y))) * pi[y] * states;
+      rates[x * n + x] -= rates[x * n + y];
+    }
+  }
+  return Generator::dense("reversible", states, std::move(rates));
+}
+
+/// P(clean, seen) = exp(total Q) by a series in long double.
+std::function<long double(token_t, token_t)> seen_through(Generator const& generator, long double total) {
+  auto const n = static_cast<std::size_t>(generator.states());
+  Reals q(n * n);
+  for (std::size_t i = 0; i < n * n; ++i) {
+    q[i] = total * static_cast<long double>(generator.rate(static_cast<token_t>(i / n), static_cast<token_t>(i % n)));
+  }
+  return [p = exponential_of(q, n), n](token_t clean, token_t seen) {
+    return p[static_cast<std::size_t>(clean) * n + static_cast<std::size_t>(seen)];
+  };
+}
+
+std::vector<Generator> fitting(int states) {
+  return {Generator::absorbing(states + 1), Generator::uniform(states), Generator::path(states),
+          Generator::gaussian_target(states, 2, 3), reversible(states)};
+}
+
 std::vector<Case> cases() {
   std::vector<Case> out;
   out.push_back(chain_case("chain", 4, 3, some_rows(1, 3, 1), some_rows(3, 3, 2)));
@@ -64,6 +107,11 @@ std::vector<Case> cases() {
                            some_rows(12, 4, 9, true)));
   out.push_back(chain_case("chain of one site", 1, 5, some_rows(1, 5, 10), {}));
   out.push_back(chain_case("chain of two sites", 2, 9, some_rows(1, 9, 11), some_rows(9, 9, 12)));
+  out.push_back(hidden_case("hidden", 4, 3, some_rows(1, 2, 15), some_rows(2, 2, 16), some_rows(2, 3, 17)));
+  out.push_back(hidden_case("hidden by position with holes", 4, 3, some_rows(1, 4, 18, true),
+                            some_rows(12, 4, 19, true), some_rows(16, 3, 20, true)));
+  out.push_back(hidden_case("hidden of one site", 1, 4, some_rows(1, 3, 21), {}, some_rows(3, 4, 22)));
+  out.push_back(hidden_case("hidden of one state", 3, 2, {1}, {1}, some_rows(3, 2, 23)));
   {
     std::vector<double> const p = some_rows(4, 3, 13, true);
     Reals joint;
@@ -117,7 +165,8 @@ SiteLaws ask(ScoreModel& model, std::vector<Sequence> const& rows, std::vector<d
   return laws;
 }
 
-void expect_posterior(std::vector<double> const& got, Reals const& expected, bool masked, std::string const& where) {
+void expect_posterior(std::vector<double> const& got, Reals const& expected, bool masked, std::string const& where,
+                      double tolerance = 1e-12) {
   if (masked) {
     EXPECT_EQ(got.back(), 0) << "the mask, " << where;
   }
@@ -126,7 +175,7 @@ void expect_posterior(std::vector<double> const& got, Reals const& expected, boo
     EXPECT_TRUE(std::isfinite(got[y]) && got[y] >= 0) << where;
     sum += got[y];
     if (!expected.empty()) {
-      EXPECT_NEAR(got[y], static_cast<double>(expected[y]), 1e-12) << where << ", token " << y;
+      EXPECT_NEAR(got[y], static_cast<double>(expected[y]), tolerance) << where << ", token " << y;
     }
   }
   EXPECT_NEAR(sum, 1, 1e-12) << where;  // impossible contexts too
@@ -178,39 +227,89 @@ TEST(Models, PosteriorsUnderUniformNoise) {
   }
 }
 
+TEST(Models, PosteriorsUnderReversibleNoise) {
+  for (Case const& c : cases()) {
+    int const V = c.law->states(), L = c.law->length();
+    auto const clean = all_sequences(V, L);
+    for (Generator const& generator : {Generator::path(V), Generator::gaussian_target(V, 2, 3), reversible(V)}) {
+      auto const model = c.law->denoiser(generator);
+      EXPECT_EQ(model->info().time, TimeInput::total);
+      EXPECT_EQ(model->info().states, V);
+      EXPECT_EQ(model->info().name, c.law->name());
+      // Entries of P are good to a rounding of 1: what is far away at short times, and may be all that a law with holes
+      // leaves, to so much less.
+      for (auto const& [total, tolerance] : {std::pair{0.05, 1e-9}, {0.3, 1e-11}, {6.0, 1e-12}}) {
+        auto const laws = ask(*model, clean, {total});
+        auto const seen = seen_through(generator, static_cast<long double>(total));
+        for (std::size_t b = 0; b < clean.size(); ++b) {
+          for (std::size_t l = 0; l < static_cast<std::size_t>(L); ++l) {
+            Reals const expected = leave_one_out(clean, c.joint, clean[b], l, V, seen);
+            ASSERT_FALSE(expected.empty());
+            expect_posterior(laws[b][l], expected, false,
+                             c.name + ", " + generator.name() + ", total " + std::to_string(total) + ", context " +
+                                 testing::PrintToString(clean[b]),
+                             tolerance);
+            if (HasFailure()) return;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Uniform noise given as a matrix is uniform noise.
+TEST(Models, DenseUniformIsUniform) {
+  for (Case const& c : cases()) {
+    int const V = c.law->states();
+    auto const n = static_cast<std::size_t>(V);
+    std::vector<double> rates(n * n, 1.0 / V);
+    for (std::size_t x = 0; x < n; ++x) rates[x * n + x] = 1.0 / V - 1;
+    auto const contexts = all_sequences(V, c.law->length());
+    auto const closed = ask(*c.law->denoiser(Generator::uniform(V)), contexts, {0.4}),
+               dense = ask(*c.law->denoiser(Generator::dense("uniform", V, rates)), contexts, {0.4});
+    for (std::size_t b = 0; b < contexts.size(); ++b) {
+      for (std::size_t l = 0; l < contexts[b].size(); ++l) {
+        for (std::size_t y = 0; y < n; ++y) EXPECT_NEAR(dense[b][l][y], closed[b][l][y], 1e-12) << c.name;
+      }
+    }
+  }
+}
+
 // Rows of a batch have clocks of their own.
 TEST(Models, TimesOfRowsAreTheirOwn) {
   for (Case const& c : cases()) {
-    int const V = c.law->states();
-    Sequence const x = all_sequences(V, c.law->length()).back();
-    auto const model = c.law->denoiser(Generator::uniform(V));
-    auto const both = ask(*model, {x, x}, {0.2, 2.0});
-    EXPECT_EQ(both[0], ask(*model, {x}, {0.2})[0]) << c.name;
-    EXPECT_EQ(both[1], ask(*model, {x}, {2.0})[0]) << c.name;
+    Sequence const x = all_sequences(c.law->states(), c.law->length()).back();
+    for (Generator const& generator : fitting(c.law->states())) {
+      if (generator.mask()) continue;
+      auto const model = c.law->denoiser(generator);
+      auto const both = ask(*model, {x, x}, {0.2, 2.0});
+      EXPECT_EQ(both[0], ask(*model, {x}, {0.2})[0]) << c.name << ", " << generator.name();
+      EXPECT_EQ(both[1], ask(*model, {x}, {2.0})[0]) << c.name << ", " << generator.name();
+    }
   }
 }
 
 TEST(Models, OnlySiteGivesTheSameNumbers) {
   for (Case const& c : cases()) {
     int const V = c.law->states(), L = c.law->length();
-    for (bool const masked : {true, false}) {
-      auto const contexts = all_sequences(masked ? V + 1 : V, L);
-      auto const make = [&] { return c.law->denoiser(masked ? Generator::absorbing(V + 1) : Generator::uniform(V)); };
-      auto const all = ask(*make(), contexts, {0.4});
+    for (Generator const& generator : fitting(V)) {
+      bool const masked = generator.mask().has_value();
+      auto const contexts = all_sequences(generator.states(), L);
+      auto const all = ask(*c.law->denoiser(generator), contexts, {0.4});
       // Every row another site, some rows none and some all; a model of its own, whose output starts empty.
       std::vector<int> only(contexts.size());
       for (std::size_t b = 0; b < contexts.size(); ++b) {
         only[b] = static_cast<int>(b * 7 % static_cast<std::size_t>(L + 2)) - 2;
       }
       static_assert(Query::no_site == -2 && Query::all_sites == -1);
-      auto const some = ask(*make(), contexts, {0.4}, only);
+      auto const some = ask(*c.law->denoiser(generator), contexts, {0.4}, only);
       for (std::size_t b = 0; b < contexts.size(); ++b) {
         for (int l = 0; l < L; ++l) {
           auto const site = static_cast<std::size_t>(l);
           if (only[b] == Query::no_site || (only[b] >= 0 && only[b] != l) || (masked && contexts[b][site] != V))
             continue;
           ASSERT_EQ(some[b][site], all[b][site])
-              << c.name << (masked ? ", masked" : ", uniform") << ", row " << b << ", site " << l;
+              << c.name << ", " << generator.name() << ", row " << b << ", site " << l;
         }
       }
     }
@@ -222,14 +321,17 @@ TEST(Models, ImpossibleContextsWithoutNoiseGiveALaw) {
   for (Case const& c : cases()) {
     int const V = c.law->states(), L = c.law->length();
     auto const clean = all_sequences(V, L);
-    auto const laws = ask(*c.law->denoiser(Generator::uniform(V)), clean, {0});
-    for (std::size_t b = 0; b < clean.size(); ++b) {
-      for (std::size_t l = 0; l < static_cast<std::size_t>(L); ++l) {
-        expect_posterior(laws[b][l], {}, false,
-                         c.name + ", context " + testing::PrintToString(clean[b]) + ", site " + std::to_string(l));
-        if (HasFailure()) break;
+    for (Generator const& generator : fitting(V)) {
+      if (generator.mask()) continue;
+      auto const laws = ask(*c.law->denoiser(generator), clean, {0});
+      for (std::size_t b = 0; b < clean.size(); ++b) {
+        for (std::size_t l = 0; l < static_cast<std::size_t>(L); ++l) {
+          expect_posterior(laws[b][l], {}, false,
+                           c.name + ", " + generator.name() + ", context " + testing::PrintToString(clean[b]) +
+                               ", site " + std::to_string(l));
+          if (HasFailure()) return;
+        }
       }
-      if (HasFailure()) break;
     }
   }
 }
@@ -323,6 +425,48 @@ TEST(Models, CountdownLikelihoods) {
   // H = ln 32 (1 + sum over l < L-1 of p(x^l = 0)), since only a 0 leaves a choice. By hand for L = 3, V = 2:
   // p(x^0 = 0) = 1/2, p(x^1 = 0) = 1/2 + 1/4 = 3/4.
   EXPECT_NEAR(MarkovChain::countdown(2, 3).entropy(), std::log(2.0) * (1 + 0.5 + 0.75), 1e-14);
+}
+
+HiddenMarkov shown(MarkovChain const& chain) {
+  auto const n = static_cast<std::size_t>(chain.states());
+  std::vector<double> identity(n * n, 0.0);
+  for (std::size_t y = 0; y < n; ++y) identity[y * n + y] = 1;
+  return {chain.length(), chain.states(), chain.initial(), chain.transitions(), std::move(identity)};
+}
+
+TEST(Models, HiddenChainByHand) {
+  // A fair and a loaded coin; the coin is kept with 3/4.
+  HiddenMarkov const law(2, 2, {0.5, 0.5}, {0.75, 0.25, 0.25, 0.75}, {0.5, 0.5, 0.9, 0.1});
+  EXPECT_EQ(law.name(), "hidden_markov");
+  EXPECT_EQ(law.hidden_states(), 2);
+  // 00: 1/2 (1/2 (3/4 1/2 + 1/4 9/10) + 9/10 (1/4 1/2 + 3/4 9/10)) = 1/2 (0.3 + 0.72)
+  EXPECT_NEAR(law.log_likelihood(Sequence{0, 0}), std::log(0.51), 1e-15);
+  EXPECT_NEAR(law.site_marginals()[0], 0.7, 1e-15);
+  EXPECT_NEAR(law.pair_marginals()[0], 0.51, 1e-15);
+  EXPECT_NEAR(law.pair_marginals()[3], 0.11, 1e-15);
+  // p(x^0 = 0 | x^1 = 0) = 0.51/0.7
+  auto const masked = ask(*law.denoiser(Generator::absorbing(3)), {{2, 0}}, {0});
+  EXPECT_NEAR(masked[0][0][0], 0.51 / 0.7, 1e-15);
+}
+
+TEST(Models, EntropyOfHiddenChains) {
+  HiddenMarkov const small = shown(cyclic(8));  // 4^8 = 65536 sequences
+  EXPECT_NEAR(small.entropy(), cyclic(8).entropy(), 1e-10);
+  EXPECT_EQ(small.entropy_error(), 0);
+  MarkovChain const chain(40, 4, some_rows(1, 4, 41), some_rows(4, 4, 42));
+  HiddenMarkov const large = shown(chain);
+  double const error = large.entropy_error();
+  EXPECT_GT(error, 0);
+  EXPECT_LT(error, 0.1);
+  EXPECT_NEAR(large.entropy(), chain.entropy(), 5 * error);
+  EXPECT_EQ(large.entropy(), large.entropy());
+  // -ln p of the cyclic chain is a binomial count of steps: variance 199 p q ln(p/q)^2
+  HiddenMarkov const steps = shown(cyclic(200));
+  double const spread = std::sqrt(199 * 0.7 * 0.3) * std::log(0.7 / 0.3);
+  EXPECT_NEAR(steps.entropy_error() / (spread / 64), 1, 0.1);
+  EXPECT_NEAR(steps.entropy(), cyclic(200).entropy(), 5 * spread / 64);
+  EXPECT_NEAR(shown(cyclic(2000)).log_likelihood(Sequence(2000, 2)), cyclic(2000).log_likelihood(Sequence(2000, 2)),
+              1e-9);
 }
 
 TEST(Models, TableOfEqualNeighbours) {
@@ -465,6 +609,13 @@ TEST(Models, LongChainsDoNotUnderflow) {
     expect_posterior(uniform[0][l], expected_uniform[l], false, "uniform, site " + std::to_string(l));
     if (HasFailure()) return;
   }
+  Generator const gaussian = Generator::gaussian_target(V, 3, 5);
+  auto const dense = ask(*chain.denoiser(gaussian), {noise}, {2.5});
+  auto const expected_dense = messages(chain, noise, seen_through(gaussian, 2.5L));
+  for (std::size_t l = 0; l < L; ++l) {
+    expect_posterior(dense[0][l], expected_dense[l], false, "Gaussian, site " + std::to_string(l), 1e-10);
+    if (HasFailure()) return;
+  }
   EXPECT_NEAR(cyclic(L).log_likelihood(Sequence(L, 2)), std::log(0.25) + (L - 1) * std::log(0.7), 1e-9);
 }
 
@@ -490,6 +641,17 @@ TEST(Models, ConstructorErrors) {
   EXPECT_TRUE(says(message([&] { TableLaw(2, 2, {0.5, 0.5, 0.5, 0.5}); }), {"sum to 2"}));
   EXPECT_TRUE(says(message([&] { TableLaw(2, 2, {0.5, 0.5, 0.5, -0.5}); }), {"negative"}));
   EXPECT_TRUE(says(message([&] { TableLaw::neighbours(30, 4, 1); }), {"4^30", "too many"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(0, 2, half, matrix, matrix); }), {"at least 1 site", "got 0, 2 and 2"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(3, 2, {}, {}, {}); }), {"1 hidden state", "3, 2 and 0"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(4, 2, half, half, matrix); }),
+                   {"4 sites", "1 or 3 transition matrices of 2 x 2", "got 2 numbers"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(4, 3, half, matrix, matrix); }),
+                   {"1 or 4 emission matrices of 2 x 3", "got 4 numbers"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(4, 2, {0.5, 0.6}, matrix, matrix); }), {"initial law", "1.1"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(4, 2, half, {0.5, 0.5, 1.5, -0.5}, matrix); }),
+                   {"row 1 of transition matrix 0", "negative"}));
+  EXPECT_TRUE(says(message([&] { HiddenMarkov(4, 2, half, matrix, {0.5, 0.5, 0.5, 0.75}); }),
+                   {"row 1 of emission matrix 0", "1.25"}));
   std::vector<token_t> const x{0, 1, 1};
   EXPECT_TRUE(says(message([&] { MarkovChain::fit(x, 1, 3, 2, 0, true); }), {"pseudo-count", "0"}));
   EXPECT_TRUE(says(message([&] { MarkovChain::fit({}, 0, 3, 2, 1, true); }), {"at least 1 sequence"}));
@@ -507,6 +669,15 @@ TEST(Models, DenoisersNeedAFittingGenerator) {
                      {c.law->name(), std::to_string(V) + " states", std::to_string(V - 1) + " besides a mask"}));
     EXPECT_TRUE(says(message(Generator::uniform(V + 1)), {c.law->name(), std::to_string(V + 1)}));
     EXPECT_TRUE(says(message(Generator::absorbing(V + 1, 0)), {"last state", std::to_string(V)}));
+    EXPECT_TRUE(says(message(Generator::path(V + 1)), {c.law->name(), "path", std::to_string(V + 1)}));
+    std::vector<std::string> const kinds{c.law->name(), "absorbing", "uniform", "dense and reversible"};
+    EXPECT_TRUE(says(message(Generator::population({1, 0, 1, 1})), kinds));
+    std::vector<double> cycle(9, 0.0);
+    for (std::size_t x = 0; x < 3; ++x) {
+      cycle[x * 3 + x] = -1;
+      cycle[x * 3 + (x + 1) % 3] = 1;
+    }
+    EXPECT_TRUE(says(message(Generator::dense("cycle", 3, cycle)), kinds));
     auto const model = c.law->denoiser(Generator::absorbing(V + 1));
     EXPECT_TRUE(says(message_of<UserError>([&] { model->reserve({1, c.law->length() + 1}, 1); }),
                      {c.law->name(), std::to_string(c.law->length()), std::to_string(c.law->length() + 1)}));

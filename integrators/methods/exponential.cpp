@@ -17,13 +17,13 @@ struct ExponentialLaw {
 };
 }  // namespace
 
-std::unique_ptr<Integrator> make_exponential() {
+std::unique_ptr<Integrator> make_exponential(Parameters const& parameters) {
+  parameters.allow({});
   return std::make_unique<IndependentSites<ExponentialLaw>>(IntegratorInfo{
       .name = "exponential",
       .summary = "first order: each site jumps with probability 1 - exp(-step x exit rate)",
       .reference = "Campbell et al. 2022, arXiv:2205.14987, tau-leaping, at most one jump a site",
-      .weak_order = 1,
-      .has_site_law = true});
+      .weak_order = 1});
 }
 
 }  // namespace saltus

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "run_detail.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include <saltus/ctmc/error.hpp>
+
+namespace saltus::detail {
+namespace {
+
+struct ResetKernel {
+  CounterView counters;
+  Times time;
+  double from;
+  KOKKOS_FUNCTION void operator()(std::int64_t i) const {
+    if (i < static_cast<std::int64_t>(counters.extent(0))) counters(i) = Counters{};
+    if (i < static_cast<std::int64_t>(time.extent(0))) time(i) = from;
+  }
+};
+
+}  // namespace
+
+void reset(ExecSpace const& exec, CounterView const& counters, Times const& time, double from) {
+  Kokkos::parallel_for("saltus::integrators::reset",
+                       Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                           exec, 0, static_cast<std::int64_t>(std::max(counters.extent(0), time.extent(0)))),
+                       ResetKernel{counters, time, from});
+}
+
+Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host, Process const& process,
+                 std::uint64_t first_sample, std::int64_t& most) {
+  Kokkos::deep_copy(exec, host, counters);
+  exec.fence("saltus::integrators: tokens and counters of a batch are read on the host");
+  most = 0;
+  Counters sum;
+  for (std::size_t i = 0; i < host.extent(0); ++i) {
+    Counters const& c = host(i);
+    sum.jumps += c.jumps;
+    sum.clamps += c.clamps;
+    sum.overflows += c.overflows;
+    sum.evaluations += c.evaluations;
+    most = std::max(most, c.evaluations);
+    bool const first = c.bad_scores > 0 && (sum.bad_scores == 0 || c.bad_step < sum.bad_step);
+    sum.bad_scores += c.bad_scores;
+    if (first) {
+      sum.bad_step = c.bad_step;
+      sum.bad_row = c.bad_row;
+      sum.bad_site = c.bad_site;
+    }
+  }
+  if (sum.bad_scores > 0) {
+    std::string const where = "first in step " + std::to_string(sum.bad_step) + ", sample " +
+                              std::to_string(first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " + std::to_string(sum.bad_site) +
+                              " (all counted from 0; " + std::to_string(sum.bad_scores) + " in this batch)";
+    if (!process.model()) throw NumericalError("the rates of generator '" + process.generator().name() + "' left the range of numbers, " + where + "; take shorter steps");
+    throw NumericalError("the model '" + process.model()->info().name + "' gave scores that are not finite or leave no target, " + where + "; check the model's output there");
+  }
+  if (sum.overflows > 0) {
+    throw NumericalError(std::to_string(sum.overflows) + " paths of generator '" + process.generator().name() +
+                         "' grew beyond 2e9 individuals or had more than 4.29e9 events between two starts; simulate a shorter time");
+  }
+  return sum;
+}
+
+void check(Integrator const& integrator, Process const& process) {
+  std::string const why = integrator.refuses(process);
+  if (!why.empty()) throw UserError("the integrator '" + integrator.info().name + "' " + why);
+}
+
+}  // namespace saltus::detail

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <saltus/integrators/integrator.hpp>
+
+/// What sample(), simulate() and simulate_tree() share; not installed.
+namespace saltus::detail {
+
+/// Counters to zero and the clock of every row to `from`.
+void reset(ExecSpace const& exec, CounterView const& counters, Times const& time, double from);
+
+/// Copies the counters to the host, waits, and adds them up; `most` becomes the largest number of evaluations of an item.
+/// Throws NumericalError that names step, sample and site if scores were not finite or left no target, or a population or
+/// a number of events grew out of its type. `host` is a mirror.
+Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host, Process const& process,
+                 std::uint64_t first_sample, std::int64_t& most);
+
+/// The first of `states` states whose cumulative weight lies above the share `uniform` of the total.
+KOKKOS_INLINE_FUNCTION token_t draw_cumulative(double const* cumulative, int states, double uniform) {
+  double const u = cumulative[states - 1] * uniform;
+  int low = 0, high = states - 1;
+  while (low < high) {
+    int const middle = (low + high) / 2;
+    if (u < cumulative[middle]) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+/// UserError unless the integrator can advance the process.
+void check(Integrator const& integrator, Process const& process);
+
+}  // namespace saltus::detail
