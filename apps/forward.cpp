@@ -16,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 constexpr char const* format_name = "saltus-process";
 constexpr int format_version = 1;
-std::vector<std::string> const keys{"format", "version", "alphabet", "generator", "fix_diagonal", "normalise", "noise", "site_rates", "start", "length"};
+std::vector<std::string> const keys{"format",    "version", "alphabet",   "generator", "fix_diagonal",
+                                    "normalise", "noise",   "site_rates", "start",     "length"};
 
 // A process file's own files lie beside it.
 std::string beside(std::string const& path, std::string const& name) {
@@ -35,7 +36,8 @@ T as(Json const& json, std::string const& key, std::string const& path, char con
 
 void check_keys(Json const& json, std::vector<std::string> const& known, std::string const& path) {
   for (auto const& [key, value] : json.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) throw UserError(path + ": " + unknown_name("key", key, known));
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      throw UserError(path + ": " + unknown_name("key", key, known));
   }
 }
 
@@ -48,36 +50,50 @@ ProcessText read_file_text(std::string const& path) {
   }
   require(json.is_object(), path + ": expected a JSON object");
   check_keys(json, keys, path);
-  require(json.contains("format") && json["format"] == format_name, path + ": expected \"format\": \"" + format_name + "\"");
-  require(json.contains("version") && json["version"] == format_version, path + ": expected \"version\": " + std::to_string(format_version) + ", which this program reads");
+  require(json.contains("format") && json["format"] == format_name,
+          path + ": expected \"format\": \"" + format_name + "\"");
+  require(json.contains("version") && json["version"] == format_version,
+          path + ": expected \"version\": " + std::to_string(format_version) + ", which this program reads");
   require(json.contains("generator"), path + ": the key 'generator' is missing");
   ProcessText text;
   Json const& generator = json["generator"];
   if (generator.is_object()) {
     check_keys(generator, {"matrix", "names"}, path + ", generator");
     require(generator.contains("matrix"), path + ", generator: the key 'matrix' is missing");
-    text.matrix = as<std::vector<std::vector<double>>>(generator["matrix"], "matrix", path, "a list of rows of numbers");
-    if (generator.contains("names")) text.names = as<std::vector<std::string>>(generator["names"], "names", path, "a list of names");
+    text.matrix =
+        as<std::vector<std::vector<double>>>(generator["matrix"], "matrix", path, "a list of rows of numbers");
+    if (generator.contains("names"))
+      text.names = as<std::vector<std::string>>(generator["names"], "names", path, "a list of names");
   } else {
-    text.generator = beside(path, as<std::string>(generator, "generator", path, "a name, a file or an object with a matrix"));
+    text.generator =
+        beside(path, as<std::string>(generator, "generator", path, "a name, a file or an object with a matrix"));
   }
-  if (json.contains("fix_diagonal")) text.fix_diagonal = as<bool>(json["fix_diagonal"], "fix_diagonal", path, "true or false");
+  if (json.contains("fix_diagonal"))
+    text.fix_diagonal = as<bool>(json["fix_diagonal"], "fix_diagonal", path, "true or false");
   if (json.contains("normalise")) text.normalise = as<bool>(json["normalise"], "normalise", path, "true or false");
-  if (json.contains("alphabet") && !json["alphabet"].is_null()) text.alphabet = as<std::string>(json["alphabet"], "alphabet", path, "a name or chars:ABC");
-  if (json.contains("noise")) text.noise = as<std::string>(json["noise"], "noise", path, "a noise schedule as --noise takes it");
-  if (json.contains("site_rates") && !json["site_rates"].is_null()) text.site_rates = beside(path, as<std::string>(json["site_rates"], "site_rates", path, "text as --site-rates takes it"));
+  if (json.contains("alphabet") && !json["alphabet"].is_null())
+    text.alphabet = as<std::string>(json["alphabet"], "alphabet", path, "a name or chars:ABC");
+  if (json.contains("noise"))
+    text.noise = as<std::string>(json["noise"], "noise", path, "a noise schedule as --noise takes it");
+  if (json.contains("site_rates") && !json["site_rates"].is_null())
+    text.site_rates =
+        beside(path, as<std::string>(json["site_rates"], "site_rates", path, "text as --site-rates takes it"));
   if (json.contains("start") && !json["start"].is_null()) {
     if (json["start"].is_array()) {
-      text.law = as<std::vector<double>>(json["start"], "start", path, "text as --start takes it, or a list of probabilities");
+      text.law =
+          as<std::vector<double>>(json["start"], "start", path, "text as --start takes it, or a list of probabilities");
     } else {
-      text.start = as<std::string>(json["start"], "start", path, "text as --start takes it, or a list of probabilities");
+      text.start =
+          as<std::string>(json["start"], "start", path, "text as --start takes it, or a list of probabilities");
       constexpr std::string_view table = "table:";
-      text.start = text.start.starts_with(table) ? std::string(table) + beside(path, text.start.substr(table.size())) : beside(path, text.start);
+      text.start = text.start.starts_with(table) ? std::string(table) + beside(path, text.start.substr(table.size()))
+                                                 : beside(path, text.start);
     }
   }
   if (json.contains("length")) {
     auto const length = as<double>(json["length"], "length", path, "a whole number");
-    require(json["length"].is_number_integer() && length >= 1 && length <= 1e9, path + ": the key 'length' must be a whole number from 1 to 1e9, got " + json["length"].dump());
+    require(json["length"].is_number_integer() && length >= 1 && length <= 1e9,
+            path + ": the key 'length' must be a whole number from 1 to 1e9, got " + json["length"].dump());
     text.length = static_cast<int>(length);
   }
   return text;
@@ -88,7 +104,9 @@ NamedGenerator generator_of(ProcessText const& text) {
   // The same checks as for a file: written as one and read back.
   std::string lines;
   auto const n = text.matrix.size();
-  require(text.names.empty() || text.names.size() == n, "the generator's matrix has " + std::to_string(n) + " rows but " + std::to_string(text.names.size()) + " names");
+  require(
+      text.names.empty() || text.names.size() == n,
+      "the generator's matrix has " + std::to_string(n) + " rows but " + std::to_string(text.names.size()) + " names");
   for (std::size_t y = 0; y < text.names.size(); ++y) lines += "\t" + text.names[y];
   if (!text.names.empty()) lines += "\n";
   for (std::size_t x = 0; x < n; ++x) {
@@ -101,12 +119,15 @@ NamedGenerator generator_of(ProcessText const& text) {
 
 std::vector<token_t> tokens_of_npy(std::string const& path, int states, int& length) {
   auto const array = read_npy(path);
-  require(array.shape.size() == 1 || array.shape.size() == 2, path + ": a start must be of one or two dimensions, [samples, length]");
+  require(array.shape.size() == 1 || array.shape.size() == 2,
+          path + ": a start must be of one or two dimensions, [samples, length]");
   length = static_cast<int>(array.shape.back());
   std::vector<token_t> rows;
   for (std::size_t i = 0; i < array.values.size(); ++i) {
     double const x = array.values[i];
-    require(x == std::floor(x) && x >= 0 && x < states, path + ": entry " + std::to_string(i) + " must be a state from 0 to " + std::to_string(states - 1) + ", got " + to_text(x));
+    require(x == std::floor(x) && x >= 0 && x < states, path + ": entry " + std::to_string(i) +
+                                                            " must be a state from 0 to " + std::to_string(states - 1) +
+                                                            ", got " + to_text(x));
     rows.push_back(static_cast<token_t>(x));
   }
   require(!rows.empty(), path + ": a start needs at least one sequence");
@@ -118,11 +139,14 @@ std::vector<token_t> tokens_of_text(std::string const& text, Alphabet const& alp
   std::vector<token_t> row;
   if (!alphabet.numbered()) {
     auto const width = static_cast<std::size_t>(alphabet.width());
-    require(!text.empty() && text.size() % width == 0, "--start: '" + text + "' is neither a file nor a sequence of " + alphabet.name() + " (words of " + std::to_string(width) + ")");
+    require(!text.empty() && text.size() % width == 0, "--start: '" + text + "' is neither a file nor a sequence of " +
+                                                           alphabet.name() + " (words of " + std::to_string(width) +
+                                                           ")");
     for (std::size_t i = 0; i < text.size(); i += width) {
       auto const token = alphabet.find(std::string_view(text).substr(i, width));
-      require(token.has_value(), "--start: '" + text + "' is neither a file nor a sequence of " + alphabet.name() + ": '" + text.substr(i, width) + "' at column " +
-                                     std::to_string(i + 1) + " is not in the alphabet");
+      require(token.has_value(), "--start: '" + text + "' is neither a file nor a sequence of " + alphabet.name() +
+                                     ": '" + text.substr(i, width) + "' at column " + std::to_string(i + 1) +
+                                     " is not in the alphabet");
       row.push_back(*token);
     }
     return row;
@@ -147,15 +171,19 @@ void read_start(ForwardProblem& problem) {
   int given = 0;  // length that the start itself has
   constexpr std::string_view table = "table:";
   if (!problem.text.law.empty()) {
-    require(problem.text.law.size() == static_cast<std::size_t>(states), "the start's law has " + std::to_string(problem.text.law.size()) + " probabilities for " + std::to_string(states) + " states");
+    require(problem.text.law.size() == static_cast<std::size_t>(states),
+            "the start's law has " + std::to_string(problem.text.law.size()) + " probabilities for " +
+                std::to_string(states) + " states");
     problem.laws = problem.text.law;
     problem.start_text = "a law of every site";
   } else if (text == "stationary") {
     problem.laws = problem.named.generator.stationary();
     problem.start_text = "stationary law";
   } else if (text.starts_with(table)) {
-    require(problem.named.generator.is_bounded(), "--start table: the generator has no largest state; give a state or a file");
-    for (auto const& row : read_columns(text.substr(table.size()), states)) problem.laws.insert(problem.laws.end(), row.begin(), row.end());
+    require(problem.named.generator.is_bounded(),
+            "--start table: the generator has no largest state; give a state or a file");
+    for (auto const& row : read_columns(text.substr(table.size()), states))
+      problem.laws.insert(problem.laws.end(), row.begin(), row.end());
     auto const rows = problem.laws.size() / static_cast<std::size_t>(states);
     if (rows > 1) given = static_cast<int>(rows);
     problem.start_text = text;
@@ -167,7 +195,8 @@ void read_start(ForwardProblem& problem) {
       given = set.length;
       problem.rows = std::move(set.tokens);
     }
-    problem.start_text = std::to_string(problem.rows.size() / static_cast<std::size_t>(given)) + " sequences from " + text;
+    problem.start_text =
+        std::to_string(problem.rows.size() / static_cast<std::size_t>(given)) + " sequences from " + text;
   } else {
     require(!text.empty(), "a start is needed: --start with a state or sequence, a file, stationary, or table:FILE");
     problem.rows = tokens_of_text(text, alphabet);
@@ -187,7 +216,8 @@ void read_start(ForwardProblem& problem) {
     require(std::abs(sum - 1) < 1e-6, "the start's law must sum to 1, got " + to_text(sum));
   }
   int const asked = problem.text.length;
-  require(asked == 0 || given == 0 || asked == given, "--length is " + std::to_string(asked) + " but the start has length " + std::to_string(given));
+  require(asked == 0 || given == 0 || asked == given,
+          "--length is " + std::to_string(asked) + " but the start has length " + std::to_string(given));
   problem.length = given > 0 ? given : std::max(asked, 1);
 }
 
@@ -196,7 +226,9 @@ void read_start(ForwardProblem& problem) {
 ProcessText read_process_text(Options const& options) {
   ProcessText text;
   bool const from_file = options.has("process");
-  require(from_file != options.has("generator"), from_file ? "give --process or --generator, not both" : "a process is needed: --generator NAME|FILE or --process FILE");
+  require(from_file != options.has("generator"), from_file
+                                                     ? "give --process or --generator, not both"
+                                                     : "a process is needed: --generator NAME|FILE or --process FILE");
   if (from_file) text = read_file_text(options.text("process"));
   // What the command line says wins over the file.
   if (options.has("generator")) text.generator = options.text("generator");
@@ -237,12 +269,14 @@ ForwardProblem read_forward(Options const& options) {
   NoiseSchedule const noise = NoiseSchedule::parse(text.noise);
   if (!text.alphabet.empty()) {
     named.alphabet = Alphabet::named(text.alphabet);
-    require(named.alphabet.size() == named.generator.states(), "the alphabet " + named.alphabet.name() + " has " + std::to_string(named.alphabet.size()) +
-                                                                   " symbols but the generator has " + std::to_string(named.generator.states()) + " states");
+    require(named.alphabet.size() == named.generator.states(),
+            "the alphabet " + named.alphabet.name() + " has " + std::to_string(named.alphabet.size()) +
+                " symbols but the generator has " + std::to_string(named.generator.states()) + " states");
   }
   ForwardProblem problem{std::move(text), std::move(named), noise, {}, 1, {}, {}, {}};
   read_start(problem);
-  if (!problem.text.site_rates.empty()) problem.site_rates = read_site_rates(problem.text.site_rates, problem.length, options.seed("seed"));
+  if (!problem.text.site_rates.empty())
+    problem.site_rates = read_site_rates(problem.text.site_rates, problem.length, options.seed("seed"));
   return problem;
 }
 
@@ -256,11 +290,13 @@ std::vector<double> ForwardProblem::start_laws() const {
   if (rows.empty()) {
     for (std::size_t l = 0; l < sites; ++l) {
       std::size_t const row = laws.size() == n ? 0 : l * n;
-      all.insert(all.end(), laws.begin() + static_cast<std::ptrdiff_t>(row), laws.begin() + static_cast<std::ptrdiff_t>(row + n));
+      all.insert(all.end(), laws.begin() + static_cast<std::ptrdiff_t>(row),
+                 laws.begin() + static_cast<std::ptrdiff_t>(row + n));
     }
     return all;
   }
-  require(rows.size() == sites, "an exact law needs one start, not " + std::to_string(rows.size() / sites) + "; give one sequence, stationary or a table");
+  require(rows.size() == sites, "an exact law needs one start, not " + std::to_string(rows.size() / sites) +
+                                    "; give one sequence, stationary or a table");
   all.assign(sites * n, 0.0);
   for (std::size_t l = 0; l < sites; ++l) all[l * n + static_cast<std::size_t>(rows[l])] = 1;
   return all;
@@ -280,8 +316,10 @@ std::vector<double> read_times(Options const& options) {
       if (part.size() == rest.size()) break;
       rest.remove_prefix(part.size() + 1);
     }
-    require(parts.size() == 1 || (parts.size() == 3 && parts[2] > 0 && parts[1] >= parts[0] && (parts[1] - parts[0]) / parts[2] < 1e7),
-            "--times: '" + item + "' is neither a number nor FROM:TO:STEP with a step above 0 and fewer than 1e7 times");
+    require(
+        parts.size() == 1 ||
+            (parts.size() == 3 && parts[2] > 0 && parts[1] >= parts[0] && (parts[1] - parts[0]) / parts[2] < 1e7),
+        "--times: '" + item + "' is neither a number nor FROM:TO:STEP with a step above 0 and fewer than 1e7 times");
     if (parts.size() == 1) {
       times.push_back(parts[0]);
     } else {
@@ -291,7 +329,8 @@ std::vector<double> read_times(Options const& options) {
   }
   require(times[0] >= 0, "--times must not lie before 0, got " + to_text(times[0]));
   for (std::size_t i = 1; i < times.size(); ++i) {
-    require(times[i] > times[i - 1], "--times must increase, got " + to_text(times[i]) + " after " + to_text(times[i - 1]));
+    require(times[i] > times[i - 1],
+            "--times must increase, got " + to_text(times[i]) + " after " + to_text(times[i - 1]));
   }
   return times;
 }
@@ -304,7 +343,9 @@ void print_notes(Options const& options, std::vector<std::string> const& notes) 
 Json run_header(Options const& options, ForwardProblem const& problem) {
   Json header = run_header(options);
   header["process"] = Json::parse(process_json(problem.text));
-  header["generator"] = {{"description", problem.named.description}, {"states", problem.named.generator.states()}, {"notes", problem.named.notes}};
+  header["generator"] = {{"description", problem.named.description},
+                         {"states", problem.named.generator.states()},
+                         {"notes", problem.named.notes}};
   header["start"] = problem.start_text;
   header["length"] = problem.length;
   return header;

@@ -41,12 +41,17 @@ int run_info(Options const& options) {
     std::printf("%s\n", json.dump(2).c_str());
     return 0;
   }
-  std::printf("saltus %s (%s, %s, %s)\n", version().c_str(), git_state().c_str(), build_type().c_str(), compiler().c_str());
+  std::printf("saltus %s (%s, %s, %s)\n", version().c_str(), git_state().c_str(), build_type().c_str(),
+              compiler().c_str());
   std::printf("Kokkos %s, backend %s\n\nIntegrators:\n", kokkos_version().c_str(), backend().c_str());
   for (auto const& info : infos) {
     std::printf("  %-14s %s\n", info.name.c_str(), info.summary.c_str());
-    std::string const cost = info.evaluations == 0 ? "one evaluation an event" : std::to_string(info.evaluations) + (info.evaluations == 1 ? " evaluation a step" : " evaluations a step");
-    std::printf("  %-14s %s%s%s\n  %-14s %s\n", "", cost.c_str(), info.needs.empty() ? "" : "; needs ", info.needs.c_str(), "", info.reference.c_str());
+    std::string const cost =
+        info.evaluations == 0
+            ? "one evaluation an event"
+            : std::to_string(info.evaluations) + (info.evaluations == 1 ? " evaluation a step" : " evaluations a step");
+    std::printf("  %-14s %s%s%s\n  %-14s %s\n", "", cost.c_str(), info.needs.empty() ? "" : "; needs ",
+                info.needs.c_str(), "", info.reference.c_str());
   }
   std::printf("\nModels: ");
   for (auto const& name : model_names()) std::printf("%s, ", name.c_str());

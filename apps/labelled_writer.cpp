@@ -14,10 +14,13 @@ void append(std::string& text, std::uint64_t value) {
 }
 }  // namespace
 
-LabelledWriter::LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what, std::vector<std::size_t> shape, int length)
+LabelledWriter::LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what,
+                               std::vector<std::size_t> shape, int length)
     : file_(path), format_(format), alphabet_(std::move(alphabet)), what_(std::move(what)) {
   if (format_ == SequenceFormat::csv) {
-    for (char const c : alphabet_.symbols()) require(c != ',' && c != '"', "the alphabet " + alphabet_.name() + " has symbols that CSV would have to quote; use another format");
+    for (char const c : alphabet_.symbols())
+      require(c != ',' && c != '"',
+              "the alphabet " + alphabet_.name() + " has symbols that CSV would have to quote; use another format");
     file_.write("sample," + what_ + ",sequence\n");
   } else if (format_ == SequenceFormat::npy) {
     shape.push_back(static_cast<std::size_t>(length));
@@ -25,7 +28,8 @@ LabelledWriter::LabelledWriter(std::string const& path, SequenceFormat format, A
   }
 }
 
-void LabelledWriter::add(std::uint64_t sample, std::string const& label, bool tell_apart, std::span<token_t const> row) {
+void LabelledWriter::add(std::uint64_t sample, std::string const& label, bool tell_apart,
+                         std::span<token_t const> row) {
   if (format_ == SequenceFormat::npy) {
     file_.write({reinterpret_cast<char const*>(row.data()), row.size_bytes()});
     return;

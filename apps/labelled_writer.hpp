@@ -16,7 +16,8 @@ namespace saltus::app {
 class LabelledWriter {
  public:
   /// `what` the labels are: "time" or "node"; `shape`: samples, labels. Throws as SequenceWriter.
-  LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what, std::vector<std::size_t> shape, int length);
+  LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what,
+                 std::vector<std::size_t> shape, int length);
   /// `tell_apart`: there are several labels of a time, or several samples of nodes.
   void add(std::uint64_t sample, std::string const& label, bool tell_apart, std::span<token_t const> row);
   void commit();

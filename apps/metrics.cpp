@@ -183,7 +183,7 @@ std::vector<NullBand> null_bands(SequenceLaw const& law, std::size_t count, int 
     double mean = 0, squares = 0;
     for (auto const& result : results) mean += result[m].value / n;
     for (auto const& result : results) squares += (result[m].value - mean) * (result[m].value - mean);
-    bool const known = metric_table()[m].metric == Metric::nll;  // the entropy, exactly
+    bool const known = metric_table()[m].metric == Metric::nll && law.entropy_error() == 0;  // the entropy, exactly
     double const center = known ? law.entropy() : mean;
     double const half = quantile * std::sqrt(squares / (n - 1) * (known ? 1 : 1 + 1 / n));
     bands.push_back({center, std::max(0.0, center - half), center + half});  // no metric is negative

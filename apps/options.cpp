@@ -18,7 +18,8 @@ namespace saltus::app {
 namespace {
 
 namespace po = boost::program_options;
-constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare, runs = reverse | forward, every = runs | command_info;
+constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
+                   runs = reverse | forward, every = runs | command_info;
 
 std::string joined(std::vector<std::string> const& items, char const* separator) {
   std::string text;
@@ -91,12 +92,15 @@ std::vector<CommandSpec> const& command_table() {
 }
 
 std::vector<OptionSpec> const& option_table() {
-  static std::string const integrators = joined(integrator_names(), ", "), noises = joined(NoiseSchedule::names(), ", ");
+  static std::string const integrators = joined(integrator_names(), ", "),
+                           noises = joined(NoiseSchedule::names(), ", ");
   static std::string const one = "method: " + integrators;
   static std::string const many = "methods to compare, of: " + integrators;
-  static std::string const noise_help = "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
-  static std::string const generators = "rate matrix, of: " + joined(generator_names(), ", ") +
-                                        "; with parameters as in hky85:kappa=2,freqs=0.3,0.2,0.2,0.3; or a file (matrix as text or npy, PAML, Matrix Market)";
+  static std::string const noise_help =
+      "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
+  static std::string const generators =
+      "rate matrix, of: " + joined(generator_names(), ", ") +
+      "; with parameters as in hky85:kappa=2,freqs=0.3,0.2,0.2,0.3; or a file (matrix as text or npy, PAML, Matrix Market)";
   static std::vector<OptionSpec> const table{
       {"Model", "model", "NAME|FOLDER", "chain", reverse,
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
@@ -105,21 +109,28 @@ std::vector<OptionSpec> const& option_table() {
       {"Model", "pseudo-count", "C", "1", reverse, "added to each row of counts, spread evenly over its states"},
       {"Model", "homogeneous", "", "", reverse, "chain: one matrix for all positions (default: one for each)"},
       {"Process", "generator", "NAME|FILE", "", runs, generators.c_str()},
-      {"Process", "process", "FILE", "", forward, "the whole process from a JSON file, as simulate --print-config prints it"},
+      {"Process", "process", "FILE", "", forward,
+       "the whole process from a JSON file, as simulate --print-config prints it"},
       {"Process", "noise", "NAME", "cosine", reverse, noise_help.c_str()},
       {"Process", "noise", "NAME", "constant:rate=1,end=inf", command_simulate, noise_help.c_str()},
-      {"Process", "alphabet", "NAME", "", runs, "protein, dna, rna, amino_acids, nucleotides or chars:ABC...; default: from the data or the generator"},
-      {"Process", "site-rates", "NAME|FILE", "", forward, "multipliers of the sites' rates: gamma:shape=0.5,categories=4,invariant=0.1, invariant:share=0.2, or a file"},
+      {"Process", "alphabet", "NAME", "", runs,
+       "protein, dna, rna, amino_acids, nucleotides or chars:ABC...; default: from the data or the generator"},
+      {"Process", "site-rates", "NAME|FILE", "", forward,
+       "multipliers of the sites' rates: gamma:shape=0.5,categories=4,invariant=0.1, invariant:share=0.2, or a file"},
       {"Process", "fix-diagonal", "", "", forward, "generator file: set the diagonal to minus the sum of the row"},
       {"Process", "normalise", "", "", forward, "scale the generator to one expected jump per unit time"},
-      {"Process", "start", "WHAT", "", forward, "a state or sequence, a file of sequences (FASTA, text, npy), stationary, or table:FILE (probabilities, a row a site or one for all)"},
+      {"Process", "start", "WHAT", "", forward,
+       "a state or sequence, a file of sequences (FASTA, text, npy), stationary, or table:FILE (probabilities, a row a site or one for all)"},
       {"Process", "length", "L", "", forward, "sites; default: those of the start"},
-      {"Sampling", "times", "T1,T2,...", "", forward, "when to look; also FROM:TO:STEP. compare: the one time to compare at"},
-      {"Sampling", "tree", "FILE", "", command_simulate, "Newick tree to evolve down; branch lengths in expected substitutions"},
+      {"Sampling", "times", "T1,T2,...", "", forward,
+       "when to look; also FROM:TO:STEP. compare: the one time to compare at"},
+      {"Sampling", "tree", "FILE", "", command_simulate,
+       "Newick tree to evolve down; branch lengths in expected substitutions"},
       {"Sampling", "ancestors", "", "", command_simulate, "with --tree: write the inner nodes too"},
       {"Sampling", "integrator", "NAME", "gillespie", command_simulate, one.c_str()},
       {"Sampling", "integrator", "NAME", "tweedie", command_sample, one.c_str()},
-      {"Sampling", "step", "H", "", command_simulate, "longest step of a fixed-step method; default: from look to look"},
+      {"Sampling", "step", "H", "", command_simulate,
+       "longest step of a fixed-step method; default: from look to look"},
       {"Sampling", "steps", "K", "64", command_sample, "steps (exact event-driven methods choose their own)"},
       {"Sampling", "integrators", "A,B,...", "gillespie,euler,tweedie", command_compare, many.c_str()},
       {"Sampling", "nfe", "N,M,...", "4,8,16,32,64", command_compare,
@@ -127,12 +138,15 @@ std::vector<OptionSpec> const& option_table() {
       {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
       {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
       {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
-      {"Machine", "batch", "N", "", command_simulate, "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
+      {"Machine", "batch", "N", "", command_simulate,
+       "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
       {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},
       {"Output", "out", "PATH", "", runs, "file for the sequences (default: standard output); compare: folder"},
       {"Output", "trajectory", "FILE", "", command_simulate, "every jump as CSV or .npy: sample, time, site, from, to"},
-      {"Output", "statistics", "FILE", "", command_simulate, "CSV by time: mean and deviation of numeric states, jumps, shares of states, with standard errors"},
-      {"Output", "format", "NAME", "", runs, "fasta, txt, csv or npy; default: by the ending of --out, else fasta (txt for numbers)"},
+      {"Output", "statistics", "FILE", "", command_simulate,
+       "CSV by time: mean and deviation of numeric states, jumps, shares of states, with standard errors"},
+      {"Output", "format", "NAME", "", runs,
+       "fasta, txt, csv or npy; default: by the ending of --out, else fasta (txt for numbers)"},
       {"Output", "summary", "FILE", "", runs, "JSON: version, every parameter, seed, NFE, jumps, clamps, timings"},
       {"Output", "quiet", "", "", runs, "no progress line, no notes; compare: no table"},
       {"Output", "json", "", "", command_info, "as JSON"},
@@ -162,7 +176,8 @@ std::vector<std::pair<std::string, std::string>> read_config(std::string const& 
     auto const equals = text.find('=');
     require(equals != text.npos, where + "expected 'name = value', got '" + text + "'");
     std::string const key = trimmed(std::string_view(text).substr(0, equals));
-    if (std::find(known.begin(), known.end(), key) == known.end()) throw UserError(where + unknown_name("key", key, known));
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      throw UserError(where + unknown_name("key", key, known));
     for (auto const& entry : entries) require(entry.first != key, where + "'" + key + "' is given twice");
     entries.emplace_back(key, trimmed(std::string_view(text).substr(equals + 1)));
   }
@@ -185,7 +200,8 @@ Options Options::parse(Command command, std::vector<std::string> const& argument
       // '--out --quiet': the value was forgotten.
       bool const forgotten = value.empty() || (option.original_tokens.size() == 2 && value.starts_with("--"));
       require(!forgotten, "the option '--" + option.string_key + "' needs a value" + see);
-      require(options.values_.emplace(option.string_key, value).second, "the option '--" + option.string_key + "' is given twice");
+      require(options.values_.emplace(option.string_key, value).second,
+              "the option '--" + option.string_key + "' is given twice");
     }
   } catch (po::unknown_option const& e) {
     throw UserError(unknown_name("option", e.get_option_name(), names(command, "--")));
@@ -193,7 +209,8 @@ Options Options::parse(Command command, std::vector<std::string> const& argument
     throw UserError(e.what() + see);
   }
   if (options.values_.contains("config")) {
-    for (auto& [key, value] : read_config(options.values_["config"], command)) options.values_.emplace(key, std::move(value));
+    for (auto& [key, value] : read_config(options.values_["config"], command))
+      options.values_.emplace(key, std::move(value));
   }
   for (auto const& [key, value] : options.values_) options.given_.insert(key);
   for (auto const& spec : option_table()) {
@@ -210,7 +227,8 @@ std::string const& Options::text(std::string_view name) const {
 
 bool Options::flag(std::string_view name) const {
   auto const& value = text(name);
-  require(value.empty() || value == "true" || value == "false", "--" + std::string(name) + " is true or false, got '" + value + "'");
+  require(value.empty() || value == "true" || value == "false",
+          "--" + std::string(name) + " is true or false, got '" + value + "'");
   return value == "true";
 }
 
@@ -236,7 +254,8 @@ std::int64_t Options::integer(std::string_view name, std::int64_t least, std::in
 
 std::uint64_t Options::seed(std::string_view name) const {
   std::uint64_t value = 0;
-  require(read_number(text(name), value), "--" + std::string(name) + " must be a whole number from 0 to 2^64 - 1, got '" + text(name) + "'");
+  require(read_number(text(name), value),
+          "--" + std::string(name) + " must be a whole number from 0 to 2^64 - 1, got '" + text(name) + "'");
   return value;
 }
 
@@ -251,8 +270,10 @@ std::vector<std::string> Options::list(std::string_view name) const {
   std::string_view rest = text(name);
   while (true) {
     auto const item = rest.substr(0, rest.find(','));
-    require(!item.empty(), "--" + std::string(name) + " must be a list separated by commas without empty items, got '" + text(name) + "'");
-    require(std::find(items.begin(), items.end(), item) == items.end(), "--" + std::string(name) + " names '" + std::string(item) + "' twice");
+    require(!item.empty(), "--" + std::string(name) + " must be a list separated by commas without empty items, got '" +
+                               text(name) + "'");
+    require(std::find(items.begin(), items.end(), item) == items.end(),
+            "--" + std::string(name) + " names '" + std::string(item) + "' twice");
     items.emplace_back(item);
     if (item.size() == rest.size()) return items;
     rest.remove_prefix(item.size() + 1);
@@ -289,7 +310,8 @@ std::string program_help() {
 std::string command_help(Command command) {
   std::string text;
   for (auto const& spec : command_table()) {
-    if (spec.command == command) text = "Usage: saltus " + std::string(spec.name) + " [options]\n" + spec.summary + "\n";
+    if (spec.command == command)
+      text = "Usage: saltus " + std::string(spec.name) + " [options]\n" + spec.summary + "\n";
   }
   std::string group;
   std::vector<std::pair<std::string, std::string>> rows;

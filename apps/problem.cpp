@@ -25,25 +25,31 @@ double now() {
 NamedLaw fitted(Options const& options, std::string const& model, std::string& source) {
   require(options.has("data"), "--model " + model + " is fitted to sequences: give them with --data FILE");
   double const pseudo_count = options.number("pseudo-count");
-  require(pseudo_count > 0 && pseudo_count < 1e9, "--pseudo-count must be above 0, got " + options.text("pseudo-count"));
+  require(pseudo_count > 0 && pseudo_count < 1e9,
+          "--pseudo-count must be above 0, got " + options.text("pseudo-count"));
   std::optional<Alphabet> alphabet;
   if (options.has("alphabet")) alphabet = Alphabet::named(options.text("alphabet"));
   auto const set = read_sequences(options.text("data"), alphabet);
   bool const homogeneous = options.flag("homogeneous");
   source = model + " fitted to " + std::to_string(set.count) + " sequences of length " + std::to_string(set.length) +
-           " (" + set.alphabet.name() + ") from " + options.text("data") + ", pseudo-count " + options.text("pseudo-count");
+           " (" + set.alphabet.name() + ") from " + options.text("data") + ", pseudo-count " +
+           options.text("pseudo-count");
   if (model == "product") {
-    return {std::make_shared<ProductLaw>(ProductLaw::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count)), set.alphabet};
+    return {std::make_shared<ProductLaw>(
+                ProductLaw::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count)),
+            set.alphabet};
   }
   source += homogeneous ? ", one matrix" : ", a matrix per position";
-  return {std::make_shared<MarkovChain>(MarkovChain::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count, homogeneous)),
+  return {std::make_shared<MarkovChain>(
+              MarkovChain::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count, homogeneous)),
           set.alphabet};
 }
 
 NamedLaw read_law(Options const& options, std::string& source) {
   auto const& model = options.text("model");
   if (model == "chain" || model == "product") return fitted(options, model, source);
-  require(!options.has("data"), "--data is for the models chain and product, which are fitted to it; --model is " + model);
+  require(!options.has("data"),
+          "--data is for the models chain and product, which are fitted to it; --model is " + model);
   if (model == "countdown") {
     auto chain = std::make_shared<MarkovChain>(MarkovChain::countdown());
     int const states = chain->states();
@@ -74,9 +80,10 @@ Start Problem::exact_start(std::uint64_t seed) const {
   return [prior, seed](ExecSpace const& exec, State const& state) {
     auto const host = Kokkos::create_mirror_view(state.tokens);
     auto const length = static_cast<std::size_t>(state.length());
-    Kokkos::parallel_for("saltus::apps::start", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, state.batch()), [&](int b) {
-      prior->draw(seed, state.first_sample + static_cast<std::uint64_t>(b), std::span(&host(b, 0), length));
-    });
+    Kokkos::parallel_for(
+        "saltus::apps::start", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, state.batch()), [&](int b) {
+          prior->draw(seed, state.first_sample + static_cast<std::uint64_t>(b), std::span(&host(b, 0), length));
+        });
     Kokkos::DefaultHostExecutionSpace().fence("saltus::apps: starts are drawn on the host");
     Kokkos::deep_copy(exec, state.tokens, host);
   };
@@ -93,9 +100,11 @@ Problem read_problem(Options const& options) {
     // The states of the process are those of the law.
     std::string text = options.text("generator");
     bool const counted = text.starts_with("uniform") || text.starts_with("path") || text.starts_with("gaussian_target");
-    if (counted && text.find("states=") == text.npos) text += (text.find(':') == text.npos ? ":" : ",") + ("states=" + std::to_string(states));
+    if (counted && text.find("states=") == text.npos)
+      text += (text.find(':') == text.npos ? ":" : ",") + ("states=" + std::to_string(states));
     generator = read_generator(text).generator;
-    require(generator.states() == states, "--generator has " + std::to_string(generator.states()) + " states but the model has " + std::to_string(states));
+    require(generator.states() == states, "--generator has " + std::to_string(generator.states()) +
+                                              " states but the model has " + std::to_string(states));
   }
   return {std::move(named), std::move(source), noise, std::move(generator), now() - start};
 }

@@ -30,14 +30,17 @@ void append(std::string& text, std::int64_t value) {
 // Every jump, as CSV while it comes or as NPY at the end.
 class TrajectoryWriter {
  public:
-  TrajectoryWriter(std::string const& path, Alphabet alphabet) : path_(path), alphabet_(std::move(alphabet)), npy_(path.ends_with(".npy")), file_(path) {
+  TrajectoryWriter(std::string const& path, Alphabet alphabet)
+      : path_(path), alphabet_(std::move(alphabet)), npy_(path.ends_with(".npy")), file_(path) {
     if (!npy_) file_.write("sample,time,site,from,to\n");
   }
   void add(std::vector<JumpRecord> const& records) {
     buffer_.clear();
     for (auto const& r : records) {
       if (npy_) {
-        for (double const value : {static_cast<double>(r.sample), r.time, static_cast<double>(r.site), static_cast<double>(r.from), static_cast<double>(r.to)}) values_.push_back(value);
+        for (double const value : {static_cast<double>(r.sample), r.time, static_cast<double>(r.site),
+                                   static_cast<double>(r.from), static_cast<double>(r.to)})
+          values_.push_back(value);
         continue;
       }
       append(buffer_, static_cast<std::int64_t>(r.sample));
@@ -66,7 +69,8 @@ class TrajectoryWriter {
   std::vector<double> values_;
 };
 
-std::string statistics_csv(PathStatistics const& statistics, std::vector<double> const& times, ForwardProblem const& problem, int occupied, bool jumps) {
+std::string statistics_csv(PathStatistics const& statistics, std::vector<double> const& times,
+                           ForwardProblem const& problem, int occupied, bool jumps) {
   Alphabet const& alphabet = problem.named.alphabet;
   std::string text = "time";
   if (alphabet.numbered()) text += ",mean,mean_se,sd,sd_se";
@@ -95,22 +99,27 @@ std::string statistics_csv(PathStatistics const& statistics, std::vector<double>
   return text;
 }
 
-void write_summary(Options const& options, ForwardProblem const& problem, Integrator const& integrator, SampleReport const& report) {
+void write_summary(Options const& options, ForwardProblem const& problem, Integrator const& integrator,
+                   SampleReport const& report) {
   if (!options.has("summary")) return;
   Json summary = run_header(options, problem);
   summary["integrator"] = integrator.info().name;
   summary["samples"] = report.samples;
   summary["jumps"] = report.jumps;
   summary["clamps"] = report.clamps;
-  summary["timings"] = {{"simulate_seconds", report.seconds}, {"jumps_per_second", static_cast<double>(report.jumps) / report.seconds}};
+  summary["timings"] = {{"simulate_seconds", report.seconds},
+                        {"jumps_per_second", static_cast<double>(report.jumps) / report.seconds}};
   write_text(options.text("summary"), json_text(summary));
 }
 
 int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem const& problem) {
   for (char const* const other : {"times", "trajectory", "statistics"}) {
-    require(!options.has(other), "--" + std::string(other) + " is not for trees: with --tree one looks at its leaves (and with --ancestors at its inner nodes)");
+    require(!options.has(other),
+            "--" + std::string(other) +
+                " is not for trees: with --tree one looks at its leaves (and with --ancestors at its inner nodes)");
   }
-  require(!options.given("noise") && problem.text.noise == ProcessText{}.noise, "branch lengths are times of a process whose rates do not change: leave the noise away with --tree");
+  require(!options.given("noise") && problem.text.noise == ProcessText{}.noise,
+          "branch lengths are times of a process whose rates do not change: leave the noise away with --tree");
   Tree const tree = read_newick(options.text("tree"));
   bool const ancestors = options.flag("ancestors");
   Branches branches;
@@ -128,7 +137,8 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   Generator const& q = problem.named.generator;
   if (q.is_bounded() && q.states() <= 4096 && q.closed_classes() == 1) {
     if (double const rate = q.mean_rate(); std::abs(rate - 1) > 1e-3) {
-      notes.push_back("branch lengths are times here, not expected substitutions: the generator makes " + to_text(rate) + " jumps per unit time; --normalise makes it one");
+      notes.push_back("branch lengths are times here, not expected substitutions: the generator makes " +
+                      to_text(rate) + " jumps per unit time; --normalise makes it one");
     }
   }
   print_notes(options, notes);
@@ -136,11 +146,13 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   KokkosSession const session(options, std::move(kokkos));
   Process process = problem.process();
   // Exact transition sampling costs the same whatever the branch lengths.
-  auto const integrator = make_integrator(options.given("integrator") ? options.text("integrator") : "tweedie", process);
+  auto const integrator =
+      make_integrator(options.given("integrator") ? options.text("integrator") : "tweedie", process);
   std::optional<LabelledWriter> writer;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));
-    writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept}, problem.length);
+    writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept},
+                   problem.length);
   } catch (OutputError const& e) {
     throw UserError(e.what());
   }
@@ -162,7 +174,8 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
         [&](std::uint64_t first, std::size_t rows, std::vector<int> const& nodes, auto const& tokens) {
           for (std::size_t b = 0; b < rows; ++b) {
             for (std::size_t k = 0; k < nodes.size(); ++k) {
-              writer->add(first + b, tree.nodes[static_cast<std::size_t>(nodes[k])].name, samples > 1, std::span(&tokens(k, b, 0), static_cast<std::size_t>(problem.length)));
+              writer->add(first + b, tree.nodes[static_cast<std::size_t>(nodes[k])].name, samples > 1,
+                          std::span(&tokens(k, b, 0), static_cast<std::size_t>(problem.length)));
             }
           }
         },
@@ -191,8 +204,9 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   bool const sequences = options.has("out") || !(trajectory || statistics);
   std::string const path = options.has("out") ? options.text("out") : "-";
   SequenceFormat const format = output_format(options, problem.named.alphabet, path);
-  require(times.size() == 1 || !sequences || format != SequenceFormat::txt || options.has("format"),
-          "sequences of several times in one file of plain text could not be told apart: use --format fasta, csv or npy, or look at one time");
+  require(
+      times.size() == 1 || !sequences || format != SequenceFormat::txt || options.has("format"),
+      "sequences of several times in one file of plain text could not be told apart: use --format fasta, csv or npy, or look at one time");
   double const step = options.has("step") ? options.number("step") : 0;
   require(step >= 0 && std::isfinite(step), "--step must be a number above 0, got " + options.text("step"));
   print_notes(options, problem.named.notes);
@@ -201,15 +215,19 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   Process process = problem.process();
   auto const integrator = make_integrator(options.text("integrator"), process);
   bool const follows = integrator->follows_paths(process);
-  require(follows || !trajectory, "--trajectory needs a method that follows paths: gillespie or uniformization, not " + integrator->info().name);
-  require(!follows || step == 0, "--step is for fixed-step methods; " + integrator->info().name + " is exact and has none");
+  require(follows || !trajectory, "--trajectory needs a method that follows paths: gillespie or uniformization, not " +
+                                      integrator->info().name);
+  require(!follows || step == 0,
+          "--step is for fixed-step methods; " + integrator->info().name + " is exact and has none");
 
   std::optional<LabelledWriter> writer;
   std::optional<TrajectoryWriter> jumps;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));
     if (statistics) check_writable(options.text("statistics"));
-    if (sequences) writer.emplace(path, format, problem.named.alphabet, "time", std::vector<std::size_t>{samples, times.size()}, problem.length);
+    if (sequences)
+      writer.emplace(path, format, problem.named.alphabet, "time", std::vector<std::size_t>{samples, times.size()},
+                     problem.length);
     if (trajectory) jumps.emplace(options.text("trajectory"), problem.named.alphabet);
   } catch (OutputError const& e) {
     throw UserError(e.what());
@@ -225,7 +243,8 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   plan.count_jumps = statistics && follows;
   plan.record_jumps = trajectory;
   double const bytes = static_cast<double>(times.size()) * problem.length * (plan.count_jumps ? 12 : 4);
-  plan.batch = options.has("batch") ? static_cast<int>(options.integer("batch", 1, 1 << 24)) : static_cast<int>(std::clamp(32e6 / bytes, 1.0, 65536.0));
+  plan.batch = options.has("batch") ? static_cast<int>(options.integer("batch", 1, 1 << 24))
+                                    : static_cast<int>(std::clamp(32e6 / bytes, 1.0, 65536.0));
   int const states = problem.named.generator.states();
   int const occupied = problem.named.generator.is_bounded() && states <= most_occupied ? states : 0;
   PathStatistics gathered(times.size(), problem.length, statistics ? occupied : 0);
@@ -243,13 +262,15 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
           if (!writer) return;
           for (std::size_t b = 0; b < sight.rows; ++b) {
             for (std::size_t i = 0; i < times.size(); ++i) {
-              writer->add(sight.first_sample + b, labels[i], times.size() > 1, std::span(&sight.tokens(i, b, 0), static_cast<std::size_t>(problem.length)));
+              writer->add(sight.first_sample + b, labels[i], times.size() > 1,
+                          std::span(&sight.tokens(i, b, 0), static_cast<std::size_t>(problem.length)));
             }
           }
         },
         [&](std::size_t done) { line(done); });
   }
-  if (statistics) write_text(options.text("statistics"), statistics_csv(gathered, times, problem, occupied, plan.count_jumps));
+  if (statistics)
+    write_text(options.text("statistics"), statistics_csv(gathered, times, problem, occupied, plan.count_jumps));
   if (jumps) jumps->commit();
   if (writer) writer->commit();
   write_summary(options, problem, *integrator, report);

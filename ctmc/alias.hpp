@@ -16,10 +16,10 @@ struct AliasTable {
     KOKKOS_FORCEINLINE_FUNCTION token_t column() const { return static_cast<token_t>(target & 0xFFFFFFFFu); }
   };
   Kokkos::View<std::int64_t const*, MemorySpace> row_begin;  ///< [rows + 1]
-  Kokkos::View<Entry const*, MemorySpace> entries;           ///< [weights + 1], the last for a row without any to look at
+  Kokkos::View<Entry const*, MemorySpace> entries;  ///< [weights + 1], the last for a row without any to look at
   Kokkos::View<double const*, MemorySpace> weight;           ///< [weights], of entry k's own column
   Kokkos::View<double const*, MemorySpace> total;            ///< [rows], sum of the weights
-  Kokkos::View<double const*, MemorySpace> own;              ///< [rows], the weight of staying, where it means something
+  Kokkos::View<double const*, MemorySpace> own;  ///< [rows], the weight of staying, where it means something
 
   bool empty() const { return total.size() == 0; }
 
@@ -28,7 +28,8 @@ struct AliasTable {
     return static_cast<token_t>(draw(row_begin.data(), entries.data(), row, uniform));
   }
   /// The same from bare pointers, for loops over many draws.
-  KOKKOS_FORCEINLINE_FUNCTION static std::int64_t draw(std::int64_t const* row_begin, Entry const* entries, std::int64_t row, double uniform) {
+  KOKKOS_FORCEINLINE_FUNCTION static std::int64_t draw(std::int64_t const* row_begin, Entry const* entries,
+                                                       std::int64_t row, double uniform) {
     std::int64_t const begin = row_begin[row];
     double const scaled = uniform * static_cast<double>(row_begin[row + 1] - begin);
     auto const k = static_cast<std::int64_t>(scaled);

@@ -32,9 +32,10 @@ KOKKOS_FORCEINLINE_FUNCTION double log_unit(double u) {
   return k * 0.6931471805599453094 + 2 * (s + s * z * series);
 }
 
-/// Standard exponential from 64 random bits, by inversion of a uniform in (0, 1]; at most 53 ln 2.
+/// Standard exponential from 64 random bits, by inversion of a uniform strictly between 0 and 1 (the middles of 2^52
+/// intervals), so that it is never 0 (a waiting time of 0/0 would stop a clock) and at most 53 ln 2.
 KOKKOS_FORCEINLINE_FUNCTION double exponential_from(std::uint64_t bits) {
-  return -log_unit(static_cast<double>((bits >> 11) + 1) * 0x1.0p-53);
+  return -log_unit((static_cast<double>(bits >> 12) + 0.5) * 0x1.0p-52);
 }
 
 }  // namespace saltus

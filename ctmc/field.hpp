@@ -399,7 +399,9 @@ struct DenseReverseRow {
     }
     return {others, stay};
   }
-  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const { return weights.slope * sums.others; }
+  KOKKOS_INLINE_FUNCTION double weigh(int, Weights const& weights, RowSums const& sums, Scratch&) const {
+    return weights.slope * sums.others;
+  }
   KOKKOS_INLINE_FUNCTION int draw(int own, Weights const&, double uniform, Scratch const& scratch) const {
     double total = 0;
     for (int y = 0; y < states; ++y) total += y == own ? 0 : scratch.v[y];
@@ -451,7 +453,8 @@ struct ScoredField : FieldBase {
 
  protected:
   KOKKOS_FORCEINLINE_FUNCTION Row row_at(int b, int l, bool own_counts) const {
-    return {scores + b * row_stride + l * site_stride, states, kind, static_cast<Scalar>(this->coeff(b).power), own_counts};
+    return {scores + b * row_stride + l * site_stride, states, kind, static_cast<Scalar>(this->coeff(b).power),
+            own_counts};
   }
 };
 
@@ -538,12 +541,19 @@ struct ReverseDenseField : FieldBase {
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
   KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const {
     token_t const x = tokens(b, l);
-    return {scores + b * row_stride + l * site_stride, kind, states, matrices.from.data(), for_transitions ? matrices.to.data() : matrices.from.data(),
-            for_transitions ? &matrices.between_transposed(x, 0) : &transposed(x, 0), !for_transitions};
+    return {scores + b * row_stride + l * site_stride,
+            kind,
+            states,
+            matrices.from.data(),
+            for_transitions ? matrices.to.data() : matrices.from.data(),
+            for_transitions ? &matrices.between_transposed(x, 0) : &transposed(x, 0),
+            !for_transitions};
   }
   KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const&) const { return {c.phi * c.rate, 0, 0}; }
   /// As rates do, phi multiplies the weights of the others against that of staying.
-  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const { return {c.phi, 0, sums.own}; }
+  KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
+    return {c.phi, 0, sums.own};
+  }
 };
 
 /// What the fields of forward processes share.
@@ -561,7 +571,9 @@ struct ForwardAbsorbingField : ForwardField {
   KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return tokens(b, l) != mask && !is_frozen(b, l); }
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
   KOKKOS_FORCEINLINE_FUNCTION Row row(int, int l) const { return {mask, scale(l)}; }
-  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const { return {c.phi * c.rate * sums.time_scale, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    return {c.phi * c.rate * sums.time_scale, 0, 0};
+  }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
     Kept const k = kept(c, sums);
     return {k.lost, 0, k.retention};
@@ -588,11 +600,15 @@ struct ForwardTableField : ForwardField {
   AliasTable table;
   Kokkos::View<int const*, MemorySpace> site_category;  ///< transitions: [length] or empty
   using Row = TableRow;
-  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return table.total(row_of(b, l)) > 0 && !is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const {
+    return table.total(row_of(b, l)) > 0 && !is_frozen(b, l);
+  }
   KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
   KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const { return {&table, row_of(b, l), scale(l)}; }
-  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const { return {c.phi * c.rate * sums.time_scale, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    return {c.phi * c.rate * sums.time_scale, 0, 0};
+  }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const&, RowSums const& sums) const { return {1, 0, sums.own}; }
 
  private:
@@ -609,7 +625,9 @@ struct ForwardPopulationField : ForwardField {
   KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
   KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const { return {population, tokens(b, l), scale(l)}; }
-  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const { return {c.phi * c.rate * sums.time_scale, 0, 0}; }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    return {c.phi * c.rate * sums.time_scale, 0, 0};
+  }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const&, RowSums const&) const { return {0, 0, 1}; }
 };
 

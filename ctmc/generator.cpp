@@ -65,7 +65,8 @@ std::vector<bool> closed(SparseRates const& rates, std::vector<int> const& compo
   std::vector<bool> is_closed(index(count), true);
   for (int x = 0; x < rates.states(); ++x) {
     for (std::int64_t i = rates.row_begin[index(x)]; i < rates.row_begin[index(x) + 1]; ++i) {
-      if (component[index(rates.column[static_cast<std::size_t>(i)])] != component[index(x)]) is_closed[index(component[index(x)])] = false;
+      if (component[index(rates.column[static_cast<std::size_t>(i)])] != component[index(x)])
+        is_closed[index(component[index(x)])] = false;
     }
   }
   return is_closed;
@@ -107,8 +108,9 @@ std::vector<double> as_stochastic(Matrix const& p) {
 }
 
 void check_rate(std::string const& name, int x, int y, double rate) {
-  require(std::isfinite(rate) && rate >= 0, "generator '" + name + "': the rate from state " + std::to_string(x) + " to state " +
-                                                std::to_string(y) + " must be finite and at least 0, got " + to_text(rate));
+  require(std::isfinite(rate) && rate >= 0, "generator '" + name + "': the rate from state " + std::to_string(x) +
+                                                " to state " + std::to_string(y) +
+                                                " must be finite and at least 0, got " + to_text(rate));
 }
 
 }  // namespace
@@ -138,11 +140,12 @@ Generator Generator::uniform(int states) {
 }
 
 Generator Generator::dense(std::string name, int states, std::vector<double> rates, bool ordinal) {
-  require(states >= 1 && states <= most_dense_states, "generator '" + name + "': a dense matrix has 1 to " + std::to_string(most_dense_states) +
-                                                          " states, got " + std::to_string(states) + "; a sparse one may be larger");
+  require(states >= 1 && states <= most_dense_states, "generator '" + name + "': a dense matrix has 1 to " +
+                                                          std::to_string(most_dense_states) + " states, got " +
+                                                          std::to_string(states) + "; a sparse one may be larger");
   std::size_t const n = index(states);
-  require(rates.size() == n * n, "generator '" + name + "': " + std::to_string(states) + " states need " + std::to_string(n * n) +
-                                     " rates, got " + std::to_string(rates.size()));
+  require(rates.size() == n * n, "generator '" + name + "': " + std::to_string(states) + " states need " +
+                                     std::to_string(n * n) + " rates, got " + std::to_string(rates.size()));
   auto tables = std::make_shared<Tables>();
   tables->exit.resize(n);
   tables->jumps.row_begin.push_back(0);
@@ -158,8 +161,9 @@ Generator Generator::dense(std::string name, int states, std::vector<double> rat
     }
     tables->jumps.row_begin.push_back(static_cast<std::int64_t>(tables->jumps.column.size()));
     double& diagonal = rates[index(x) * n + index(x)];
-    require(std::abs(diagonal + sum) <= row_tolerance * sum, "generator '" + name + "': the rates of state " + std::to_string(x) +
-                                                                 " must sum to 0 with the diagonal, got " + to_text(diagonal + sum));
+    require(std::abs(diagonal + sum) <= row_tolerance * sum,
+            "generator '" + name + "': the rates of state " + std::to_string(x) +
+                " must sum to 0 with the diagonal, got " + to_text(diagonal + sum));
     diagonal = -sum;
     tables->exit[index(x)] = sum;
   }
@@ -180,7 +184,8 @@ Generator Generator::dense(std::string name, int states, std::vector<double> rat
   }
   if (off_balance > 1e-10 * largest || *std::min_element(pi.begin(), pi.end()) <= 0) return g;
   Eigen::VectorXd const root = Eigen::Map<Eigen::VectorXd const>(pi.data(), states).cwiseSqrt();
-  Matrix symmetric = root.asDiagonal() * Eigen::Map<Matrix const>(tables->matrix.data(), states, states) * root.cwiseInverse().asDiagonal();
+  Matrix symmetric = root.asDiagonal() * Eigen::Map<Matrix const>(tables->matrix.data(), states, states) *
+                     root.cwiseInverse().asDiagonal();
   symmetric = (symmetric + symmetric.transpose()).eval() / 2;
   Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> const solver(symmetric);
   SALTUS_ASSERT(solver.info() == Eigen::Success);
@@ -203,13 +208,16 @@ Generator Generator::sparse(std::string name, SparseRates rates, bool ordinal) {
   auto tables = std::make_shared<Tables>();
   tables->exit.resize(index(states));
   for (int x = 0; x < states; ++x) {
-    require(rates.row_begin[index(x)] <= rates.row_begin[index(x) + 1], "generator '" + name + "': row " + std::to_string(x) + " ends before it begins");
+    require(rates.row_begin[index(x)] <= rates.row_begin[index(x) + 1],
+            "generator '" + name + "': row " + std::to_string(x) + " ends before it begins");
     double sum = 0;
     token_t before = -1;
-    for (auto i = static_cast<std::size_t>(rates.row_begin[index(x)]); i < static_cast<std::size_t>(rates.row_begin[index(x) + 1]); ++i) {
+    for (auto i = static_cast<std::size_t>(rates.row_begin[index(x)]);
+         i < static_cast<std::size_t>(rates.row_begin[index(x) + 1]); ++i) {
       token_t const y = rates.column[i];
       require(y > before && y < states && y != x, "generator '" + name + "': the columns of row " + std::to_string(x) +
-                                                      " must be states other than itself, in order, got " + std::to_string(y));
+                                                      " must be states other than itself, in order, got " +
+                                                      std::to_string(y));
       check_rate(name, x, y, rates.rate[i]);
       before = y;
       sum += rates.rate[i];
@@ -225,9 +233,11 @@ Generator Generator::sparse(std::string name, SparseRates rates, bool ordinal) {
 Generator Generator::population(PopulationRates rates) {
   std::string const name = rates.immigration > 0 ? "immigration_death" : "birth_death";
   for (double const rate : {rates.immigration, rates.birth, rates.death}) {
-    require(std::isfinite(rate) && rate >= 0, "generator '" + name + "': rates must be finite and at least 0, got " + to_text(rate));
+    require(std::isfinite(rate) && rate >= 0,
+            "generator '" + name + "': rates must be finite and at least 0, got " + to_text(rate));
   }
-  require(rates.batch >= 1, "generator '" + name + "': the batch must be at least 1, got " + std::to_string(rates.batch));
+  require(rates.batch >= 1,
+          "generator '" + name + "': the batch must be at least 1, got " + std::to_string(rates.batch));
   Generator g(Kind::population, name, std::numeric_limits<token_t>::max(), true);
   g.population_ = rates;
   return g;
@@ -244,10 +254,14 @@ Generator Generator::path(int states) {
 
 Generator Generator::gaussian_target(int states, double rate_sigma, double target_sigma) {
   require(states >= 2, "a Gaussian target needs at least 2 states, got " + std::to_string(states));
-  require(rate_sigma > 0 && target_sigma > 0, "a Gaussian target needs rate_sigma and target_sigma above 0, got " + to_text(rate_sigma) + " and " + to_text(target_sigma));
+  require(rate_sigma > 0 && target_sigma > 0, "a Gaussian target needs rate_sigma and target_sigma above 0, got " +
+                                                  to_text(rate_sigma) + " and " + to_text(target_sigma));
   std::size_t const n = index(states);
   std::vector<double> q(n * n, 0.0);
-  auto const log_pi = [&](int i) { double const d = (i + 1) - states / 2.0; return -d * d / (2 * target_sigma * target_sigma); };
+  auto const log_pi = [&](int i) {
+    double const d = (i + 1) - states / 2.0;
+    return -d * d / (2 * target_sigma * target_sigma);
+  };
   auto const set = [&](int i, int j, int k) {
     double const rate = std::exp(-static_cast<double>(k) * k / (rate_sigma * rate_sigma));
     q[index(i) * n + index(j)] = rate;
@@ -281,7 +295,8 @@ double Generator::rate(token_t x, token_t y) const {
   }
   if (x == y) return -tables_->exit[index(x)];
   auto const& jumps = tables_->jumps;
-  auto const begin = jumps.column.begin() + jumps.row_begin[index(x)], end = jumps.column.begin() + jumps.row_begin[index(x) + 1];
+  auto const begin = jumps.column.begin() + jumps.row_begin[index(x)],
+             end = jumps.column.begin() + jumps.row_begin[index(x) + 1];
   auto const found = std::lower_bound(begin, end, y);
   return found != end && *found == y ? jumps.rate[static_cast<std::size_t>(found - jumps.column.begin())] : 0;
 }
@@ -305,9 +320,12 @@ double Generator::transition(token_t x, token_t y, double alpha, double lost) co
 }
 
 std::vector<double> Generator::dense_form() const {
-  require(is_bounded(), "generator '" + name_ + "' has no largest state, so it has no matrix; 'gillespie' simulates it exactly");
-  require(states_ <= most_dense_states, "generator '" + name_ + "' has " + std::to_string(states_) + " states; a matrix of transition probabilities is made for at most " +
-                                            std::to_string(most_dense_states) + ": 'gillespie' and 'uniformization' need none");
+  require(is_bounded(),
+          "generator '" + name_ + "' has no largest state, so it has no matrix; 'gillespie' simulates it exactly");
+  require(states_ <= most_dense_states, "generator '" + name_ + "' has " + std::to_string(states_) +
+                                            " states; a matrix of transition probabilities is made for at most " +
+                                            std::to_string(most_dense_states) +
+                                            ": 'gillespie' and 'uniformization' need none");
   if (kind_ == Kind::dense) return tables_->matrix;
   std::size_t const n = index(states_);
   std::vector<double> q(n * n);
@@ -325,7 +343,9 @@ std::vector<double> Generator::transition_matrix(double alpha, double lost, doub
   SALTUS_ASSERT(total >= 0);
   std::size_t const n = index(states_);
   if (kind_ == Kind::absorbing || kind_ == Kind::uniform) {
-    require(states_ <= most_dense_states, "generator '" + name_ + "' has " + std::to_string(states_) + " states, too many for a matrix of at most " + std::to_string(most_dense_states));
+    require(states_ <= most_dense_states, "generator '" + name_ + "' has " + std::to_string(states_) +
+                                              " states, too many for a matrix of at most " +
+                                              std::to_string(most_dense_states));
     std::vector<double> p(n * n);
     for (int x = 0; x < states_; ++x) {
       for (int y = 0; y < states_; ++y) p[index(x) * n + index(y)] = transition(x, y, alpha, lost);
@@ -378,7 +398,8 @@ std::vector<double> Generator::push(std::vector<double> const& law, double total
       for (std::size_t x = 0; x < n; ++x) {
         if (term[x] == 0) continue;
         double const flow = term[x] / bound;
-        for (auto i = static_cast<std::size_t>(jumps.row_begin[x]); i < static_cast<std::size_t>(jumps.row_begin[x + 1]); ++i) {
+        for (auto i = static_cast<std::size_t>(jumps.row_begin[x]);
+             i < static_cast<std::size_t>(jumps.row_begin[x + 1]); ++i) {
           next[static_cast<std::size_t>(jumps.column[i])] += flow * jumps.rate[i];
         }
       }
@@ -428,15 +449,19 @@ std::vector<double> Generator::stationary() const {
   auto const component = components(tables_->jumps, count);
   auto const is_closed = closed(tables_->jumps, component, count);
   auto const classes = std::count(is_closed.begin(), is_closed.end(), true);
-  require(classes == 1, "generator '" + name_ + "' has " + std::to_string(classes) +
-                            " closed classes of states, so its stationary law is not one; give the start as a state, a file or a table");
+  require(
+      classes == 1,
+      "generator '" + name_ + "' has " + std::to_string(classes) +
+          " closed classes of states, so its stationary law is not one; give the start as a state, a file or a table");
   std::vector<int> members;
   for (int x = 0; x < states_; ++x) {
     if (is_closed[index(component[index(x)])]) members.push_back(x);
   }
   auto const size = static_cast<int>(members.size());
-  require(size <= most_dense_states, "generator '" + name_ + "' has " + std::to_string(size) + " recurrent states; the stationary law is computed for at most " +
-                                         std::to_string(most_dense_states) + ": give the start as a state, a file or a table");
+  require(size <= most_dense_states, "generator '" + name_ + "' has " + std::to_string(size) +
+                                         " recurrent states; the stationary law is computed for at most " +
+                                         std::to_string(most_dense_states) +
+                                         ": give the start as a state, a file or a table");
   Matrix q(size, size);
   for (int i = 0; i < size; ++i) {
     for (int j = 0; j < size; ++j) q(i, j) = rate(members[index(i)], members[index(j)]);
@@ -455,7 +480,8 @@ double Generator::mean_rate() const {
 }
 
 Generator Generator::scaled(double factor) const {
-  require(std::isfinite(factor) && factor > 0, "generator '" + name_ + "': the factor of the rates must be above 0, got " + to_text(factor));
+  require(std::isfinite(factor) && factor > 0,
+          "generator '" + name_ + "': the factor of the rates must be above 0, got " + to_text(factor));
   SALTUS_ASSERT(tables_ != nullptr);
   auto tables = std::make_shared<Tables>(*tables_);
   for (auto* const values : {&tables->matrix, &tables->exit, &tables->jumps.rate, &tables->spectrum.values}) {

@@ -122,7 +122,8 @@ class Generator {
 
  private:
   struct Tables;  // what dense and sparse generators hold
-  Generator(Kind kind, std::string name, int states, bool ordinal) : kind_(kind), name_(std::move(name)), states_(states), ordinal_(ordinal) {}
+  Generator(Kind kind, std::string name, int states, bool ordinal)
+      : kind_(kind), name_(std::move(name)), states_(states), ordinal_(ordinal) {}
   std::vector<double> dense_form() const;  // [states, states] of any bounded generator
 
   Kind kind_;

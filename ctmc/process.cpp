@@ -18,7 +18,8 @@ struct FillTotal {
 using DeviceMatrix = Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace>;
 DeviceMatrix matrix_on_device(ExecSpace const& exec, std::vector<double> const& values, int states, bool transpose) {
   auto const n = static_cast<std::size_t>(states);
-  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> device(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::ctmc::matrix"), n, n);
+  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> device(
+      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::ctmc::matrix"), n, n);
   auto const mirror = Kokkos::create_mirror_view(device);
   for (std::size_t x = 0; x < n; ++x) {
     for (std::size_t y = 0; y < n; ++y) mirror(x, y) = transpose ? values[y * n + x] : values[x * n + y];
@@ -41,8 +42,10 @@ Process Process::forward(Generator generator, NoiseSchedule noise, SiteRates sit
     auto const& jumps = q.jumps();
     AliasBuilder builder;
     for (int x = 0; x < q.states(); ++x) {
-      auto const begin = jumps.row_begin[static_cast<std::size_t>(x)], end = jumps.row_begin[static_cast<std::size_t>(x) + 1];
-      builder.add_row({jumps.column.begin() + begin, jumps.column.begin() + end}, {jumps.rate.begin() + begin, jumps.rate.begin() + end}, 0);
+      auto const begin = jumps.row_begin[static_cast<std::size_t>(x)],
+                 end = jumps.row_begin[static_cast<std::size_t>(x) + 1];
+      builder.add_row({jumps.column.begin() + begin, jumps.column.begin() + end},
+                      {jumps.rate.begin() + begin, jumps.rate.begin() + end}, 0);
     }
     process.jump_table_ = builder.build(exec);
   }
@@ -51,7 +54,8 @@ Process Process::forward(Generator generator, NoiseSchedule noise, SiteRates sit
     for (int const category : site_rates.category) {
       SALTUS_ASSERT(category >= 0 && category < static_cast<int>(site_rates.multiplier.size()));
       scale.push_back(site_rates.multiplier[static_cast<std::size_t>(category)]);
-      require(std::isfinite(scale.back()) && scale.back() >= 0, "multipliers of site rates must be finite and at least 0, got " + to_text(scale.back()));
+      require(std::isfinite(scale.back()) && scale.back() >= 0,
+              "multipliers of site rates must be finite and at least 0, got " + to_text(scale.back()));
     }
     process.site_scale_ = to_device(exec, scale, "saltus::ctmc::site_scale");
     process.site_category_ = to_device(exec, site_rates.category, "saltus::ctmc::site_category");
@@ -62,9 +66,11 @@ Process Process::forward(Generator generator, NoiseSchedule noise, SiteRates sit
 
 void Process::check_length(int length) const {
   require(site_rates_.empty() || static_cast<int>(site_rates_.category.size()) == length,
-          "there are rate multipliers for " + std::to_string(site_rates_.category.size()) + " sites, but the sequences have " + std::to_string(length));
+          "there are rate multipliers for " + std::to_string(site_rates_.category.size()) +
+              " sites, but the sequences have " + std::to_string(length));
   int const fixed = model_ ? model_->info().length : 0;
-  require(fixed == 0 || fixed == length, "the model works at length " + std::to_string(fixed) + ", but the sequences have " + std::to_string(length));
+  require(fixed == 0 || fixed == length,
+          "the model works at length " + std::to_string(fixed) + ", but the sequences have " + std::to_string(length));
 }
 
 Process Process::reverse(Generator generator, NoiseSchedule noise, std::shared_ptr<ScoreModel> model,
@@ -82,8 +88,10 @@ Process Process::reverse(Generator generator, NoiseSchedule noise, std::shared_p
   Generator const& q = process.generator_;
   if (q.kind() == Generator::Kind::absorbing || q.kind() == Generator::Kind::uniform) return process;
   require(q.kind() == Generator::Kind::dense && q.reversible() && q.states() <= most_reverse_states && is_x0(info.kind),
-          "a reverse process needs an absorbing or a uniform generator, or a reversible matrix of at most " + std::to_string(most_reverse_states) +
-              " states with a model that gives laws of the clean token; got generator '" + q.name() + "' of " + std::to_string(q.states()) + " states");
+          "a reverse process needs an absorbing or a uniform generator, or a reversible matrix of at most " +
+              std::to_string(most_reverse_states) +
+              " states with a model that gives laws of the clean token; got generator '" + q.name() + "' of " +
+              std::to_string(q.states()) + " states");
   std::vector<double> prior = q.stationary();
   std::partial_sum(prior.begin(), prior.end(), prior.begin());
   process.prior_ = to_device(ExecSpace(), prior, "saltus::ctmc::prior");
@@ -121,7 +129,8 @@ StepTable::StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid
   auto const steps = static_cast<std::size_t>(grid.steps());
   auto check = [&](std::vector<double> const& values, char const* what) {
     for (double const value : values) {
-      require(value >= 0 && std::isfinite(value), std::string(what) + " must be finite and at least 0, got " + to_text(value));
+      require(value >= 0 && std::isfinite(value),
+              std::string(what) + " must be finite and at least 0, got " + to_text(value));
     }
     require(values.empty() || values.size() == steps, std::string(what) + " needs one value a step: expected " +
                                                           std::to_string(steps) + ", got " +
@@ -130,7 +139,8 @@ StepTable::StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid
   check(phi, "phi");
   check(power, "power");
   double const latest = std::max(grid.point(0), grid.point(grid.steps()));
-  require(latest <= noise.end(), "the time grid reaches to t = " + to_text(latest) + ", beyond the end of the noise at t = " + to_text(noise.end()));
+  require(latest <= noise.end(), "the time grid reaches to t = " + to_text(latest) +
+                                     ", beyond the end of the noise at t = " + to_text(noise.end()));
   Kokkos::View<StepCoeff*, MemorySpace> device(
       Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::ctmc::step_table"), steps);
   auto mirror = Kokkos::create_mirror_view(device);
@@ -148,8 +158,9 @@ StepTable::StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid
   device_ = device;
 }
 
-StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid, std::vector<double> const& phi,
-                     std::vector<double> const& power, bool forced_last, bool transitions)
+StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid,
+                     std::vector<double> const& phi, std::vector<double> const& power, bool forced_last,
+                     bool transitions)
     : StepTable(exec, process.noise(), grid, phi, power, forced_last) {
   Generator const& q = process.generator();
   bool const tables = q.kind() == Generator::Kind::dense || q.kind() == Generator::Kind::sparse;
@@ -159,7 +170,9 @@ StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid con
     DeviceMatrix last;
     for (auto const& c : host_) {
       StepMatrices m;
-      m.from = last.size() != 0 ? last : matrix_on_device(exec, q.transition_matrix(process.noise().total(c.from)), q.states(), false);
+      m.from = last.size() != 0
+                   ? last
+                   : matrix_on_device(exec, q.transition_matrix(process.noise().total(c.from)), q.states(), false);
       m.to = matrix_on_device(exec, q.transition_matrix(process.noise().total(c.to)), q.states(), false);
       m.between_transposed = matrix_on_device(exec, q.transition_matrix(c.delta), q.states(), true);
       last = m.to;

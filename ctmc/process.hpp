@@ -42,8 +42,8 @@ class Process {
   AliasTable const& jump_table() const { return jump_table_; }
   /// Forward: multipliers of the sites' rates; empty: 1.
   SiteRates const& site_rates() const { return site_rates_; }
-  Kokkos::View<double const*, MemorySpace> const& site_scale() const { return site_scale_; }        ///< [length] or empty
-  Kokkos::View<int const*, MemorySpace> const& site_category() const { return site_category_; }     ///< [length] or empty
+  Kokkos::View<double const*, MemorySpace> const& site_scale() const { return site_scale_; }     ///< [length] or empty
+  Kokkos::View<int const*, MemorySpace> const& site_category() const { return site_category_; }  ///< [length] or empty
   /// Reverse, dense: Q(y, x) in row x, that is, transposed; [states, states].
   Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace> const& transposed() const { return transposed_; }
   /// Reverse, dense: the stationary law, summed up; [states]. Empty otherwise.
@@ -112,8 +112,8 @@ class StepTable {
   StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid, std::vector<double> const& phi = {},
             std::vector<double> const& power = {}, bool forced_last = false, bool transitions = false);
   /// The coefficients alone, which is all that absorbing and uniform generators need.
-  StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid, std::vector<double> const& phi = {},
-            std::vector<double> const& power = {}, bool forced_last = false);
+  StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid,
+            std::vector<double> const& phi = {}, std::vector<double> const& power = {}, bool forced_last = false);
 
   int steps() const { return static_cast<int>(host_.size()); }
   StepCoeff const& host(int k) const { return host_[static_cast<std::size_t>(k)]; }

@@ -11,7 +11,8 @@ namespace saltus {
 /// process). `transitions`: the law will ask the field for transitions() rather than rates(). Include it only in .cpp
 /// files that launch kernels: each call instantiates the visitor for every structure and scalar type.
 template <class Visitor>
-void visit_field(Process const& process, State const& state, Step const& step, int slot, bool transitions, Visitor&& visitor) {
+void visit_field(Process const& process, State const& state, Step const& step, int slot, bool transitions,
+                 Visitor&& visitor) {
   Generator const& generator = process.generator();
   FieldBase const base{state.tokens, state.frozen, step.coefficients, generator.states()};
   if (!process.is_reverse()) {
@@ -31,10 +32,12 @@ void visit_field(Process const& process, State const& state, Step const& step, i
   auto const with_scalar = [&]<class Scalar>(Scalar const* scores) {
     if (generator.kind() == Generator::Kind::dense) {
       SALTUS_ASSERT(step.matrices.from.size() != 0);
-      return visitor(ReverseDenseField<Scalar>{base, scores, e.row_stride, e.site_stride, e.kind, step.matrices, process.transposed(), transitions});
+      return visitor(ReverseDenseField<Scalar>{base, scores, e.row_stride, e.site_stride, e.kind, step.matrices,
+                                               process.transposed(), transitions});
     }
     ScoredField<Scalar> const scored{base, scores, e.row_stride, e.site_stride, e.kind};
-    if (auto const mask = generator.mask()) return visitor(ReverseMaskedField<Scalar>{scored, *mask, process.normalised()});
+    if (auto const mask = generator.mask())
+      return visitor(ReverseMaskedField<Scalar>{scored, *mask, process.normalised()});
     return visitor(ReverseUniformField<Scalar>{scored});
   };
   if (e.type == ScalarType::f32) return with_scalar(static_cast<float const*>(e.data));

@@ -40,8 +40,8 @@ struct JumpRecord {
 struct PathPlan {
   Kokkos::View<double const*, MemorySpace> windows;  ///< [windows]: sigma_bar that passes in each
   Kokkos::View<double const*, MemorySpace> totals;   ///< [windows]: sigma_bar at the end of each
-  Kokkos::View<token_t***, Kokkos::LayoutRight, MemorySpace> tokens;       ///< [windows, batch, length]: at the end of each
-  Kokkos::View<std::int64_t***, Kokkos::LayoutRight, MemorySpace> jumps;   ///< [windows, batch, length]: since the start
+  Kokkos::View<token_t***, Kokkos::LayoutRight, MemorySpace> tokens;  ///< [windows, batch, length]: at the end of each
+  Kokkos::View<std::int64_t***, Kokkos::LayoutRight, MemorySpace> jumps;  ///< [windows, batch, length]: since the start
   /// First pass of a recording: only the jumps of each path are counted, and the state stays as it is.
   bool counting = false;
   Kokkos::View<std::int64_t*, MemorySpace> counts;         ///< [batch x length]; written while counting

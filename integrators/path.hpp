@@ -100,8 +100,8 @@ struct PathKernel {
       std::int64_t crossing = 0;
 #pragma omp simd reduction(+ : crossing)
       for (int i = 0; i < lanes; ++i) {
-        RandomPair const random = 
-            StreamKey::draw(seed, sample[i], Role::event, static_cast<std::uint32_t>(site[i]), static_cast<std::uint32_t>(event[i]));
+        RandomPair const random = StreamKey::draw(seed, sample[i], Role::event, static_cast<std::uint32_t>(site[i]),
+                                                  static_cast<std::uint32_t>(event[i]));
         target[i] = uniform53(random.target);
         wait[i] = exponential_from(random.event) / (scale[i] * law.exit(x[i]));  // infinite where nothing can happen
         crossing += wait[i] >= left[i] ? alive[i] : 0;
@@ -147,13 +147,16 @@ struct PathKernel {
     StepCoeff const& c = coeff(b);
     return c.phi * c.delta;
   }
-  KOKKOS_FORCEINLINE_FUNCTION StepCoeff const& coeff(int b) const { return coefficients(coefficients.extent(0) == 1 ? 0 : b); }
+  KOKKOS_FORCEINLINE_FUNCTION StepCoeff const& coeff(int b) const {
+    return coefficients(coefficients.extent(0) == 1 ? 0 : b);
+  }
   KOKKOS_FORCEINLINE_FUNCTION void look(std::int64_t pair, int w, std::int64_t x, std::int64_t jumps) const {
     int const b = static_cast<int>(pair / length), l = static_cast<int>(pair % length);
     if (plan.tokens.size() != 0) plan.tokens(w, b, l) = static_cast<token_t>(x);
     if (plan.jumps.size() != 0) plan.jumps(w, b, l) = jumps;
   }
-  KOKKOS_FORCEINLINE_FUNCTION void finish(Counters& count, std::int64_t pair, std::int64_t x, std::int64_t jumps, std::uint64_t events_drawn) const {
+  KOKKOS_FORCEINLINE_FUNCTION void finish(Counters& count, std::int64_t pair, std::int64_t x, std::int64_t jumps,
+                                          std::uint64_t events_drawn) const {
     int const b = static_cast<int>(pair / length), l = static_cast<int>(pair % length);
     if constexpr (requires { events.jumps.limit; }) count.overflows += x > events.jumps.limit ? 1 : 0;
     count.overflows += events_drawn >> 32 ? 1 : 0;  // its random numbers would have come round again
@@ -164,11 +167,13 @@ struct PathKernel {
       state.tokens(b, l) = static_cast<token_t>(x);
     }
   }
-  KOKKOS_FUNCTION void record(std::int64_t pair, int w, double left, std::int64_t jumps, std::int64_t from, std::int64_t to) const {
+  KOKKOS_FUNCTION void record(std::int64_t pair, int w, double left, std::int64_t jumps, std::int64_t from,
+                              std::int64_t to) const {
     int const b = static_cast<int>(pair / length);
     double const total = plan.totals(w) - left;  // totals: at the end of each window
-    plan.records(plan.offsets(pair) + jumps - 1) = {state.first_sample + static_cast<std::uint64_t>(b), plan.noise.time_at_total(total),
-                                                    static_cast<std::int32_t>(pair % length), static_cast<token_t>(from), static_cast<token_t>(to)};
+    plan.records(plan.offsets(pair) + jumps - 1) = {
+        state.first_sample + static_cast<std::uint64_t>(b), plan.noise.time_at_total(total),
+        static_cast<std::int32_t>(pair % length), static_cast<token_t>(from), static_cast<token_t>(to)};
   }
 };
 
@@ -178,24 +183,26 @@ class PathMethod {
  public:
   static std::size_t counters(Extents extents) {
     auto const pairs = static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
-    return std::max<std::size_t>(1, std::min<std::size_t>(pairs, 8 * static_cast<std::size_t>(ExecSpace().concurrency())));
+    return std::max<std::size_t>(1,
+                                 std::min<std::size_t>(pairs, 8 * static_cast<std::size_t>(ExecSpace().concurrency())));
   }
 
   /// One window a row, of the length that the step's coefficients give.
-  static void advance(ExecSpace const& exec, std::string const& label, Process const& process, State const& state, Step const& step, StreamKey key,
-                      CounterView const& counters) {
-    launch(exec, label, process, state, step.coefficients, {}, 1, key.at(static_cast<std::uint32_t>(step.index)).derived(), counters);
+  static void advance(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
+                      Step const& step, StreamKey key, CounterView const& counters) {
+    launch(exec, label, process, state, step.coefficients, {}, 1,
+           key.at(static_cast<std::uint32_t>(step.index)).derived(), counters);
   }
 
-  static void follow(ExecSpace const& exec, std::string const& label, Process const& process, State const& state, PathPlan const& plan, StreamKey key,
-                     CounterView const& counters) {
+  static void follow(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
+                     PathPlan const& plan, StreamKey key, CounterView const& counters) {
     launch(exec, label, process, state, {}, plan, static_cast<int>(plan.windows.extent(0)), key.derived(), counters);
   }
 
  private:
   static void launch(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
-                     Kokkos::View<StepCoeff const*, MemorySpace> const& coefficients, PathPlan const& plan, int windows, StreamKey key,
-                     CounterView const& counters) {
+                     Kokkos::View<StepCoeff const*, MemorySpace> const& coefficients, PathPlan const& plan, int windows,
+                     StreamKey key, CounterView const& counters) {
     std::int64_t const pairs = std::int64_t{state.batch()} * state.length();
     if (pairs == 0) return;
     auto const items = static_cast<std::int64_t>(counters.extent(0));
@@ -203,10 +210,12 @@ class PathMethod {
     visit_jumps(process, [&](auto const& jumps) {
       auto const events = MakeEvents::make(process, jumps);
       using Kernel = PathKernel<std::decay_t<decltype(events)>>;
-      Kokkos::parallel_for(label,
-                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>, Kokkos::Schedule<Kokkos::Dynamic>>(
-                               exec, 0, (pairs + chunk - 1) / chunk, Kokkos::ChunkSize(1)),
-                           Kernel{events, state, counters, key, process.site_scale(), coefficients, plan, pairs, state.length(), chunk, windows});
+      Kokkos::parallel_for(
+          label,
+          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>, Kokkos::Schedule<Kokkos::Dynamic>>(
+              exec, 0, (pairs + chunk - 1) / chunk, Kokkos::ChunkSize(1)),
+          Kernel{events, state, counters, key, process.site_scale(), coefficients, plan, pairs, state.length(), chunk,
+                 windows});
     });
   }
 };

@@ -28,8 +28,8 @@ void reset(ExecSpace const& exec, CounterView const& counters, Times const& time
                        ResetKernel{counters, time, from});
 }
 
-Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host, Process const& process,
-                 std::uint64_t first_sample, std::int64_t& most) {
+Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host,
+                 Process const& process, std::uint64_t first_sample, std::int64_t& most) {
   Kokkos::deep_copy(exec, host, counters);
   exec.fence("saltus::integrators: tokens and counters of a batch are read on the host");
   most = 0;
@@ -51,14 +51,20 @@ Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView
   }
   if (sum.bad_scores > 0) {
     std::string const where = "first in step " + std::to_string(sum.bad_step) + ", sample " +
-                              std::to_string(first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " + std::to_string(sum.bad_site) +
-                              " (all counted from 0; " + std::to_string(sum.bad_scores) + " in this batch)";
-    if (!process.model()) throw NumericalError("the rates of generator '" + process.generator().name() + "' left the range of numbers, " + where + "; take shorter steps");
-    throw NumericalError("the model '" + process.model()->info().name + "' gave scores that are not finite or leave no target, " + where + "; check the model's output there");
+                              std::to_string(first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " +
+                              std::to_string(sum.bad_site) + " (all counted from 0; " + std::to_string(sum.bad_scores) +
+                              " in this batch)";
+    if (!process.model())
+      throw NumericalError("the rates of generator '" + process.generator().name() + "' left the range of numbers, " +
+                           where + "; take shorter steps");
+    throw NumericalError("the model '" + process.model()->info().name +
+                         "' gave scores that are not finite or leave no target, " + where +
+                         "; check the model's output there");
   }
   if (sum.overflows > 0) {
-    throw NumericalError(std::to_string(sum.overflows) + " paths of generator '" + process.generator().name() +
-                         "' grew beyond 2e9 individuals or had more than 4.29e9 events between two starts; simulate a shorter time");
+    throw NumericalError(
+        std::to_string(sum.overflows) + " paths of generator '" + process.generator().name() +
+        "' grew beyond 2e9 individuals or had more than 4.29e9 events between two starts; simulate a shorter time");
   }
   return sum;
 }

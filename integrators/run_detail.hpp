@@ -12,8 +12,8 @@ void reset(ExecSpace const& exec, CounterView const& counters, Times const& time
 /// Copies the counters to the host, waits, and adds them up; `most` becomes the largest number of evaluations of an item.
 /// Throws NumericalError that names step, sample and site if scores were not finite or left no target, or a population or
 /// a number of events grew out of its type. `host` is a mirror.
-Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host, Process const& process,
-                 std::uint64_t first_sample, std::int64_t& most);
+Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host,
+                 Process const& process, std::uint64_t first_sample, std::int64_t& most);
 
 /// The first of `states` states whose cumulative weight lies above the share `uniform` of the total.
 KOKKOS_INLINE_FUNCTION token_t draw_cumulative(double const* cumulative, int states, double uniform) {

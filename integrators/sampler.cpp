@@ -25,7 +25,8 @@ struct FillPrior {
     if (mask >= 0) return;
     double const u = uniform53(
         key.draw(first_sample + static_cast<std::uint64_t>(b), Role::prior, static_cast<std::uint32_t>(l)).event);
-    tokens(b, l) = cumulative.size() == 0 ? static_cast<token_t>(u * states) : detail::draw_cumulative(cumulative.data(), states, u);
+    tokens(b, l) = cumulative.size() == 0 ? static_cast<token_t>(u * states)
+                                          : detail::draw_cumulative(cumulative.data(), states, u);
   }
 };
 
@@ -33,7 +34,8 @@ struct FillPrior {
 
 SamplePlan make_plan(Process const& process, Integrator const& integrator, int steps, int length, double end) {
   require(process.is_reverse(), "this plan is for reverse processes; a forward run needs its own times and start");
-  require(std::isfinite(process.noise().end()), "a reverse process starts at the end of its noise, which must be finite: " + process.noise().describe());
+  require(std::isfinite(process.noise().end()),
+          "a reverse process starts at the end of its noise, which must be finite: " + process.noise().describe());
   require(steps >= 1, "the number of steps must be at least 1, got " + std::to_string(steps));
   bool const masked = process.is_masked();
   int const intervals = integrator.info().evaluations == 0 ? 1 : steps;
@@ -58,7 +60,8 @@ void advance_all(ExecSpace const& exec, Process& process, Integrator& integrator
                  std::span<StepObserver* const> observers) {
   int const steps = table.steps();
   for (StepObserver* const observer : observers) {
-    require(observer->cadence() >= 1, "an observer's cadence must be at least 1 step, got " + std::to_string(observer->cadence()));
+    require(observer->cadence() >= 1,
+            "an observer's cadence must be at least 1 step, got " + std::to_string(observer->cadence()));
   }
   for (int k = 0; k < steps; ++k) {
     integrator.advance(exec, process, state, table.step(k), StreamKey{seed, 0}, counters);
@@ -88,12 +91,16 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   // All memory of the run.
   process.reserve(extents, integrator.info().slots);
   process.reset_counts();
-  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"), integrator.reserve(process, extents));
+  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"),
+                             integrator.reserve(process, extents));
   auto const host_counters = Kokkos::create_mirror_view(counters);
-  Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch, length);
-  HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"), batch, length);
+  Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch,
+                      length);
+  HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"),
+                               batch, length);
   Times const time(Kokkos::view_alloc(exec, "saltus::integrators::time"), batch);
-  StepTable const table(exec, process, plan.grid, plan.phi, plan.power, plan.forced_last, integrator.info().uses_transitions);
+  StepTable const table(exec, process, plan.grid, plan.phi, plan.power, plan.forced_last,
+                        integrator.info().uses_transitions);
 
   SampleReport report;
   double evaluations = 0;
@@ -132,7 +139,8 @@ HostTokens sample(ExecSpace const& exec, Process& process, Integrator& integrato
                   SampleReport* report) {
   HostTokens all("saltus::integrators::samples", plan.samples, static_cast<std::size_t>(plan.length));
   auto const done = sample(exec, process, integrator, plan, [&](std::uint64_t first, HostTokens const& rows) {
-    std::copy_n(rows.data(), rows.size(), all.data() + (first - plan.first_sample) * static_cast<std::uint64_t>(plan.length));
+    std::copy_n(rows.data(), rows.size(),
+                all.data() + (first - plan.first_sample) * static_cast<std::uint64_t>(plan.length));
   });
   if (report) *report = done;
   return all;

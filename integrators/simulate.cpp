@@ -34,7 +34,8 @@ struct LawsKernel {
   KOKKOS_FUNCTION void operator()(std::int64_t i) const {
     auto const b = i / length, l = i % length;
     double const* const c = cumulative.data() + (laws == 1 ? 0 : l * states);
-    double const u = uniform53(key.draw(first_sample + static_cast<std::uint64_t>(b), Role::prior, static_cast<std::uint32_t>(l)).event);
+    double const u = uniform53(
+        key.draw(first_sample + static_cast<std::uint64_t>(b), Role::prior, static_cast<std::uint32_t>(l)).event);
     tokens(b, l) = detail::draw_cumulative(c, states, u);
   }
 };
@@ -47,8 +48,8 @@ using Tokens3 = Kokkos::View<token_t***, Kokkos::LayoutRight, MemorySpace>;
 using Jumps3 = Kokkos::View<std::int64_t***, Kokkos::LayoutRight, MemorySpace>;
 
 // Two passes over the same random numbers: count, make room, write down.
-std::vector<JumpRecord> record(ExecSpace const& exec, Process& process, Integrator& integrator, State const& state, PathPlan plan, StreamKey key,
-                               CounterView const& scrap) {
+std::vector<JumpRecord> record(ExecSpace const& exec, Process& process, Integrator& integrator, State const& state,
+                               PathPlan plan, StreamKey key, CounterView const& scrap) {
   auto const paths = static_cast<std::size_t>(state.batch()) * static_cast<std::size_t>(state.length());
   PathPlan counting;
   counting.windows = plan.windows;
@@ -61,8 +62,9 @@ std::vector<JumpRecord> record(ExecSpace const& exec, Process& process, Integrat
   std::vector<std::int64_t> offsets(paths + 1, 0);
   std::partial_sum(counts.data(), counts.data() + paths, offsets.begin() + 1);
   plan.offsets = to_device(ExecSpace(), offsets, "saltus::integrators::trajectory::offsets");
-  plan.records = Kokkos::View<JumpRecord*, MemorySpace>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::trajectory::records"),
-                                                        static_cast<std::size_t>(std::max<std::int64_t>(offsets.back(), 1)));
+  plan.records = Kokkos::View<JumpRecord*, MemorySpace>(
+      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::trajectory::records"),
+      static_cast<std::size_t>(std::max<std::int64_t>(offsets.back(), 1)));
   integrator.follow(exec, process, state, plan, key, scrap);
   auto const host = Kokkos::create_mirror_view(plan.records);
   Kokkos::deep_copy(exec, host, plan.records);
@@ -77,18 +79,21 @@ std::vector<JumpRecord> record(ExecSpace const& exec, Process& process, Integrat
 }  // namespace
 
 Start start_from_rows(std::vector<token_t> const& rows, int length) {
-  require(length >= 1 && !rows.empty() && rows.size() % static_cast<std::size_t>(length) == 0, "the rows of a start must have the length of the sequences");
+  require(length >= 1 && !rows.empty() && rows.size() % static_cast<std::size_t>(length) == 0,
+          "the rows of a start must have the length of the sequences");
   auto const device = to_device(ExecSpace(), rows, "saltus::integrators::start");
   std::uint64_t const count = rows.size() / static_cast<std::size_t>(length);
   return [device, count, length](ExecSpace const& exec, State const& state) {
     SALTUS_ASSERT(state.length() == length);
-    Kokkos::parallel_for("saltus::integrators::start", every_site(exec, state), RowsKernel{state.tokens, device, state.first_sample, count, length});
+    Kokkos::parallel_for("saltus::integrators::start", every_site(exec, state),
+                         RowsKernel{state.tokens, device, state.first_sample, count, length});
   };
 }
 
 Start start_from_laws(std::vector<double> const& laws, int states, std::uint64_t seed) {
   auto const n = static_cast<std::size_t>(states);
-  require(states >= 1 && !laws.empty() && laws.size() % n == 0, "the laws of a start need " + std::to_string(states) + " probabilities each");
+  require(states >= 1 && !laws.empty() && laws.size() % n == 0,
+          "the laws of a start need " + std::to_string(states) + " probabilities each");
   std::vector<double> cumulative(laws.size());
   for (std::size_t row = 0; row < laws.size(); row += n) {
     double sum = 0;
@@ -101,7 +106,9 @@ Start start_from_laws(std::vector<double> const& laws, int states, std::uint64_t
   auto const device = to_device(ExecSpace(), cumulative, "saltus::integrators::start");
   int const rows = static_cast<int>(laws.size() / n);
   return [device, states, rows, seed](ExecSpace const& exec, State const& state) {
-    require(rows == 1 || rows == state.length(), "the start has laws for " + std::to_string(rows) + " sites, but the sequences have " + std::to_string(state.length()));
+    require(rows == 1 || rows == state.length(), "the start has laws for " + std::to_string(rows) +
+                                                     " sites, but the sequences have " +
+                                                     std::to_string(state.length()));
     Kokkos::parallel_for("saltus::integrators::start", every_site(exec, state),
                          LawsKernel{state.tokens, device, {seed, 0}, state.first_sample, state.length(), states, rows});
   };
@@ -114,7 +121,8 @@ TimeGrid simulation_grid(double from, std::vector<double> const& times, double s
   for (double const time : times) {
     if (time == from && points.size() == 1) continue;
     double const begin = points.back(), length = time - begin;
-    require(std::isfinite(time) && length > 0, "times must increase and not lie before the start, got " + to_text(time) + " after " + to_text(begin));
+    require(std::isfinite(time) && length > 0,
+            "times must increase and not lie before the start, got " + to_text(time) + " after " + to_text(begin));
     int const steps = step > 0 ? static_cast<int>(std::max(1.0, std::ceil(length / step - 1e-9))) : 1;
     for (int k = 1; k < steps; ++k) points.push_back(begin + length * k / steps);
     points.push_back(time);
@@ -123,8 +131,8 @@ TimeGrid simulation_grid(double from, std::vector<double> const& times, double s
   return TimeGrid::from_points(std::move(points));
 }
 
-SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integrator, SimulationPlan const& plan, SightSink const& sink,
-                      Progress const& progress) {
+SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integrator, SimulationPlan const& plan,
+                      SightSink const& sink, Progress const& progress) {
   require(!process.is_reverse(), "simulate() is for forward processes");
   require(plan.batch >= 1 && plan.length >= 1, "a simulation needs a batch and a length of at least 1");
   require(static_cast<bool>(plan.start), "a simulation needs a start");
@@ -138,16 +146,22 @@ SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integ
   auto const batch = std::min(static_cast<std::size_t>(plan.batch), std::max<std::size_t>(plan.samples, 1));
   auto const length = static_cast<std::size_t>(plan.length), looks = plan.times.size();
   Extents const extents{static_cast<int>(batch), plan.length};
-  require(static_cast<double>(batch) * static_cast<double>(length) < 2e9, "a batch must hold fewer than 2e9 sites, got " + to_text(static_cast<double>(batch) * static_cast<double>(length)));
+  require(static_cast<double>(batch) * static_cast<double>(length) < 2e9,
+          "a batch must hold fewer than 2e9 sites, got " +
+              to_text(static_cast<double>(batch) * static_cast<double>(length)));
 
   process.reserve(extents, integrator.info().slots);
   process.reset_counts();
-  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"), integrator.reserve(process, extents));
+  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"),
+                             integrator.reserve(process, extents));
   auto const host_counters = Kokkos::create_mirror_view(counters);
-  Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch, length);
+  Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch,
+                      length);
   Times const time(Kokkos::view_alloc(exec, "saltus::integrators::time"), batch);
-  Tokens3 const seen(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::seen"), looks, batch, length);
-  Jumps3 const jumps(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::seen_jumps"), plan.count_jumps ? looks : 0, batch, length);
+  Tokens3 const seen(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::seen"), looks, batch,
+                     length);
+  Jumps3 const jumps(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::seen_jumps"),
+                     plan.count_jumps ? looks : 0, batch, length);
   auto const host_seen = Kokkos::create_mirror_view(seen);
   auto const host_jumps = Kokkos::create_mirror_view(jumps);
 
@@ -157,7 +171,8 @@ SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integ
   int const first_look = plan.times[0] == plan.from ? 1 : 0;
   if (follows) {
     NoiseSchedule const& noise = process.noise();
-    require(plan.times.back() <= noise.end(), "the times reach to t = " + to_text(plan.times.back()) + ", beyond the end of the noise at t = " + to_text(noise.end()));
+    require(plan.times.back() <= noise.end(), "the times reach to t = " + to_text(plan.times.back()) +
+                                                  ", beyond the end of the noise at t = " + to_text(noise.end()));
     std::vector<double> windows, totals;
     for (std::size_t i = 0; i < looks; ++i) {
       windows.push_back(noise.total_between(i == 0 ? plan.from : plan.times[i - 1], plan.times[i]));
@@ -167,17 +182,22 @@ SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integ
     path.totals = to_device(ExecSpace(), totals, "saltus::integrators::totals");
     path.noise = noise;
   } else {
-    table.emplace(exec, process, grid, std::vector<double>{}, std::vector<double>{}, false, integrator.info().uses_transitions);
+    table.emplace(exec, process, grid, std::vector<double>{}, std::vector<double>{}, false,
+                  integrator.info().uses_transitions);
     int look = first_look;
     for (int k = 0; k < grid.steps(); ++k) {
-      if (look < static_cast<int>(looks) && grid.point(k + 1) == plan.times[static_cast<std::size_t>(look)]) look_after[static_cast<std::size_t>(k)] = look++;
+      if (look < static_cast<int>(looks) && grid.point(k + 1) == plan.times[static_cast<std::size_t>(look)])
+        look_after[static_cast<std::size_t>(k)] = look++;
     }
   }
 
   SampleReport report;
   while (report.samples < plan.samples) {
     auto const rows = std::make_pair(std::size_t{0}, std::min(batch, plan.samples - report.samples));
-    State const state{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows), {}, plan.first_sample + report.samples};
+    State const state{Kokkos::subview(tokens, rows, Kokkos::ALL),
+                      Kokkos::subview(time, rows),
+                      {},
+                      plan.first_sample + report.samples};
     Sight sight{state.first_sample, rows.second, host_seen, host_jumps, {}};
     StreamKey const key{plan.seed, 0};
     detail::reset(exec, counters, state.time, plan.from);

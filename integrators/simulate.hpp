@@ -45,7 +45,7 @@ TimeGrid simulation_grid(double from, std::vector<double> const& times, double s
 /// Carries plan.samples samples forward and hands over what is seen, batch by batch, in order. Methods that follow paths
 /// (gillespie, uniformization) do so in one go: where one looks changes nothing. Others go step by step.
 /// Errors as sample(). Determinism: a sample depends on the seed, its global index and, for fixed-step methods, the grid.
-SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integrator, SimulationPlan const& plan, SightSink const& sink,
-                      Progress const& progress = {});
+SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integrator, SimulationPlan const& plan,
+                      SightSink const& sink, Progress const& progress = {});
 
 }  // namespace saltus

@@ -169,7 +169,8 @@ struct ProbabilityKernel {
 template <class Law>
 class IndependentSites final : public Integrator {
  public:
-  explicit IndependentSites(IntegratorInfo info) : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {
+  explicit IndependentSites(IntegratorInfo info)
+      : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {
     info_.has_site_law = true;
     info_.uses_transitions = requires { Law::uses_transitions; };
   }
@@ -177,8 +178,12 @@ class IndependentSites final : public Integrator {
   IntegratorInfo const& info() const override { return info_; }
   std::string refuses(Process const& process) const override {
     Generator const& q = process.generator();
-    bool const matrix = q.kind() == Generator::Kind::absorbing || q.kind() == Generator::Kind::uniform || q.states() <= most_transition_states;
-    return !info_.uses_transitions || matrix ? "" : "needs transition probabilities, which generator '" + q.name() + "' has not (no largest state, or more than " + std::to_string(most_transition_states) + ")";
+    bool const matrix = q.kind() == Generator::Kind::absorbing || q.kind() == Generator::Kind::uniform ||
+                        q.states() <= most_transition_states;
+    return !info_.uses_transitions || matrix
+               ? ""
+               : "needs transition probabilities, which generator '" + q.name() +
+                     "' has not (no largest state, or more than " + std::to_string(most_transition_states) + ")";
   }
 
   std::size_t reserve(Process const& process, Extents extents) override {
@@ -200,7 +205,8 @@ class IndependentSites final : public Integrator {
       using Index = Kokkos::IndexType<std::int64_t>;
       // Long rows differ in cost, since only the sites that move are read; short ones are not worth the handing out.
       if (tile < max_tile) {
-        Kokkos::parallel_for(label_, Kokkos::RangePolicy<ExecSpace, Index, Kokkos::Schedule<Kokkos::Dynamic>>(exec, 0, items), kernel);
+        Kokkos::parallel_for(
+            label_, Kokkos::RangePolicy<ExecSpace, Index, Kokkos::Schedule<Kokkos::Dynamic>>(exec, 0, items), kernel);
       } else {
         Kokkos::parallel_for(label_, Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, items), kernel);
       }

@@ -11,33 +11,41 @@
 
 namespace saltus {
 
-SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& integrator, Branches const& tree, TreePlan const& plan,
-                           TreeSink const& sink, Progress const& progress) {
+SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& integrator, Branches const& tree,
+                           TreePlan const& plan, TreeSink const& sink, Progress const& progress) {
   require(!process.is_reverse(), "trees are for forward processes");
   require(plan.batch >= 1 && plan.length >= 1, "a simulation needs a batch and a length of at least 1");
   require(static_cast<bool>(plan.start), "a tree needs sequences for its root");
   detail::check(integrator, process);
   process.check_length(plan.length);
   auto const nodes = tree.parent.size();
-  require(nodes >= 1 && tree.length.size() == nodes && tree.parent[0] == -1, "a tree needs a root, which is node 0, and a length for each node");
+  require(nodes >= 1 && tree.length.size() == nodes && tree.parent[0] == -1,
+          "a tree needs a root, which is node 0, and a length for each node");
   std::vector<std::vector<int>> children(nodes);
   std::vector<std::size_t> below(nodes, 1);
   for (std::size_t node = 1; node < nodes; ++node) {
     int const parent = tree.parent[node];
-    require(parent >= 0 && static_cast<std::size_t>(parent) < node, "node " + std::to_string(node) + " of the tree must come after its parent");
-    require(std::isfinite(tree.length[node]) && tree.length[node] >= 0, "the branch to node " + std::to_string(node) + " must have a length of at least 0, got " + to_text(tree.length[node]));
+    require(parent >= 0 && static_cast<std::size_t>(parent) < node,
+            "node " + std::to_string(node) + " of the tree must come after its parent");
+    require(std::isfinite(tree.length[node]) && tree.length[node] >= 0, "the branch to node " + std::to_string(node) +
+                                                                            " must have a length of at least 0, got " +
+                                                                            to_text(tree.length[node]));
     children[static_cast<std::size_t>(parent)].push_back(static_cast<int>(node));
   }
   for (std::size_t node = nodes; node-- > 1;) below[static_cast<std::size_t>(tree.parent[node])] += below[node];
   // The largest subtree last: it takes over its parent's buffer, so that few are alive at a time.
   for (auto& list : children) {
-    std::stable_sort(list.begin(), list.end(), [&](int a, int b) { return below[static_cast<std::size_t>(a)] < below[static_cast<std::size_t>(b)]; });
+    std::stable_sort(list.begin(), list.end(), [&](int a, int b) {
+      return below[static_cast<std::size_t>(a)] < below[static_cast<std::size_t>(b)];
+    });
   }
   // Steps are numbered through the tree: their random numbers depend on the node, not on the order of the visit.
   std::vector<int> first_step(nodes, 0), steps(nodes, 0), kept, slot(nodes, -1);
   double total_steps = 0;
   for (std::size_t node = 0; node < nodes; ++node) {
-    if (node > 0 && tree.length[node] > 0) steps[node] = plan.step > 0 ? static_cast<int>(std::max(1.0, std::ceil(tree.length[node] / plan.step - 1e-9))) : 1;
+    if (node > 0 && tree.length[node] > 0)
+      steps[node] =
+          plan.step > 0 ? static_cast<int>(std::max(1.0, std::ceil(tree.length[node] / plan.step - 1e-9))) : 1;
     first_step[node] = static_cast<int>(total_steps);
     total_steps += steps[node];
     bool const keep = plan.keep.empty() ? children[node].empty() : plan.keep[node];
@@ -53,10 +61,12 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
   auto const length = static_cast<std::size_t>(plan.length);
   Extents const extents{static_cast<int>(batch), plan.length};
   process.reserve(extents, integrator.info().slots);
-  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"), integrator.reserve(process, extents));
+  CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"),
+                             integrator.reserve(process, extents));
   auto const host_counters = Kokkos::create_mirror_view(counters);
   Times const time(Kokkos::view_alloc(exec, "saltus::integrators::time"), batch);
-  Kokkos::View<token_t***, Kokkos::LayoutRight, HostSpace> const out(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::tree"), kept.size(), batch, length);
+  Kokkos::View<token_t***, Kokkos::LayoutRight, HostSpace> const out(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::tree"), kept.size(), batch, length);
   std::vector<Tokens> free;
 
   SampleReport report;
@@ -68,7 +78,9 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
       return State{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows), {}, first};
     };
     auto const buffer = [&] {
-      if (free.empty()) return Tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tree"), batch, length);
+      if (free.empty())
+        return Tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tree"), batch,
+                      length);
       Tokens const tokens = free.back();
       free.pop_back();
       return tokens;
@@ -80,7 +92,8 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
     };
     auto const arrive = [&](int node, Tokens const& tokens) {
       int const k = slot[static_cast<std::size_t>(node)];
-      if (k >= 0) Kokkos::deep_copy(exec, Kokkos::subview(out, k, rows, Kokkos::ALL), Kokkos::subview(tokens, rows, Kokkos::ALL));
+      if (k >= 0)
+        Kokkos::deep_copy(exec, Kokkos::subview(out, k, rows, Kokkos::ALL), Kokkos::subview(tokens, rows, Kokkos::ALL));
       return Visit{node, tokens};
     };
     Tokens const root = buffer();
@@ -100,9 +113,11 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
       if (!last) Kokkos::deep_copy(exec, tokens, here.tokens);
       auto const c = static_cast<std::size_t>(child);
       if (steps[c] > 0) {
-        StepTable const table(exec, process, TimeGrid::uniform(0, tree.length[c], steps[c]), {}, {}, false, integrator.info().uses_transitions);
+        StepTable const table(exec, process, TimeGrid::uniform(0, tree.length[c], steps[c]), {}, {}, false,
+                              integrator.info().uses_transitions);
         for (int k = 0; k < steps[c]; ++k) {
-          integrator.advance(exec, process, state_of(tokens), table.step(k, first_step[c] + k), StreamKey{plan.seed, 0}, counters);
+          integrator.advance(exec, process, state_of(tokens), table.step(k, first_step[c] + k), StreamKey{plan.seed, 0},
+                             counters);
         }
         exec.fence("saltus::integrators: the tables of a branch are about to be freed");
       }

@@ -32,7 +32,7 @@ using TreeSink = std::function<void(std::uint64_t first_sample, std::size_t rows
 /// Evolves root sequences down a tree: each branch is a run of the forward process over its length, with random numbers of
 /// its own. Needs a process whose noise is constant (time on the tree is not that of a schedule). Memory: kept nodes plus
 /// O(log nodes) buffers of a batch. Errors and determinism as sample().
-SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& integrator, Branches const& tree, TreePlan const& plan,
-                           TreeSink const& sink, Progress const& progress = {});
+SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& integrator, Branches const& tree,
+                           TreePlan const& plan, TreeSink const& sink, Progress const& progress = {});
 
 }  // namespace saltus

@@ -25,6 +25,8 @@ class SequenceLaw {
   virtual double log_likelihood(std::span<token_t const> x) const = 0;
   /// -E ln p.
   virtual double entropy() const = 0;
+  /// Standard error of entropy(); 0 where it is computed rather than estimated.
+  virtual double entropy_error() const { return 0; }
   /// [length, states]: p(x^l = y).
   virtual std::vector<double> site_marginals() const = 0;
   /// [length - 1, states, states]: p(x^l = y, x^(l+1) = z).

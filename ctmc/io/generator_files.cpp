@@ -65,7 +65,8 @@ Alphabet alphabet_of(Source const& source, int states, std::vector<std::string>&
   bool plain = true, words = true;
   std::set<std::string> seen;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    require(seen.insert(names[i]).second, source.file() + ": two states are called '" + names[i] + "'; names must differ");
+    require(seen.insert(names[i]).second,
+            source.file() + ": two states are called '" + names[i] + "'; names must differ");
     plain &= names[i] == std::to_string(i);
     words &= names[i].size() == names[0].size() && std::all_of(names[i].begin(), names[i].end(), is_symbol);
   }
@@ -88,7 +89,8 @@ void describe(Source const& source, NamedGenerator& g, GeneratorOptions const& o
   }
   if (absorbing == 1) g.notes.push_back("state " + source.state(first) + " is absorbing: no jump leaves it");
   if (absorbing > 1) {
-    g.notes.push_back(text_of(absorbing) + " states are absorbing, no jump leaves them; the first is " + source.state(first));
+    g.notes.push_back(text_of(absorbing) + " states are absorbing, no jump leaves them; the first is " +
+                      source.state(first));
   }
   int const classes = g.generator.closed_classes();
   if (classes > 1) {
@@ -169,8 +171,8 @@ NamedGenerator read_text_matrix(std::string const& path, std::vector<Line> lines
   std::size_t const width = lines.front().fields.size();
   for (std::size_t x = 0; x < n; ++x) {
     require(lines[x].fields.size() == width, source.line(lines[x].number) + ": row " + text_of(x + 1) + " has " +
-                                                 text_of(lines[x].fields.size()) + " entries, expected " + text_of(width) +
-                                                 " as in row 1");
+                                                 text_of(lines[x].fields.size()) + " entries, expected " +
+                                                 text_of(width) + " as in row 1");
   }
   bool const named_rows = width == n + 1 || !parse_number(lines.front().fields.front());
   std::size_t const columns = width - (named_rows ? 1 : 0);
@@ -222,7 +224,8 @@ NamedGenerator read_paml(std::string const& path, std::vector<Line> const& lines
       numbers.push_back(*value);
     }
   }
-  require(numbers.size() == pairs + n, source.file() + " ends after " + text_of(numbers.size()) + " numbers; files of PAML have " +
+  require(numbers.size() == pairs + n, source.file() + " ends after " + text_of(numbers.size()) +
+                                           " numbers; files of PAML have " +
                                            "a lower triangle of 190 exchangeabilities and 20 frequencies");
   double sum = 0;
   for (std::size_t i = 0; i < n; ++i) sum += numbers[pairs + i];
@@ -239,7 +242,8 @@ NamedGenerator read_paml(std::string const& path, std::vector<Line> const& lines
   }
   require(*std::max_element(exchangeability.begin(), exchangeability.end()) > 0,
           source.file() + ": all exchangeabilities are 0");
-  return reversible_model(path, alphabet, exchangeability, frequencies, "replacement of amino acids from " + source.file());
+  return reversible_model(path, alphabet, exchangeability, frequencies,
+                          "replacement of amino acids from " + source.file());
 }
 
 struct Entry {
@@ -264,10 +268,12 @@ std::string lower(std::string text) {
 bool is_symmetric(Source const& source, std::string_view bytes) {
   auto const banner = lower(std::string(bytes.substr(0, bytes.find('\n'))));
   auto const words = split_fields(banner);
-  bool const known = words.size() == 5 && words[0] == "%%matrixmarket" && words[1] == "matrix" && words[2] == "coordinate" &&
-                     (words[3] == "real" || words[3] == "integer") && (words[4] == "general" || words[4] == "symmetric");
+  bool const known = words.size() == 5 && words[0] == "%%matrixmarket" && words[1] == "matrix" &&
+                     words[2] == "coordinate" && (words[3] == "real" || words[3] == "integer") &&
+                     (words[4] == "general" || words[4] == "symmetric");
   require(known, source.line(1) + ": expected '%%MatrixMarket matrix coordinate', then 'real' or 'integer', then " +
-                     "'general' or 'symmetric'; got '" + std::string(bytes.substr(0, std::min<std::size_t>(banner.size(), 80))) + "'");
+                     "'general' or 'symmetric'; got '" +
+                     std::string(bytes.substr(0, std::min<std::size_t>(banner.size(), 80))) + "'");
   return words[4] == "symmetric";
 }
 
@@ -281,19 +287,22 @@ NamedGenerator read_matrix_market(std::string const& path, std::string_view byte
     auto const refuse = [&](std::string const& what) { throw UserError(source.line(number) + ": " + what); };
     auto const fields = split_fields(line);
     if (fields.size() != 3) {
-      refuse(std::string(states == 0 ? "expected the numbers of rows, columns and entries" : "expected row, column and rate") +
+      refuse(std::string(states == 0 ? "expected the numbers of rows, columns and entries"
+                                     : "expected row, column and rate") +
              ", got " + text_of(fields.size()) + " numbers");
     }
     std::int64_t const most = states == 0 ? std::numeric_limits<token_t>::max() : states;
     std::optional<token_t> place[2];
     for (std::size_t i = 0; i < 2; ++i) {
       place[i] = index_of(fields[i], most);
-      if (!place[i]) refuse("expected a whole number from 1 to " + std::to_string(most) + ", got '" + std::string(fields[i]) + "'");
+      if (!place[i])
+        refuse("expected a whole number from 1 to " + std::to_string(most) + ", got '" + std::string(fields[i]) + "'");
     }
     auto const value = parse_number(fields[2]);
     if (states == 0) {
       if (*place[0] != *place[1]) refuse(std::string(line.substr(0, 80)) + ": a generator has as many rows as columns");
-      if (!value || !(*value >= 0 && *value <= 1e15)) refuse("expected the number of entries, got '" + std::string(fields[2]) + "'");
+      if (!value || !(*value >= 0 && *value <= 1e15))
+        refuse("expected the number of entries, got '" + std::string(fields[2]) + "'");
       states = *place[0] + std::int64_t{1};
       count = static_cast<std::int64_t>(*value);
       return;
@@ -304,14 +313,17 @@ NamedGenerator read_matrix_market(std::string const& path, std::string_view byte
     entries.push_back(entry);
     if (entry.row == entry.column) return;
     if (!is_rate(entry.rate)) {
-      refuse_rate(source.line(number) + ", row " + std::string(fields[0]) + ", column " + std::string(fields[1]), entry.rate);
+      refuse_rate(source.line(number) + ", row " + std::string(fields[0]) + ", column " + std::string(fields[1]),
+                  entry.rate);
     }
     if (!symmetric) return;
-    if (entry.row < entry.column) refuse("this entry is above the diagonal; a symmetric file has the lower triangle only");
+    if (entry.row < entry.column)
+      refuse("this entry is above the diagonal; a symmetric file has the lower triangle only");
     entries.push_back({entry.column, entry.row, entry.rate});
   });
   require(states > 0, source.file() + " has no line with the numbers of rows, columns and entries");
-  require(lines == count, source.file() + " has " + std::to_string(lines) + " entries, expected " + std::to_string(count));
+  require(lines == count,
+          source.file() + " has " + std::to_string(lines) + " entries, expected " + std::to_string(count));
   std::sort(entries.begin(), entries.end(),
             [](Entry const& a, Entry const& b) { return std::tie(a.row, a.column) < std::tie(b.row, b.column); });
 
@@ -349,7 +361,8 @@ NamedGenerator read_matrix_market(std::string const& path, std::string_view byte
 
 NamedGenerator parse_text_matrix(std::string_view text, std::string const& source, GeneratorOptions const& options) {
   std::vector<Line> lines;
-  for_each_line(text, [&](std::string_view line, std::size_t number) { lines.push_back({number, split_fields(line)}); });
+  for_each_line(text,
+                [&](std::string_view line, std::size_t number) { lines.push_back({number, split_fields(line)}); });
   return read_text_matrix(source, std::move(lines), options);
 }
 
@@ -361,7 +374,8 @@ NamedGenerator read_generator_file(std::string const& path, GeneratorOptions con
               "compressed, unpack it first)");
   if (bytes.starts_with("%%") || path.ends_with(".mtx")) return read_matrix_market(path, bytes, options);
   std::vector<Line> lines;
-  for_each_line(bytes, [&](std::string_view line, std::size_t number) { lines.push_back({number, split_fields(line)}); });
+  for_each_line(bytes,
+                [&](std::string_view line, std::size_t number) { lines.push_back({number, split_fields(line)}); });
   require(!lines.empty(), "'" + path + "' is empty; expected a row of rates for each state");
   // The first row of a triangle has one number, that of a generator as many as there are states.
   bool const triangle = lines.size() > 1 && lines.front().fields.size() == 1;

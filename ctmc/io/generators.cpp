@@ -21,12 +21,14 @@ constexpr int most_dense_states = 4096;
 
 /// A number that has no default.
 double needed(Parameters const& p, std::string_view key) {
-  require(p.has(key), p.where() + " needs '" + std::string(key) + "', as in " + p.name() + ":" + std::string(key) + "=1");
+  require(p.has(key),
+          p.where() + " needs '" + std::string(key) + "', as in " + p.name() + ":" + std::string(key) + "=1");
   return p.number(key, 0);
 }
 
 int states(Parameters const& p, int least, int most) {
-  require(p.has("states"), p.where() + " needs the number of states, as in " + p.name() + ":states=" + std::to_string(least + 2));
+  require(p.has("states"),
+          p.where() + " needs the number of states, as in " + p.name() + ":states=" + std::to_string(least + 2));
   return p.integer("states", least, least, most);
 }
 
@@ -52,15 +54,16 @@ std::vector<double> law(Parameters const& p, std::vector<double> frequencies) {
 
 std::vector<double> law_of(Parameters const& p, std::size_t count, std::string const& order) {
   auto const given = p.numbers("freqs");
-  require(given.size() == count, p.where() + ": 'freqs' takes " + std::to_string(count) + " numbers in the order " + order +
-                                     ", got " + std::to_string(given.size()));
+  require(given.size() == count, p.where() + ": 'freqs' takes " + std::to_string(count) + " numbers in the order " +
+                                     order + ", got " + std::to_string(given.size()));
   return law(p, given);
 }
 
 bool transition(std::size_t x, std::size_t y) { return (x ^ y) == 2; }  // A=0 <-> G=2, C=1 <-> T=3
 
 /// Exchangeabilities in the order AC, AG, AT, CG, CT, GT.
-NamedGenerator nucleotide_model(Parameters const& p, std::array<double, 6> const& rates, std::vector<double> const& freqs) {
+NamedGenerator nucleotide_model(Parameters const& p, std::array<double, 6> const& rates,
+                                std::vector<double> const& freqs) {
   std::vector<double> exchangeability(nucleotides * nucleotides);
   std::size_t pair = 0;
   for (std::size_t x = 0; x < nucleotides; ++x) {
@@ -68,7 +71,8 @@ NamedGenerator nucleotide_model(Parameters const& p, std::array<double, 6> const
       exchangeability[x * nucleotides + y] = exchangeability[y * nucleotides + x] = rates[pair++];
     }
   }
-  return reversible_model(p.name(), Alphabet::nucleotides(), exchangeability, freqs, p.name() + ", replacement of nucleotides");
+  return reversible_model(p.name(), Alphabet::nucleotides(), exchangeability, freqs,
+                          p.name() + ", replacement of nucleotides");
 }
 
 NamedGenerator gtr(Parameters const& p) {
@@ -201,7 +205,8 @@ Named const named[] = {
     {"absorbing",
      [](Parameters const& p) {
        p.allow({"states"});
-       return numbered(Generator::absorbing(states(p, 2, any_number)), "absorbing: to the mask, which is the last state");
+       return numbered(Generator::absorbing(states(p, 2, any_number)),
+                       "absorbing: to the mask, which is the last state");
      }},
     {"path",
      [](Parameters const& p) {
@@ -212,8 +217,9 @@ Named const named[] = {
      [](Parameters const& p) {
        p.allow({"states", "rate_sigma", "target_sigma"});
        int const count = states(p, 2, most_dense_states);
-       return numbered(Generator::gaussian_target(count, positive(p, "rate_sigma", 6), positive(p, "target_sigma", 512)),
-                       "gaussian_target: jumps of an ordinal state, stationary law a discrete Gaussian");
+       return numbered(
+           Generator::gaussian_target(count, positive(p, "rate_sigma", 6), positive(p, "target_sigma", 512)),
+           "gaussian_target: jumps of an ordinal state, stationary law a discrete Gaussian");
      }},
     {"birth_death",
      [](Parameters const& p) {
@@ -263,8 +269,8 @@ NamedGenerator normalised(NamedGenerator g) {
   bool const matrix = g.generator.kind() == Generator::Kind::dense || g.generator.kind() == Generator::Kind::sparse;
   require(matrix, where + "its rates are fixed by its name; scale the noise instead");
   require(g.generator.states() <= most_dense_states,
-          where + "the stationary law is computed for at most " + std::to_string(most_dense_states) + " states, it has " +
-              std::to_string(g.generator.states()) + "; scale the noise instead");
+          where + "the stationary law is computed for at most " + std::to_string(most_dense_states) +
+              " states, it has " + std::to_string(g.generator.states()) + "; scale the noise instead");
   require(g.generator.closed_classes() == 1, where + "it has " + std::to_string(g.generator.closed_classes()) +
                                                  " closed classes of states, so there is no one stationary law");
   double const mean = g.generator.mean_rate();

@@ -165,7 +165,8 @@ class Gillespie final : public Integrator {
   }
 
   bool follows_paths(Process const& process) const override { return !process.is_reverse(); }
-  void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key, CounterView const& counters) override {
+  void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key,
+              CounterView const& counters) override {
     Paths::follow(exec, "saltus::integrators::gillespie::forward", process, state, plan, key, counters);
   }
 
@@ -177,12 +178,14 @@ class Gillespie final : public Integrator {
     Kokkos::parallel_for("saltus::integrators::gillespie::order", rows,
                          OrderKernel{state.tokens, state.frozen, step.coefficients, order_, levels_, events_, key,
                                      state.first_sample, *process.generator().mask()});
-    Kokkos::parallel_reduce("saltus::integrators::gillespie::most", rows, MaxEvents{events_}, Kokkos::Max<int, MemorySpace>(most_));
+    Kokkos::parallel_reduce("saltus::integrators::gillespie::most", rows, MaxEvents{events_},
+                            Kokkos::Max<int, MemorySpace>(most_));
     Kokkos::deep_copy(exec, host_most_, most_);
     exec.fence("saltus::integrators::gillespie: the host needs the number of events");
     for (int event = 0; event < host_most_(); ++event) {
-      Kokkos::parallel_for("saltus::integrators::gillespie::aim", rows,
-                           AimKernel{order_, levels_, events_, only_site, state.time, counters, process.noise(), event});
+      Kokkos::parallel_for(
+          "saltus::integrators::gillespie::aim", rows,
+          AimKernel{order_, levels_, events_, only_site, state.time, counters, process.noise(), event});
       process.refresh(exec, state, 0, only_site);
       visit_field(process, state, step, 0, false, [&]<class Field>(Field const& field) {
         if constexpr (requires { field.normalised; }) {
@@ -196,9 +199,11 @@ class Gillespie final : public Integrator {
 
   IntegratorInfo const info_{
       .name = "gillespie",
-      .summary = "exact: masked models by ordered unmasking times, one evaluation each; forward processes event by event",
-      .reference = "Gillespie 1977, doi:10.1021/j100540a008; masked: Zheng et al. 2024, arXiv:2409.02908, first-hitting "
-                   "sampler",
+      .summary =
+          "exact: masked models by ordered unmasking times, one evaluation each; forward processes event by event",
+      .reference =
+          "Gillespie 1977, doi:10.1021/j100540a008; masked: Zheng et al. 2024, arXiv:2409.02908, first-hitting "
+          "sampler",
       .exact = true,
       .evaluations = 0,
       .host_syncs = 1,

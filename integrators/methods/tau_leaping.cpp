@@ -55,7 +55,8 @@ struct OrdinalKernel {
     double x = own;
     if constexpr (requires { field.population; }) {
       double const scale = c.duration * c.phi * c.rate * sums.time_scale;
-      x += static_cast<double>(field.population.batch) * static_cast<double>(poisson(scale * field.population.up(own), stream)) -
+      x += static_cast<double>(field.population.batch) *
+               static_cast<double>(poisson(scale * field.population.up(own), stream)) -
            static_cast<double>(poisson(scale * field.population.down(own), stream));
     } else {
       std::int64_t const jumps = poisson(mean, stream);
@@ -81,18 +82,23 @@ IntegratorInfo about(std::string rule) {
 class OrdinalTauLeaping final : public Integrator {
  public:
   IntegratorInfo const& info() const override { return info_; }
-  std::string refuses(Process const& process) const override { return process.generator().ordinal() ? "" : "with rule=ordinal needs " + info_.needs; }
+  std::string refuses(Process const& process) const override {
+    return process.generator().ordinal() ? "" : "with rule=ordinal needs " + info_.needs;
+  }
   std::size_t reserve(Process const&, Extents extents) override {
     return static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
   }
-  void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key, CounterView const& counters) override {
+  void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+               CounterView const& counters) override {
     if (state.batch() == 0) return;
     process.refresh(exec, state, 0);
     visit_field(process, state, step, 0, false, [&]<class Field>(Field const& field) {
-      Kokkos::parallel_for("saltus::integrators::tau_leaping",
-                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0, std::int64_t{state.batch()} * state.length()),
-                           OrdinalKernel<Field>{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)), state.first_sample,
-                                                state.length(), process.generator().states()});
+      Kokkos::parallel_for(
+          "saltus::integrators::tau_leaping",
+          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0,
+                                                                          std::int64_t{state.batch()} * state.length()),
+          OrdinalKernel<Field>{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
+                               state.first_sample, state.length(), process.generator().states()});
     });
   }
 
@@ -111,10 +117,12 @@ std::unique_ptr<Integrator> make_tau_leaping(Parameters const& parameters) {
   std::string const rule = parameters.text("rule", "first");
   if (rule == "ordinal") return std::make_unique<OrdinalTauLeaping>();
   if (rule == "first") {
-    return std::make_unique<IndependentSites<CategoricalLaw<false>>>(about("first order: Poisson numbers of jumps at frozen rates; rule=first, reject or ordinal"));
+    return std::make_unique<IndependentSites<CategoricalLaw<false>>>(
+        about("first order: Poisson numbers of jumps at frozen rates; rule=first, reject or ordinal"));
   }
   if (rule == "reject") {
-    return std::make_unique<IndependentSites<CategoricalLaw<true>>>(about("first order: Poisson numbers of jumps; a site with more than one stays (rule=reject)"));
+    return std::make_unique<IndependentSites<CategoricalLaw<true>>>(
+        about("first order: Poisson numbers of jumps; a site with more than one stays (rule=reject)"));
   }
   throw UserError(unknown_name("rule of tau_leaping", rule, {"first", "ordinal", "reject"}));
 }

@@ -58,7 +58,8 @@ struct Candidates {
     StepCoeff const& c = coeff(b);
     double const last = end(c);
     while (clock.now > last) {
-      RandomPair const random = key.at(clock.draws++).draw(first_sample + static_cast<std::uint64_t>(b), Role::event, 0);
+      RandomPair const random =
+          key.at(clock.draws++).draw(first_sample + static_cast<std::uint64_t>(b), Role::event, 0);
       clock.now -= exponential_from(random.event) / (clock.rate * length);
       if (clock.now > clock.low) return static_cast<int>(uniform53(random.target) * length);
       if (!(clock.low > last)) return -1;
@@ -128,7 +129,9 @@ struct ThinKernel {
     RowSums const sums = row.scan(own, scratch);
     Weights const weights = field.rates(field.coeff(b), sums);
     double const leave = row.weigh(own, weights, sums, scratch);
-    RandomPair const random = key.at(clock.draws).draw(first_sample + static_cast<std::uint64_t>(b), Role::target, static_cast<std::uint32_t>(l));
+    RandomPair const random =
+        key.at(clock.draws)
+            .draw(first_sample + static_cast<std::uint64_t>(b), Role::target, static_cast<std::uint32_t>(l));
     Counters& count = counters(b);
     count.clamps += leave > clock.rate * (1 + 1e-9) ? 1 : 0;  // only scores that are not exact break the bound
     bool const finite = Kokkos::isfinite(leave);
@@ -174,7 +177,8 @@ class Uniformization final : public Integrator {
     return batch;
   }
 
-  void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key, CounterView const& counters) override {
+  void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+               CounterView const& counters) override {
     if (state.batch() == 0) return;
     if (!process.is_reverse()) {
       Paths::advance(exec, "saltus::integrators::uniformization::forward", process, state, step, key, counters);
@@ -184,24 +188,30 @@ class Uniformization final : public Integrator {
     Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>> const rows(exec, 0, state.batch());
     auto const range = std::make_pair(0, state.batch());
     RowInts const only_site = Kokkos::subview(only_site_, range);
-    Candidates const candidates{step.coefficients, process.noise(), key, state.first_sample, state.length(), process.generator().states()};
-    Kokkos::parallel_reduce("saltus::integrators::uniformization::count", rows, CountKernel{candidates, clocks_}, Kokkos::Max<int, MemorySpace>(most_));
+    Candidates const candidates{step.coefficients,  process.noise(), key,
+                                state.first_sample, state.length(),  process.generator().states()};
+    Kokkos::parallel_reduce("saltus::integrators::uniformization::count", rows, CountKernel{candidates, clocks_},
+                            Kokkos::Max<int, MemorySpace>(most_));
     Kokkos::deep_copy(exec, host_most_, most_);
     exec.fence("saltus::integrators::uniformization: the host needs the number of candidates");
     Step const event_step{step.index, Kokkos::subview(now_, range)};
     for (int event = 0; event < host_most_(); ++event) {
-      Kokkos::parallel_for("saltus::integrators::uniformization::aim", rows, AimKernel{candidates, clocks_, now_, only_site, state.frozen, state.time, counters});
+      Kokkos::parallel_for("saltus::integrators::uniformization::aim", rows,
+                           AimKernel{candidates, clocks_, now_, only_site, state.frozen, state.time, counters});
       process.refresh(exec, state, 0, only_site);
       visit_field(process, state, event_step, 0, false, [&]<class Field>(Field const& field) {
-        Kokkos::parallel_for("saltus::integrators::uniformization::thin", rows,
-                             ThinKernel<Field>{field, clocks_, only_site, counters, key, state.first_sample, step.index});
+        Kokkos::parallel_for(
+            "saltus::integrators::uniformization::thin", rows,
+            ThinKernel<Field>{field, clocks_, only_site, counters, key, state.first_sample, step.index});
       });
     }
-    Kokkos::parallel_for("saltus::integrators::uniformization::finish", rows, FinishKernel{state.time, step.coefficients});
+    Kokkos::parallel_for("saltus::integrators::uniformization::finish", rows,
+                         FinishKernel{state.time, step.coefficients});
   }
 
   bool follows_paths(Process const& process) const override { return !process.is_reverse(); }
-  void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key, CounterView const& counters) override {
+  void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key,
+              CounterView const& counters) override {
     Paths::follow(exec, "saltus::integrators::uniformization::forward", process, state, plan, key, counters);
   }
 
