@@ -190,7 +190,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   require(options.has("out"), "compare writes a folder: name it with --out DIR");
   bool const forward =
       !options.given("model") && !options.given("data") && (options.has("generator") || options.has("process"));
-  for (char const* const other : {"process", "site-rates", "start", "times", "length"}) {
+  for (char const* const other : {"process", "site-rates", "start", "times", "length", "fix-diagonal", "normalise"}) {
     require(
         forward || !options.has(other),
         "--" + std::string(other) +

@@ -62,8 +62,24 @@ ProcessText read_file_text(std::string const& path) {
     require(generator.contains("matrix"), path + ", generator: the key 'matrix' is missing");
     text.matrix =
         as<std::vector<std::vector<double>>>(generator["matrix"], "matrix", path, "a list of rows of numbers");
+    std::size_t const n = text.matrix.size();
+    require(n > 0, path + ", generator: the key 'matrix' must have a row for each state, got none");
+    for (std::size_t x = 0; x < n; ++x) {
+      require(text.matrix[x].size() == n, path + ", generator: the key 'matrix' must be square; row " +
+                                              std::to_string(x + 1) + " has " + std::to_string(text.matrix[x].size()) +
+                                              " entries, expected " + std::to_string(n));
+    }
     if (generator.contains("names"))
       text.names = as<std::vector<std::string>>(generator["names"], "names", path, "a list of names");
+    for (auto const& name : text.names) {
+      // As in a file, where names and rates stand in one table.
+      bool const whole = !name.empty() && name.find_first_not_of("0123456789") == name.npos;
+      require(
+          whole ||
+              (!name.empty() && name[0] != '#' && name.find_first_of(" \t\r\n,") == name.npos && !parse_number(name)),
+          path + ", generator: the name '" + name +
+              "' of a state must be without blanks and commas, not begin with # and not be a number with a point or sign");
+    }
   } else {
     text.generator =
         beside(path, as<std::string>(generator, "generator", path, "a name, a file or an object with a matrix"));
@@ -154,6 +170,10 @@ std::vector<token_t> tokens_of_text(std::string const& text, Alphabet const& alp
   std::string_view rest = text;
   while (!rest.empty()) {
     auto const end = std::min(rest.find_first_of(", \t"), rest.size());
+    if (end == 0) {  // several separators in a row
+      rest.remove_prefix(1);
+      continue;
+    }
     token_t value = 0;
     auto const [stop, error] = std::from_chars(rest.data(), rest.data() + end, value);
     require(error == std::errc() && stop == rest.data() + end && value >= 0 && value < alphabet.size(),
@@ -161,6 +181,7 @@ std::vector<token_t> tokens_of_text(std::string const& text, Alphabet const& alp
     row.push_back(value);
     rest.remove_prefix(std::min(rest.size(), end + 1));
   }
+  require(!row.empty(), "--start: '" + text + "' names no state");
   return row;
 }
 
@@ -342,6 +363,7 @@ void print_notes(Options const& options, std::vector<std::string> const& notes) 
 
 Json run_header(Options const& options, ForwardProblem const& problem) {
   Json header = run_header(options);
+  header["parameters"]["noise"] = problem.text.noise;
   header["process"] = Json::parse(process_json(problem.text));
   header["generator"] = {{"description", problem.named.description},
                          {"states", problem.named.generator.states()},

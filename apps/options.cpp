@@ -95,6 +95,7 @@ std::vector<OptionSpec> const& option_table() {
   static std::string const integrators = joined(integrator_names(), ", "),
                            noises = joined(NoiseSchedule::names(), ", ");
   static std::string const one = "method: " + integrators;
+  static std::string const forward_one = one + "; with --tree: tweedie, where there are transition probabilities";
   static std::string const many = "methods to compare, of: " + integrators;
   static std::string const noise_help =
       "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
@@ -127,7 +128,7 @@ std::vector<OptionSpec> const& option_table() {
       {"Sampling", "tree", "FILE", "", command_simulate,
        "Newick tree to evolve down; branch lengths in expected substitutions"},
       {"Sampling", "ancestors", "", "", command_simulate, "with --tree: write the inner nodes too"},
-      {"Sampling", "integrator", "NAME", "gillespie", command_simulate, one.c_str()},
+      {"Sampling", "integrator", "NAME", "gillespie", command_simulate, forward_one.c_str()},
       {"Sampling", "integrator", "NAME", "tweedie", command_sample, one.c_str()},
       {"Sampling", "step", "H", "", command_simulate,
        "longest step of a fixed-step method; default: from look to look"},
@@ -292,6 +293,10 @@ std::string Options::config() const {
     auto const found = values_.find(spec.name);
     std::string const name = spec.name;
     if (!(spec.commands & command_) || found == values_.end() || name == "config" || name == "print-config") continue;
+    // A forward comparison has no model; its default, read back, would be one.
+    bool const forward =
+        command_ == command_compare && !given("model") && !given("data") && (has("generator") || has("process"));
+    if (forward && spec.commands == reverse && !given(name)) continue;
     text += name + " = " + found->second + "\n";
   }
   return text;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/newick.hpp>
@@ -112,6 +113,19 @@ void write_summary(Options const& options, ForwardProblem const& problem, Integr
   write_text(options.text("summary"), json_text(summary));
 }
 
+// --step; 0: none given.
+double read_step(Options const& options) {
+  if (!options.has("step")) return 0;
+  double const step = options.number("step");
+  require(step > 0 && std::isfinite(step), "--step must be a number above 0, got " + options.text("step"));
+  return step;
+}
+
+void check_step(double step, Integrator const& integrator, Process const& process) {
+  require(step == 0 || !integrator.follows_paths(process),
+          "--step is for fixed-step methods; " + integrator.info().name + " is exact and has none");
+}
+
 int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem const& problem) {
   for (char const* const other : {"times", "trajectory", "statistics"}) {
     require(!options.has(other),
@@ -141,13 +155,16 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
                       to_text(rate) + " jumps per unit time; --normalise makes it one");
     }
   }
+  double const step = read_step(options);
   print_notes(options, notes);
 
   KokkosSession const session(options, std::move(kokkos));
   Process process = problem.process();
-  // Exact transition sampling costs the same whatever the branch lengths.
-  auto const integrator =
-      make_integrator(options.given("integrator") ? options.text("integrator") : "tweedie", process);
+  // Exact transition sampling costs the same whatever the branch lengths; it needs transition probabilities.
+  bool const transitions = make_integrator("tweedie")->refuses(process).empty();
+  auto const integrator = make_integrator(
+      options.given("integrator") ? options.text("integrator") : (transitions ? "tweedie" : "gillespie"), process);
+  check_step(step, *integrator, process);
   std::optional<LabelledWriter> writer;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));
@@ -158,7 +175,7 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   }
   TreePlan plan;  // after the session: it holds arrays of Kokkos
   plan.keep = keep;
-  plan.step = options.has("step") ? options.number("step") : 0;
+  plan.step = step;
   plan.seed = options.seed("seed");
   plan.samples = samples;
   plan.length = problem.length;
@@ -194,6 +211,12 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
     return 0;
   }
   make_integrator(options.text("integrator"));
+  std::set<std::string> outputs;
+  for (char const* const name : {"out", "trajectory", "statistics", "summary"}) {
+    std::string const& file = options.text(name);
+    require(file.empty() || file == "-" || file.starts_with("/dev/") || outputs.insert(file).second,
+            "--" + std::string(name) + " '" + file + "' is the file of another output too");
+  }
   ForwardProblem const problem = read_forward(options);
   require(!options.flag("ancestors") || options.has("tree"), "--ancestors is for --tree");
   if (options.has("tree")) return run_on_tree(options, std::move(kokkos), problem);
@@ -207,8 +230,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   require(
       times.size() == 1 || !sequences || format != SequenceFormat::txt || options.has("format"),
       "sequences of several times in one file of plain text could not be told apart: use --format fasta, csv or npy, or look at one time");
-  double const step = options.has("step") ? options.number("step") : 0;
-  require(step >= 0 && std::isfinite(step), "--step must be a number above 0, got " + options.text("step"));
+  double const step = read_step(options);
   print_notes(options, problem.named.notes);
 
   KokkosSession const session(options, std::move(kokkos));
@@ -217,8 +239,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   bool const follows = integrator->follows_paths(process);
   require(follows || !trajectory, "--trajectory needs a method that follows paths: gillespie or uniformization, not " +
                                       integrator->info().name);
-  require(!follows || step == 0,
-          "--step is for fixed-step methods; " + integrator->info().name + " is exact and has none");
+  check_step(step, *integrator, process);
 
   std::optional<LabelledWriter> writer;
   std::optional<TrajectoryWriter> jumps;
@@ -269,10 +290,11 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
         },
         [&](std::size_t done) { line(done); });
   }
+  // The largest first: where there is no room, nothing is left behind.
+  if (writer) writer->commit();
+  if (jumps) jumps->commit();
   if (statistics)
     write_text(options.text("statistics"), statistics_csv(gathered, times, problem, occupied, plan.count_jumps));
-  if (jumps) jumps->commit();
-  if (writer) writer->commit();
   write_summary(options, problem, *integrator, report);
   return 0;
 }

@@ -15,6 +15,7 @@ namespace {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 constexpr int most_dense_states = 4096;
 constexpr double row_tolerance = 1e-6;
+constexpr double balance_tolerance = 1e-9;
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
@@ -174,15 +175,14 @@ Generator Generator::dense(std::string name, int states, std::vector<double> rat
   if (!g.irreducible()) return g;
   // Detailed balance makes D^(1/2) Q D^(-1/2) symmetric, D = diag(pi) (A§3.4).
   std::vector<double> const pi = eliminate(Eigen::Map<Matrix const>(tables->matrix.data(), states, states));
-  double largest = 0, off_balance = 0;
+  bool balanced = true;
   for (std::size_t x = 0; x < n; ++x) {
     for (std::size_t y = 0; y < x; ++y) {
       double const there = pi[x] * tables->matrix[x * n + y], back = pi[y] * tables->matrix[y * n + x];
-      largest = std::max({largest, there, back});
-      off_balance = std::max(off_balance, std::abs(there - back));
+      balanced &= std::abs(there - back) <= balance_tolerance * std::max(there, back);
     }
   }
-  if (off_balance > 1e-10 * largest || *std::min_element(pi.begin(), pi.end()) <= 0) return g;
+  if (!balanced || *std::min_element(pi.begin(), pi.end()) <= 0) return g;
   Eigen::VectorXd const root = Eigen::Map<Eigen::VectorXd const>(pi.data(), states).cwiseSqrt();
   Matrix symmetric = root.asDiagonal() * Eigen::Map<Matrix const>(tables->matrix.data(), states, states) *
                      root.cwiseInverse().asDiagonal();

@@ -109,7 +109,7 @@ class Generator {
   double mean_rate() const;
   /// The same chain with time scaled: all rates times `factor`. Dense and sparse only.
   Generator scaled(double factor) const;
-  /// Dense: whether detailed balance holds within 1e-10 of the largest flow.
+  /// Dense: whether detailed balance holds for every pair of states within 1e-9 of its flow.
   bool reversible() const;
   /// The spectrum of a reversible dense generator; UserError otherwise.
   Spectrum const& spectrum() const;

@@ -48,6 +48,7 @@ void Parameters::allow(std::vector<std::string> const& known) const {
   for (auto const& [key, value] : values_) {
     bool found = false;
     for (auto const& name : known) found |= name == key;
+    require(found || !known.empty(), where() + " has no parameters, got '" + key + "'");
     if (!found) throw UserError(unknown_name("parameter of " + kind_ + " " + name_, key, known));
   }
 }

@@ -18,7 +18,9 @@ void PathStatistics::add(Sight const& sight) {
   auto const one_time = [&](std::size_t i) {
     Moments m = moments_[i];
     token_t const* const tokens = &sight.tokens(i, 0, 0);
-    if (first && sight.rows > 0) m.pivot = tokens[0];
+    if (first && sight.rows > 0) {
+      for (std::size_t l = 0; l < length; ++l) m.pivot += tokens[l] / static_cast<double>(length);
+    }
     std::vector<int> count(states, 0);
     std::vector<std::size_t> met;
     double const share = 1.0 / static_cast<double>(length_);
@@ -35,6 +37,8 @@ void PathStatistics::add(Sight const& sight) {
       }
       a *= share;
       q *= share;
+      if (first && b == 0) m.square = q;
+      q -= m.square;
       j *= share;
       m.a += a;
       m.q += q;
@@ -76,7 +80,7 @@ Averaged PathStatistics::deviation(std::size_t i) const {
   auto const n = static_cast<double>(samples_), all = n * length_;
   if (all < 2) return {0, 0};
   double const a = m.a / n, q = m.q / n;
-  double const variance = std::max(0.0, q - a * a);
+  double const variance = std::max(0.0, m.square + q - a * a);
   double const deviation = std::sqrt(variance * all / (all - 1));
   // Var(q - 2 a_0 a) over samples, a_0 the mean: the gradient of q - a^2.
   double const spread = m.qq / n - q * q - 4 * a * (m.aq / n - a * q) + 4 * a * a * (m.aa / n - a * a);

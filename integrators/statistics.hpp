@@ -32,10 +32,10 @@ class PathStatistics {
   Averaged occupancy(std::size_t i, int state) const;
 
  private:
-  // Sums over samples of a (mean over sites of x - pivot) and q (mean over sites of (x - pivot)^2). The pivot, the first
-  // sample's first site, keeps them from cancelling.
+  // Sums over samples of a (mean over sites of x - pivot) and q (mean over sites of (x - pivot)^2, less `square`). The
+  // pivots, the first sample's, keep them from cancelling.
   struct Moments {
-    double pivot = 0, a = 0, q = 0, aa = 0, aq = 0, qq = 0, j = 0, jj = 0;
+    double pivot = 0, square = 0, a = 0, q = 0, aa = 0, aq = 0, qq = 0, j = 0, jj = 0;
   };
   Averaged average(double sum, double squares) const;
 

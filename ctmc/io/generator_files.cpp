@@ -363,6 +363,7 @@ NamedGenerator parse_text_matrix(std::string_view text, std::string const& sourc
   std::vector<Line> lines;
   for_each_line(text,
                 [&](std::string_view line, std::size_t number) { lines.push_back({number, split_fields(line)}); });
+  require(!lines.empty(), source + " is empty; expected a row of rates for each state");
   return read_text_matrix(source, std::move(lines), options);
 }
 
@@ -376,7 +377,7 @@ NamedGenerator read_generator_file(std::string const& path, GeneratorOptions con
   std::vector<Line> lines;
   for_each_line(bytes,
                 [&](std::string_view line, std::size_t number) { lines.push_back({number, split_fields(line)}); });
-  require(!lines.empty(), "'" + path + "' is empty; expected a row of rates for each state");
+  require(!lines.empty(), "'" + path + "' is empty, but for comments; expected a row of rates for each state");
   // The first row of a triangle has one number, that of a generator as many as there are states.
   bool const triangle = lines.size() > 1 && lines.front().fields.size() == 1;
   return triangle ? read_paml(path, lines) : read_text_matrix(path, std::move(lines), options);

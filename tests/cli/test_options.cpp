@@ -15,6 +15,7 @@
 #include <saltus/ctmc/noise_schedule.hpp>
 #include <saltus/integrators/registry.hpp>
 
+#include "forward.hpp"
 #include "options.hpp"
 #include "problem.hpp"
 
@@ -23,18 +24,22 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-constexpr unsigned both = command_sample | command_compare;
+constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
+                   runs = reverse | forward;
 
-// Who reads what, by hand from sample.cpp, compare.cpp, info.cpp and problem.cpp.
+// Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp and forward.cpp.
 std::map<std::string, unsigned> const readers{
-    {"model", both},          {"data", both},        {"alphabet", both},
-    {"pseudo-count", both},   {"homogeneous", both}, {"noise", both},
-    {"samples", both},        {"seed", both},        {"batch", both},
-    {"threads", both},        {"out", both},         {"format", both},
-    {"summary", both},        {"quiet", both},       {"config", both},
-    {"print-config", both},   {"json", command_info}, {"help", both | command_info},
-    {"integrator", command_sample},   {"steps", command_sample},
-    {"integrators", command_compare}, {"nfe", command_compare}};
+    {"model", reverse},          {"data", reverse},        {"pseudo-count", reverse}, {"homogeneous", reverse},
+    {"config", reverse},         {"generator", runs},      {"noise", runs},           {"alphabet", runs},
+    {"samples", runs},           {"seed", runs},           {"batch", runs},           {"threads", runs},
+    {"out", runs},               {"format", runs},         {"summary", runs},         {"quiet", runs},
+    {"print-config", runs},      {"process", forward},     {"site-rates", forward},   {"fix-diagonal", forward},
+    {"normalise", forward},      {"start", forward},       {"length", forward},       {"times", forward},
+    {"json", command_info},      {"help", runs | command_info},
+    {"integrator", command_sample | command_simulate},     {"steps", command_sample},
+    {"integrators", command_compare},                      {"nfe", command_compare},
+    {"tree", command_simulate},  {"ancestors", command_simulate}, {"step", command_simulate},
+    {"trajectory", command_simulate},                      {"statistics", command_simulate}};
 
 // The message of the UserError that `call` must throw.
 template <class Call>
@@ -94,17 +99,23 @@ TEST(CommandTable, NamesAreUniqueAndEveryCommandHasHelp) {
     EXPECT_TRUE(has(program_help(), "\n  " + std::string(spec.name) + " "));
     EXPECT_LE(widest_line(help), 80u) << spec.name;
   }
-  EXPECT_EQ(names, (std::set<std::string>{"sample", "compare", "info"}));
+  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "info"}));
   EXPECT_LE(widest_line(program_help()), 80u);
 }
 
-TEST(OptionTable, NamesAreUniqueAndHelpIsThere) {
-  std::set<std::string> names;
+// One name can stand in several rows, for commands with defaults or help of their own, but only once for each command.
+TEST(OptionTable, NamesAreUniqueForEachCommandAndHelpIsThere) {
+  std::map<std::string, unsigned> seen;
+  unsigned every = 0;
+  for (auto const& command : command_table()) every |= command.command;
   std::set<std::string> groups;
   std::string group;
   for (auto const& spec : option_table()) {
     std::string const name = spec.name;
-    EXPECT_TRUE(names.insert(name).second) << name;
+    EXPECT_NE(spec.commands, 0u) << name;
+    EXPECT_EQ(spec.commands & ~every, 0u) << name;
+    EXPECT_EQ(seen[name] & spec.commands, 0u) << name;
+    seen[name] |= spec.commands;
     EXPECT_FALSE(name.empty());
     EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string::npos) << name;
     EXPECT_FALSE(std::string(spec.help).empty()) << name;
@@ -122,7 +133,7 @@ TEST(OptionTable, NamesAreUniqueAndHelpIsThere) {
 
 TEST(OptionTable, EveryOptionIsInExactlyTheCommandsThatUseIt) {
   std::map<std::string, unsigned> table;
-  for (auto const& spec : option_table()) table[spec.name] = spec.commands;
+  for (auto const& spec : option_table()) table[spec.name] |= spec.commands;
   EXPECT_EQ(table, readers);
 }
 
@@ -137,7 +148,7 @@ TEST(OptionTable, ParsingAndHelpFollowTheTable) {
       if (spec.commands & command.command) {
         EXPECT_TRUE(has(help, shown));
         EXPECT_EQ(Options::parse(command.command, given).text(name), *spec.argument ? given[1] : "true");
-      } else {
+      } else if (!(readers.at(name) & command.command)) {
         EXPECT_FALSE(has(help, "\n  --" + name + " "));
         EXPECT_TRUE(has(refusal_of(command.command, given), "unknown option '--" + name + "'"));
       }
@@ -152,27 +163,37 @@ TEST(OptionTable, DefaultsParse) {
     EXPECT_NO_THROW(read()) << name;
     checked.insert(name);
   };
-  for (Command const command : {command_sample, command_compare}) {
+  for (Command const command : {command_sample, command_simulate, command_compare}) {
     auto const options = Options::parse(command, {});
-    for (char const* name : {"samples", "batch"}) check(options, name, [&] { options.integer(name, 1, 1 << 20); });
+    for (std::string const name : {"samples", "batch"}) {
+      if (command == command_simulate && name == "batch") continue;  // simulate takes what memory suggests
+      check(options, name, [&] { options.integer(name, 1, 1 << 20); });
+    }
     check(options, "threads", [&] { options.integer("threads", 0, 4096); });
     check(options, "seed", [&] { options.seed("seed"); });
-    check(options, "pseudo-count", [&] { EXPECT_GT(options.number("pseudo-count"), 0); });
     check(options, "noise", [&] { NoiseSchedule::parse(options.text("noise")); });
-    check(options, "model", [&] {
-      auto const names = model_names();
-      EXPECT_NE(std::find(names.begin(), names.end(), options.text("model")), names.end());
-    });
-    if (command == command_sample) {
-      check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
-      check(options, "integrator", [&] { make_integrator(options.text("integrator")); });
-    } else {
+    if (command == command_compare) {
       check(options, "nfe", [&] { options.integers("nfe", 1, 1'000'000); });
       check(options, "integrators", [&] {
         for (auto const& name : options.list("integrators")) make_integrator(name);
       });
+    } else {
+      check(options, "integrator", [&] { make_integrator(options.text("integrator")); });
     }
-    for (char const* name : {"homogeneous", "quiet", "print-config", "help"}) EXPECT_FALSE(options.flag(name)) << name;
+    if (command == command_sample) check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
+    for (char const* name : {"quiet", "print-config", "help"}) EXPECT_FALSE(options.flag(name)) << name;
+    if (command == command_simulate) {
+      for (char const* name : {"fix-diagonal", "normalise", "ancestors"}) EXPECT_FALSE(options.flag(name)) << name;
+      // A process file's noise and the command's are the same when nothing is said.
+      EXPECT_EQ(options.text("noise"), ProcessText{}.noise);
+      continue;
+    }
+    check(options, "pseudo-count", [&] { EXPECT_GT(options.number("pseudo-count"), 0); });
+    check(options, "model", [&] {
+      auto const names = model_names();
+      EXPECT_NE(std::find(names.begin(), names.end(), options.text("model")), names.end());
+    });
+    EXPECT_FALSE(options.flag("homogeneous"));
   }
   // A new option with a default needs a line above.
   std::set<std::string> with_default;
@@ -235,6 +256,30 @@ TEST(Options, Lists) {
   EXPECT_TRUE(has(refusal([&] { parsed("4,9").integers("nfe", 2, 8); }), "'9'"));
 }
 
+// --help shows each command its own default.
+TEST(Options, DefaultsDependOnTheCommand) {
+  EXPECT_EQ(Options::parse(command_sample, {}).text("integrator"), "tweedie");
+  EXPECT_EQ(Options::parse(command_simulate, {}).text("integrator"), "gillespie");
+  for (auto const& command : command_table()) {
+    auto const options = Options::parse(command.command, {});
+    for (auto const& [name, commands] : readers) {
+      if (!(commands & command.command)) {
+        EXPECT_FALSE(options.has(name)) << command.name << " " << name;
+      }
+    }
+    std::string help = command_help(command.command);
+    // As if in one line a row.
+    for (auto at = help.find("\n    "); at != std::string::npos; at = help.find("\n    ")) {
+      help.replace(at, help.find_first_not_of(" \n", at) - at, " ");
+    }
+    for (auto const& [name, value] : options.values()) {
+      auto const row = help.find("\n  --" + name + " ");
+      ASSERT_NE(row, std::string::npos) << name;
+      EXPECT_TRUE(has(help.substr(row, help.find('\n', row + 1) - row), "[" + value + "]")) << command.name;
+    }
+  }
+}
+
 TEST(Options, FlagsAndAbsentValues) {
   auto const options = Options::parse(command_sample, {"--quiet", "--out", "file"});
   EXPECT_TRUE(options.flag("quiet"));
@@ -280,7 +325,7 @@ TEST(Options, WhatIsRefused) {
 // What --print-config prints, --config reads back, whatever the values are made of.
 TEST(Options, ConfigReadsBack) {
   for (auto const& command : command_table()) {
-    if (command.command == command_info) continue;  // has no --config
+    if (!(readers.at("config") & command.command)) continue;
     for (std::string const text : {"plain", "a=b", "a,b", "a b", "a#b", "#", "'a'", "\"a\"", "back\\slash", "[x]"}) {
       Arguments arguments;
       for (auto const& spec : option_table()) {

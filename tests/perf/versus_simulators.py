@@ -14,6 +14,7 @@ Needs the Python packages libroadrunner, numba and numpy (in an environment of t
    Events of a trajectory are those expected, 826.4, for the others; saltus counts its own.
 2. Exact transition sampling: sites x branches a second for 4 and 20 states (tests/perf/forward_bench).
 3. A sparse generator of 1e5 states, 1e6 rates: events a second, peak memory.
+4. How the time of one run grows with samples, sites and jumps.
 """
 import argparse
 import json
@@ -21,7 +22,6 @@ import math
 import os
 import pathlib
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -111,6 +111,13 @@ def sparse_walk(program, states):
         return json.load(open(f"{folder}/s.json"))["timings"]["jumps_per_second"], usage.ru_maxrss / 1024
 
 
+def seconds(program, samples, length, time):
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([program, "simulate", "--generator", "lg", "--start", "stationary", "--length", str(length), "--times", str(time),
+                        "--samples", str(samples), "--statistics", f"{folder}/s.csv", "--summary", f"{folder}/s.json", "--quiet"], check=True)
+        return json.load(open(f"{folder}/s.json"))["timings"]["simulate_seconds"]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
@@ -147,6 +154,10 @@ def main():
     for states in (1000, 100_000):
         rate, memory = sparse_walk(program, states)
         lines.append(f"| {states} states | {rate / 1e6:.3g} | {memory:.0f} |")
+    lines += ["", "| LG, gillespie | seconds |", "|---|---|"]
+    for samples, length, end in ((2000, 1000, 1), (20000, 1000, 1), (2000, 10000, 1), (2000, 1000, 10)):
+        best = min(seconds(program, samples, length, end) for _ in range(3))
+        lines.append(f"| {samples} samples, {length} sites, to time {end} | {best:.3g} |")
     text = "\n".join(lines) + "\n"
     print(text)
     print(f"(medians of {args.rounds} rounds; roadrunner {roadrunner.__version__.split(';')[0]}, numba {numba.__version__})")
