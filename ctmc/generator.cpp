@@ -196,6 +196,7 @@ Generator Generator::dense(std::string name, int states, std::vector<double> rat
   tables->spectrum.right.assign(right.data(), right.data() + n * n);
   tables->spectrum.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
   for (double& value : tables->spectrum.values) value = std::min(value, 0.0);
+  tables->spectrum.values.back() = 0;  // exactly: values come in rising order, and the stationary law does not decay
   return g;
 }
 
@@ -358,6 +359,12 @@ std::vector<double> Generator::transition_matrix(double alpha, double lost, doub
     for (std::size_t x = 0; x < n; ++x) p.insert(p.end(), pi.begin(), pi.end());
     return p;
   }
+  // Entries are good to about 1e-16 of the largest exit rate times the total.
+  require(
+      !is_bounded() || max_exit_rate() * total <= 1e10,
+      "generator '" + name_ + "': its largest exit rate " + to_text(max_exit_rate()) + " times the time (" +
+          to_text(total) +
+          ") is above 1e10, where a matrix of transition probabilities loses too many digits; 'gillespie' does without");
   if (kind_ == Kind::dense && tables_->reversible) {
     auto const& s = tables_->spectrum;
     Eigen::Map<Matrix const> const left(s.left.data(), states_, states_), right(s.right.data(), states_, states_);

@@ -90,7 +90,7 @@ class Generator {
   double transition(token_t x, token_t y, double alpha, double lost) const;
   /// exp(total Q), [states, states] row by row, entries >= 0 and rows that sum to 1: closed forms, a symmetric
   /// eigensolver where the generator is reversible, scaling and squaring otherwise (A§3.5). UserError for a population
-  /// or above 4096 states.
+  /// or above 4096 states. Entries are good to about 1e-16 max_exit_rate() total; UserError where that product exceeds 1e10.
   std::vector<double> transition_matrix(double total) const;
   /// The same where alpha = exp(-total) and 1 - alpha are known with all their digits.
   std::vector<double> transition_matrix(double alpha, double lost, double total) const;

@@ -55,6 +55,9 @@ class NoiseSchedule {
   /// The text that parse() reads back as this schedule, bit for bit; a table is written out with its points.
   std::string describe() const;
 
+  /// Whether sigma does not change with time.
+  bool is_constant() const { return kind_ == Kind::constant; }
+
   /// Latest time T.
   KOKKOS_INLINE_FUNCTION double end() const { return end_; }
 

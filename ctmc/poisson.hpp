@@ -19,7 +19,10 @@ class SiteStream {
   std::uint32_t count_ = 0;
 };
 
-/// A Poisson count with this mean, 0 <= mean <= 2^52: by inversion below 10, by transformed rejection with squeeze above
+/// The largest mean at which the tails of poisson() are right: beyond, its test for rejection cancels.
+inline constexpr double most_poisson_mean = 1e12;
+
+/// A Poisson count with this mean, 0 <= mean <= most_poisson_mean: by inversion below 10, by transformed rejection with squeeze above
 /// (PTRS; Hörmann 1993, doi:10.1016/0167-6687(93)90997-4).
 KOKKOS_INLINE_FUNCTION std::int64_t poisson(double mean, SiteStream& stream) {
   if (!(mean > 0)) return 0;

@@ -162,6 +162,11 @@ StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid con
                      std::vector<double> const& phi, std::vector<double> const& power, bool forced_last,
                      bool transitions)
     : StepTable(exec, process.noise(), grid, phi, power, forced_last) {
+  for (auto const& c : host_) {
+    require(process.is_reverse() || std::isfinite(c.delta), "the integral of the noise " + process.noise().describe() +
+                                                                " is infinite at t = " + to_text(c.to) +
+                                                                "; a forward process must end earlier");
+  }
   Generator const& q = process.generator();
   bool const tables = q.kind() == Generator::Kind::dense || q.kind() == Generator::Kind::sparse;
   if (!tables || (!process.is_reverse() && !transitions)) return;

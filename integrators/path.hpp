@@ -183,8 +183,9 @@ class PathMethod {
  public:
   static std::size_t counters(Extents extents) {
     auto const pairs = static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
-    return std::max<std::size_t>(1,
-                                 std::min<std::size_t>(pairs, 8 * static_cast<std::size_t>(ExecSpace().concurrency())));
+    // Enough items to balance threads, each with paths for all its lanes.
+    return std::clamp<std::size_t>((pairs + path_lanes - 1) / path_lanes, 1,
+                                   8 * static_cast<std::size_t>(ExecSpace().concurrency()));
   }
 
   /// One window a row, of the length that the step's coefficients give.

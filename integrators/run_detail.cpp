@@ -19,7 +19,27 @@ struct ResetKernel {
   }
 };
 
+struct StrangeTokens {
+  Tokens tokens;
+  int length, states;
+  KOKKOS_FUNCTION void operator()(std::int64_t i, int& count) const {
+    token_t const x = tokens(i / length, i % length);
+    count += x < 0 || x >= states ? 1 : 0;
+  }
+};
+
 }  // namespace
+
+void check_tokens(ExecSpace const& exec, Process const& process, State const& state) {
+  int strange = 0;
+  Kokkos::parallel_reduce("saltus::integrators::check_tokens",
+                          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                              exec, 0, std::int64_t{state.batch()} * state.length()),
+                          StrangeTokens{state.tokens, state.length(), process.generator().states()}, strange);
+  require(strange == 0, std::to_string(strange) + " tokens of the start are not states of generator '" +
+                            process.generator().name() + "', which has the states 0 to " +
+                            std::to_string(process.generator().states() - 1));
+}
 
 void reset(ExecSpace const& exec, CounterView const& counters, Times const& time, double from) {
   Kokkos::parallel_for("saltus::integrators::reset",

@@ -9,6 +9,9 @@ namespace saltus::detail {
 /// Counters to zero and the clock of every row to `from`.
 void reset(ExecSpace const& exec, CounterView const& counters, Times const& time, double from);
 
+/// UserError if a token of the state is none of the process' states. Waits.
+void check_tokens(ExecSpace const& exec, Process const& process, State const& state);
+
 /// Copies the counters to the host, waits, and adds them up; `most` becomes the largest number of evaluations of an item.
 /// Throws NumericalError that names step, sample and site if scores were not finite or left no target, or a population or
 /// a number of events grew out of its type. `host` is a mirror.

@@ -173,6 +173,9 @@ SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integ
     NoiseSchedule const& noise = process.noise();
     require(plan.times.back() <= noise.end(), "the times reach to t = " + to_text(plan.times.back()) +
                                                   ", beyond the end of the noise at t = " + to_text(noise.end()));
+    require(std::isfinite(noise.total(plan.times.back())), "the integral of the noise " + noise.describe() +
+                                                               " is infinite at t = " + to_text(plan.times.back()) +
+                                                               "; look earlier");
     std::vector<double> windows, totals;
     for (std::size_t i = 0; i < looks; ++i) {
       windows.push_back(noise.total_between(i == 0 ? plan.from : plan.times[i - 1], plan.times[i]));
@@ -202,6 +205,7 @@ SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integ
     StreamKey const key{plan.seed, 0};
     detail::reset(exec, counters, state.time, plan.from);
     plan.start(exec, state);
+    detail::check_tokens(exec, process, state);
     auto const look_at = [&](int look) {
       Kokkos::deep_copy(exec, Kokkos::subview(seen, look, rows, Kokkos::ALL), state.tokens);
     };

@@ -19,8 +19,11 @@ inline constexpr int max_tile = Kokkos::SpaceAccessibility<ExecSpace, HostSpace>
 /// Largest state space for which a matrix of transition probabilities is made a step.
 inline constexpr int most_transition_states = 4096;
 
-/// Sites a work item for rows of `states` entries: enough to fill vectors, few enough to balance threads.
-inline int tile_size(int states) { return std::clamp(65536 / std::max(states, 1), 1, max_tile); }
+/// Sites a work item: enough to fill vectors, few enough to balance threads where a row of scores is long. Rows of forward
+/// processes are closed forms or tables, of constant cost.
+inline int tile_size(Process const& process) {
+  return process.is_reverse() ? std::clamp(65536 / std::max(process.generator().states(), 1), 1, max_tile) : max_tile;
+}
 
 /// The least integer that every event word of an accepted jump lies under: (word >> 11) < threshold <=> u < p.
 KOKKOS_FORCEINLINE_FUNCTION std::uint64_t jump_threshold(double p) {
@@ -187,7 +190,7 @@ class IndependentSites final : public Integrator {
   }
 
   std::size_t reserve(Process const& process, Extents extents) override {
-    int const tile = tile_size(process.generator().states());
+    int const tile = tile_size(process);
     return static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>((extents.length + tile - 1) / tile);
   }
 
@@ -195,7 +198,7 @@ class IndependentSites final : public Integrator {
                CounterView const& counters) override {
     if (state.batch() == 0) return;
     process.refresh(exec, state, 0);
-    int const tile = tile_size(process.generator().states());
+    int const tile = tile_size(process);
     int const tiles = (state.length() + tile - 1) / tile;
     visit_field(process, state, step, 0, info_.uses_transitions, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;

@@ -14,6 +14,9 @@ namespace saltus {
 SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& integrator, Branches const& tree,
                            TreePlan const& plan, TreeSink const& sink, Progress const& progress) {
   require(!process.is_reverse(), "trees are for forward processes");
+  require(process.noise().is_constant(),
+          "branch lengths are times of a process whose rates do not change, so trees need constant noise, not " +
+              process.noise().describe());
   require(plan.batch >= 1 && plan.length >= 1, "a simulation needs a batch and a length of at least 1");
   require(static_cast<bool>(plan.start), "a tree needs sequences for its root");
   detail::check(integrator, process);
@@ -21,6 +24,9 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
   auto const nodes = tree.parent.size();
   require(nodes >= 1 && tree.length.size() == nodes && tree.parent[0] == -1,
           "a tree needs a root, which is node 0, and a length for each node");
+  require(plan.keep.empty() || plan.keep.size() == nodes, "a tree of " + std::to_string(nodes) +
+                                                              " nodes needs as many values of keep (or none), got " +
+                                                              std::to_string(plan.keep.size()));
   std::vector<std::vector<int>> children(nodes);
   std::vector<std::size_t> below(nodes, 1);
   for (std::size_t node = 1; node < nodes; ++node) {
@@ -98,6 +104,7 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
     };
     Tokens const root = buffer();
     plan.start(exec, state_of(root));
+    detail::check_tokens(exec, process, state_of(root));
     std::vector<Visit> stack{arrive(0, root)};
     while (!stack.empty()) {
       Visit& here = stack.back();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/ctmc/jumps.hpp>
 #include <saltus/ctmc/poisson.hpp>
 #include <saltus/integrators/methods.hpp>
 #include <saltus/integrators/site_law.hpp>
@@ -42,7 +43,7 @@ struct OrdinalKernel {
     Weights const weights = field.rates(c, sums);
     double const mean = c.duration * row.weigh(own, weights, sums, scratch);
     Counters count = counters(item);
-    if (!Kokkos::isfinite(mean) || !(mean >= 0) || mean > 1e15) {
+    if (!Kokkos::isfinite(mean) || !(mean >= 0) || mean > most_poisson_mean) {
       if (count.bad_scores++ == 0) {
         count.bad_step = static_cast<std::int32_t>(key.step);
         count.bad_row = b;
@@ -62,7 +63,11 @@ struct OrdinalKernel {
       std::int64_t const jumps = poisson(mean, stream);
       for (std::int64_t j = 0; j < jumps; ++j) x += row.draw(own, weights, stream.uniform(), scratch) - own;
     }
-    double const last = states - 1;
+    double last = states - 1;
+    if constexpr (requires { field.population; }) {
+      last = static_cast<double>(PopulationJumps::limit);
+      count.overflows += x > last ? 1 : 0;
+    }
     bool const clamped = x < 0 || x > last;
     x = x < 0 ? 0 : (x > last ? last : x);
     count.clamps += clamped;
