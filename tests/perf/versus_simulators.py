@@ -104,11 +104,15 @@ def sparse_walk(program, states):
             rows = [(x + 1, (x + o) % states + 1, 0.1) for x in range(states) for o in offsets]
             file.write(f"%%MatrixMarket matrix coordinate real general\n{states} {states} {len(rows)}\n")
             file.write("".join(f"{x} {y} {r}\n" for x, y, r in rows))
-        pid = subprocess.Popen([program, "simulate", "--generator", str(path), "--start", "0", "--times", "100", "--samples", "200000",
-                                "--statistics", f"{folder}/s.csv", "--summary", f"{folder}/s.json", "--quiet"])
-        _, status, usage = os.wait4(pid.pid, 0)
-        assert status == 0
-        return json.load(open(f"{folder}/s.json"))["timings"]["jumps_per_second"], usage.ru_maxrss / 1024
+        process = subprocess.Popen([program, "simulate", "--generator", str(path), "--start", "0", "--times", "100", "--samples", "200000",
+                                    "--statistics", f"{folder}/s.csv", "--summary", f"{folder}/s.json", "--quiet"])
+        memory = 0
+        while process.poll() is None:  # ru_maxrss would count this interpreter, from which the process was forked
+            found = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{process.pid}/status").read_text())
+            memory = max(memory, int(found.group(1)) if found else 0)
+            time.sleep(0.005)
+        assert process.returncode == 0
+        return json.load(open(f"{folder}/s.json"))["timings"]["jumps_per_second"], memory / 1024
 
 
 def seconds(program, samples, length, time):
