@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include <Eigen/Dense>
 #include <unsupported/Eigen/MatrixFunctions>
@@ -120,9 +121,45 @@ struct Generator::Tables {
   std::vector<double> matrix;  // dense
   SparseRates jumps;
   std::vector<double> exit;    // [S]
-  bool reversible = false;
-  Spectrum spectrum;
+  // Of a dense generator, made when first asked for, since it costs O(S^3).
+  mutable std::once_flag once;
+  mutable bool reversible = false;
+  mutable Spectrum spectrum;
+
+  void decompose() const;
 };
+
+// Detailed balance makes D^(1/2) Q D^(-1/2) symmetric, D = diag(pi) (A§3.4).
+void Generator::Tables::decompose() const {
+  int const states = jumps.states();
+  std::size_t const n = index(states);
+  int count = 0;
+  components(jumps, count);
+  if (count != 1) return;
+  Eigen::Map<Matrix const> const q(matrix.data(), states, states);
+  std::vector<double> const pi = eliminate(q);
+  bool balanced = true;
+  for (std::size_t x = 0; x < n; ++x) {
+    for (std::size_t y = 0; y < x; ++y) {
+      double const there = pi[x] * matrix[x * n + y], back = pi[y] * matrix[y * n + x];
+      balanced &= std::abs(there - back) <= balance_tolerance * std::max(there, back);
+    }
+  }
+  if (!balanced || *std::min_element(pi.begin(), pi.end()) <= 0) return;
+  Eigen::VectorXd const root = Eigen::Map<Eigen::VectorXd const>(pi.data(), states).cwiseSqrt();
+  Matrix symmetric = root.asDiagonal() * q * root.cwiseInverse().asDiagonal();
+  symmetric = (symmetric + symmetric.transpose()).eval() / 2;
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> const solver(symmetric);
+  SALTUS_ASSERT(solver.info() == Eigen::Success);
+  Matrix const left = root.cwiseInverse().asDiagonal() * solver.eigenvectors();
+  Matrix const right = solver.eigenvectors().transpose() * root.asDiagonal();
+  reversible = true;
+  spectrum.left.assign(left.data(), left.data() + n * n);
+  spectrum.right.assign(right.data(), right.data() + n * n);
+  spectrum.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
+  for (double& value : spectrum.values) value = std::min(value, 0.0);
+  spectrum.values.back() = 0;  // exactly: values come in rising order, and the stationary law does not decay
+}
 
 Generator Generator::absorbing(int states, std::optional<token_t> mask) {
   require(states >= 2, "an absorbing generator needs at least 2 states (one token and the mask), got " +
@@ -172,31 +209,6 @@ Generator Generator::dense(std::string name, int states, std::vector<double> rat
 
   Generator g(Kind::dense, std::move(name), states, ordinal);
   g.tables_ = tables;
-  if (!g.irreducible()) return g;
-  // Detailed balance makes D^(1/2) Q D^(-1/2) symmetric, D = diag(pi) (A§3.4).
-  std::vector<double> const pi = eliminate(Eigen::Map<Matrix const>(tables->matrix.data(), states, states));
-  bool balanced = true;
-  for (std::size_t x = 0; x < n; ++x) {
-    for (std::size_t y = 0; y < x; ++y) {
-      double const there = pi[x] * tables->matrix[x * n + y], back = pi[y] * tables->matrix[y * n + x];
-      balanced &= std::abs(there - back) <= balance_tolerance * std::max(there, back);
-    }
-  }
-  if (!balanced || *std::min_element(pi.begin(), pi.end()) <= 0) return g;
-  Eigen::VectorXd const root = Eigen::Map<Eigen::VectorXd const>(pi.data(), states).cwiseSqrt();
-  Matrix symmetric = root.asDiagonal() * Eigen::Map<Matrix const>(tables->matrix.data(), states, states) *
-                     root.cwiseInverse().asDiagonal();
-  symmetric = (symmetric + symmetric.transpose()).eval() / 2;
-  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> const solver(symmetric);
-  SALTUS_ASSERT(solver.info() == Eigen::Success);
-  Matrix const left = root.cwiseInverse().asDiagonal() * solver.eigenvectors();
-  Matrix const right = solver.eigenvectors().transpose() * root.asDiagonal();
-  tables->reversible = true;
-  tables->spectrum.left.assign(left.data(), left.data() + n * n);
-  tables->spectrum.right.assign(right.data(), right.data() + n * n);
-  tables->spectrum.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
-  for (double& value : tables->spectrum.values) value = std::min(value, 0.0);
-  tables->spectrum.values.back() = 0;  // exactly: values come in rising order, and the stationary law does not decay
   return g;
 }
 
@@ -365,7 +377,7 @@ std::vector<double> Generator::transition_matrix(double alpha, double lost, doub
       "generator '" + name_ + "': its largest exit rate " + to_text(max_exit_rate()) + " times the time (" +
           to_text(total) +
           ") is above 1e10, where a matrix of transition probabilities loses too many digits; 'gillespie' does without");
-  if (kind_ == Kind::dense && tables_->reversible) {
+  if (reversible()) {
     auto const& s = tables_->spectrum;
     Eigen::Map<Matrix const> const left(s.left.data(), states_, states_), right(s.right.data(), states_, states_);
     Eigen::VectorXd const decay = (total * Eigen::Map<Eigen::VectorXd const>(s.values.data(), states_)).array().exp();
@@ -490,8 +502,11 @@ Generator Generator::scaled(double factor) const {
   require(std::isfinite(factor) && factor > 0,
           "generator '" + name_ + "': the factor of the rates must be above 0, got " + to_text(factor));
   SALTUS_ASSERT(tables_ != nullptr);
-  auto tables = std::make_shared<Tables>(*tables_);
-  for (auto* const values : {&tables->matrix, &tables->exit, &tables->jumps.rate, &tables->spectrum.values}) {
+  auto tables = std::make_shared<Tables>();
+  tables->matrix = tables_->matrix;
+  tables->jumps = tables_->jumps;
+  tables->exit = tables_->exit;
+  for (auto* const values : {&tables->matrix, &tables->exit, &tables->jumps.rate}) {
     for (double& value : *values) value *= factor;
   }
   Generator g = *this;
@@ -499,7 +514,11 @@ Generator Generator::scaled(double factor) const {
   return g;
 }
 
-bool Generator::reversible() const { return kind_ == Kind::dense && tables_->reversible; }
+bool Generator::reversible() const {
+  if (kind_ != Kind::dense) return false;
+  std::call_once(tables_->once, [this] { tables_->decompose(); });
+  return tables_->reversible;
+}
 
 Spectrum const& Generator::spectrum() const {
   require(reversible(), "generator '" + name_ + "' is not a reversible matrix, which this needs");
