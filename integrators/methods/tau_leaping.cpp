@@ -43,7 +43,9 @@ struct OrdinalKernel {
     Weights const weights = field.rates(c, sums);
     double const mean = c.duration * row.weigh(own, weights, sums, scratch);
     Counters count = counters(item);
-    if (!Kokkos::isfinite(mean) || !(mean >= 0) || mean > most_poisson_mean) {
+    // Where each jump has a target of its own, they are drawn one by one.
+    double const most_jumps = std::is_same_v<Field, ForwardPopulationField> ? most_poisson_mean : 1e7;
+    if (!Kokkos::isfinite(mean) || !(mean >= 0) || mean > most_jumps) {
       if (count.bad_scores++ == 0) {
         count.bad_step = static_cast<std::int32_t>(key.step);
         count.bad_row = b;
