@@ -19,6 +19,12 @@ struct ResetKernel {
   }
 };
 
+struct FinishKernel {
+  Times time;
+  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;
+  KOKKOS_FUNCTION void operator()(int b) const { time(b) = coefficients(coefficients.extent(0) == 1 ? 0 : b).to; }
+};
+
 struct StrangeTokens {
   Tokens tokens;
   int length, states;
@@ -29,6 +35,11 @@ struct StrangeTokens {
 };
 
 }  // namespace
+
+void finish(ExecSpace const& exec, std::string const& label, State const& state, Step const& step) {
+  Kokkos::parallel_for(label, Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
+                       FinishKernel{state.time, step.coefficients});
+}
 
 void check_tokens(ExecSpace const& exec, Process const& process, State const& state) {
   int strange = 0;

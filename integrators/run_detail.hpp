@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <string>
+
 #include <saltus/integrators/integrator.hpp>
 
-/// What sample(), simulate() and simulate_tree() share; not installed.
+/// What sample(), simulate(), simulate_tree() and the event-driven methods share; not installed.
 namespace saltus::detail {
 
 /// Counters to zero and the clock of every row to `from`.
 void reset(ExecSpace const& exec, CounterView const& counters, Times const& time, double from);
+
+/// The clock of every row to the end of the step, for methods whose kernels moved it from event to event.
+void finish(ExecSpace const& exec, std::string const& label, State const& state, Step const& step);
 
 /// UserError if a token of the state is none of the process' states. Waits.
 void check_tokens(ExecSpace const& exec, Process const& process, State const& state);

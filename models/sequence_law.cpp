@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <saltus/ctmc/device.hpp>
 #include <saltus/ctmc/error.hpp>
 #include <saltus/models/native_model.hpp>
 
@@ -73,9 +74,7 @@ Evaluation NativeModel::evaluation(int slot) const {
 }
 
 Kokkos::View<double const*, MemorySpace> to_device(std::vector<double> const& values, char const* label) {
-  Kokkos::View<double*, MemorySpace> const device(label, values.size());
-  Kokkos::deep_copy(device, Kokkos::View<double const*, HostSpace, Kokkos::MemoryUnmanaged>(values.data(), values.size()));
-  return device;
+  return to_device(ExecSpace(), values, label);
 }
 
 }  // namespace saltus

@@ -3,6 +3,8 @@
 #include <saltus/integrators/path.hpp>
 #include <saltus/ctmc/visit_field.hpp>
 
+#include "../run_detail.hpp"
+
 namespace saltus {
 namespace {
 
@@ -117,12 +119,6 @@ struct RevealKernel {
   }
 };
 
-struct FinishKernel {
-  Times time;
-  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;
-  KOKKOS_FUNCTION void operator()(int b) const { time(b) = coefficients(coefficients.extent(0) == 1 ? 0 : b).to; }
-};
-
 struct MakeDirect {
   template <class Jumps>
   static DirectEvents<Jumps> make(Process const&, Jumps const& jumps) {
@@ -194,7 +190,7 @@ class Gillespie final : public Integrator {
         }
       });
     }
-    Kokkos::parallel_for("saltus::integrators::gillespie::finish", rows, FinishKernel{state.time, step.coefficients});
+    detail::finish(exec, "saltus::integrators::gillespie::finish", state, step);
   }
 
   IntegratorInfo const info_{

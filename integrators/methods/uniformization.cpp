@@ -3,6 +3,8 @@
 #include <saltus/integrators/path.hpp>
 #include <saltus/ctmc/visit_field.hpp>
 
+#include "../run_detail.hpp"
+
 namespace saltus {
 namespace {
 
@@ -148,12 +150,6 @@ struct ThinKernel {
   }
 };
 
-struct FinishKernel {
-  Times time;
-  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;
-  KOKKOS_FUNCTION void operator()(int b) const { time(b) = coefficients(coefficients.extent(0) == 1 ? 0 : b).to; }
-};
-
 class Uniformization final : public Integrator {
  public:
   IntegratorInfo const& info() const override { return info_; }
@@ -205,8 +201,7 @@ class Uniformization final : public Integrator {
             ThinKernel<Field>{field, clocks_, only_site, counters, key, state.first_sample, step.index});
       });
     }
-    Kokkos::parallel_for("saltus::integrators::uniformization::finish", rows,
-                         FinishKernel{state.time, step.coefficients});
+    detail::finish(exec, "saltus::integrators::uniformization::finish", state, step);
   }
 
   bool follows_paths(Process const& process) const override { return !process.is_reverse(); }
