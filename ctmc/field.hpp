@@ -373,6 +373,7 @@ struct DenseReverseRow {
   int states;
   double const *from, *kernel, *back;  // P_from [S,S]; P_from or P_to [S,S]; row x of Q or P_{from|to} transposed [S]
   bool rates;
+  double const* forward = nullptr;     // corrector: column x of Q transposed, Q(x, y) at y * states; added to the rates
 
   KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const {
     double clean[most_states], norm = 0;
@@ -397,6 +398,7 @@ struct DenseReverseRow {
     double others = 0, stay = 0;
     for (int y = 0; y < states; ++y) {
       scratch.v[y] *= back[y] * unit;
+      if (forward) scratch.v[y] += y == own ? 0 : forward[static_cast<std::int64_t>(y) * states];
       (y == own ? stay : others) += scratch.v[y];
     }
     return {others, stay};
@@ -451,6 +453,7 @@ struct ScoredField : FieldBase {
   std::int64_t row_stride, site_stride;
   ScoreKind kind;
 
+  using Value = Scalar;
   using Row = ScoreRow<Scalar>;
 
  protected:
@@ -479,6 +482,8 @@ struct ReverseMaskedField : ScoredField<Scalar> {
   KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
     return {c.phi * (normalised ? c.hazard / sums.others : c.rate), 0, 0};
   }
+  /// The law of the clean token given everything seen (leave-in).
+  KOKKOS_INLINE_FUNCTION Weights clean(StepCoeff const&, RowSums const& sums) const { return {1 / sums.others, 0, 0}; }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
     double const slope = c.phi * (normalised ? c.reveal / sums.others : c.growth);
     return {slope, 0, 1 - (normalised ? c.phi * c.reveal : slope * sums.others)};
@@ -512,6 +517,14 @@ struct ReverseUniformField : ScoredField<Scalar> {
     double const factor = c.phi * c.rate / this->states;
     return {factor * s.slope, factor * s.offset, 0};
   }
+  /// The law of the clean token given everything seen (leave-in), up to a factor: pL(y) P(y, own).
+  KOKKOS_INLINE_FUNCTION Weights clean(StepCoeff const& c, RowSums const& sums) const {
+    double const off = c.lost_from / this->states, keep = c.alpha_from + off;
+    if (is_x0(this->kind)) return {off, 0, keep * own_left_out(c, sums)};
+    // alpha pL = s / sum(s) - off, clamped at 0 for inexact scores
+    double const total = sums.others + 1, own = 1 / total - off;
+    return {off / total, -off * off, keep * (own > 0 ? own : 0)};
+  }
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
     double const n = this->states, off = c.lost / n;
     if (is_x0(this->kind) && c.phi == 1) {
@@ -536,6 +549,7 @@ struct ReverseDenseField : FieldBase {
   Kokkos::View<double const**, Kokkos::LayoutRight, MemorySpace> transposed;  ///< Q(y, x) in row x
   bool for_transitions;
 
+  using Value = Scalar;
   using Row = DenseReverseRow<Scalar>;
   KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return !is_frozen(b, l); }
   KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
@@ -555,6 +569,62 @@ struct ReverseDenseField : FieldBase {
   /// As rates do, phi multiplies the weights of the others against that of staying.
   KOKKOS_INLINE_FUNCTION Weights transitions(StepCoeff const& c, RowSums const& sums) const {
     return {c.phi, 0, sums.own};
+  }
+};
+
+// Correctors: the rates Q_t + R_t, which leave p_t as it is (A§8.1). Sites of every value may move.
+
+/// A masked site's row of scores, or of a revealed one the single jump back to the mask, flagged by time_scale = 0.
+template <class Scalar>
+struct MaskedOrPointRow {
+  using Scratch = Partials<Scalar>;
+  ScoreRow<Scalar> row;
+  token_t mask;
+  bool revealed;
+  KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const {
+    if (!revealed) return row.scan(own, scratch);
+    scratch.negative = false;
+    return {1, 0, 0};
+  }
+  KOKKOS_INLINE_FUNCTION double weigh(int own, Weights const& weights, RowSums const& sums, Scratch& scratch) const {
+    return revealed ? weights.slope : row.weigh(own, weights, sums, scratch);
+  }
+  KOKKOS_INLINE_FUNCTION int draw(int own, Weights const& weights, double uniform, Scratch const& scratch) const {
+    return revealed ? mask : row.draw(own, weights, uniform, scratch);
+  }
+  KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
+    return revealed ? (y == mask ? 1 : 0) : row.value(y, scratch);
+  }
+};
+
+template <class Scalar>
+struct CorrectorMaskedField : ReverseMaskedField<Scalar> {
+  using Row = MaskedOrPointRow<Scalar>;
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const { return !this->is_frozen(b, l); }
+  KOKKOS_FORCEINLINE_FUNCTION bool jump_known() const { return false; }
+  KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const {
+    return {this->row_at(b, l, false), this->mask, this->tokens(b, l) != this->mask};
+  }
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    return sums.time_scale == 0 ? Weights{c.rate, 0, 0} : ReverseMaskedField<Scalar>::rates(c, sums);
+  }
+};
+
+template <class Scalar>
+struct CorrectorUniformField : ReverseUniformField<Scalar> {
+  KOKKOS_INLINE_FUNCTION Weights rates(StepCoeff const& c, RowSums const& sums) const {
+    Weights w = ReverseUniformField<Scalar>::rates(c, sums);
+    w.offset += c.rate / this->states;
+    return w;
+  }
+};
+
+template <class Scalar>
+struct CorrectorDenseField : ReverseDenseField<Scalar> {
+  KOKKOS_FORCEINLINE_FUNCTION typename ReverseDenseField<Scalar>::Row row(int b, int l) const {
+    auto row = ReverseDenseField<Scalar>::row(b, l);
+    row.forward = this->transposed.data() + this->tokens(b, l);
+    return row;
   }
 };
 

@@ -209,41 +209,4 @@ std::string NoiseSchedule::describe() const {
   }
 }
 
-StepCoeff NoiseSchedule::coefficients(Interval interval) const {
-  auto const [from, to] = interval;
-  double const early = std::min(from, to), late = std::max(from, to);
-  StepCoeff c{};
-  c.from = from;
-  c.to = to;
-  c.alpha_from = alpha(from);
-  c.alpha_to = alpha(to);
-  c.lost_from = lost(from);
-  c.lost_to = lost(to);
-  c.duration = late - early;
-  c.rate = rate(from);
-  if (kind_ == Kind::table && to > from) {  // at a point, the piece that the step goes into
-    int const i = piece(from);
-    c.rate = rate_of_piece(from >= times_[i + 1] && i + 2 < points_ ? i + 1 : i);
-  }
-  c.delta = total_between(early, late);
-  c.lost = -std::expm1(-c.delta);
-  c.retention = std::exp(-c.delta);
-  c.growth = std::expm1(c.delta);
-  // hazard = sigma alpha/(1-alpha), and reveal = alpha_to lost/(1-alpha_from); for the log-linear schedule alpha
-  // cancels, and schedules that may reach alpha = 0 are written in alpha.
-  if (kind_ == Kind::log_linear) {
-    c.hazard = 1 / from;
-    c.reveal = (from - to) / from;
-  } else if (by_alpha()) {
-    c.hazard = slope(from) / c.lost_from;
-    c.reveal = drop(early, late) / c.lost_from;
-  } else {
-    c.hazard = c.rate * c.alpha_from / c.lost_from;
-    c.reveal = c.alpha_to * c.lost / c.lost_from;
-  }
-  if (c.lost_from == 0) c.hazard = std::numeric_limits<double>::infinity();  // not 0/0: nothing may be masked there
-  if (c.lost_to == 0) c.reveal = 1;  // exactly, whatever the rounding
-  return c;
-}
-
 }  // namespace saltus

@@ -76,8 +76,8 @@ class NoiseSchedule {
   /// The time t at which sigma_bar(t) = total; clipped to [0, T].
   KOKKOS_INLINE_FUNCTION double time_at_total(double total) const;
 
-  /// Everything that a step from `interval.from` to `interval.to` needs; host. `direction` is implied by the order.
-  StepCoeff coefficients(Interval interval) const;
+  /// Everything that a step from `interval.from` to `interval.to` needs; its direction is implied by the order.
+  KOKKOS_INLINE_FUNCTION StepCoeff coefficients(Interval interval) const;
 
  private:
   enum class Kind {
@@ -287,6 +287,43 @@ KOKKOS_INLINE_FUNCTION double NoiseSchedule::time_at_total(double total) const {
     default: return time_at_lost(-Kokkos::expm1(-total));
   }
   return t < 0 ? 0 : (t > end_ ? end_ : t);  // also for total = infinity
+}
+
+KOKKOS_INLINE_FUNCTION StepCoeff NoiseSchedule::coefficients(Interval interval) const {
+  double const from = interval.from, to = interval.to;
+  double const early = from < to ? from : to, late = from < to ? to : from;
+  StepCoeff c{};
+  c.from = from;
+  c.to = to;
+  c.alpha_from = alpha(from);
+  c.alpha_to = alpha(to);
+  c.lost_from = lost(from);
+  c.lost_to = lost(to);
+  c.duration = late - early;
+  c.rate = rate(from);
+  if (kind_ == Kind::table && to > from) {  // at a point, the piece that the step goes into
+    int const i = piece(from);
+    c.rate = rate_of_piece(from >= times_[i + 1] && i + 2 < points_ ? i + 1 : i);
+  }
+  c.delta = total_between(early, late);
+  c.lost = -Kokkos::expm1(-c.delta);
+  c.retention = Kokkos::exp(-c.delta);
+  c.growth = Kokkos::expm1(c.delta);
+  // hazard = sigma alpha/(1-alpha), and reveal = alpha_to lost/(1-alpha_from); for the log-linear schedule alpha
+  // cancels, and schedules that may reach alpha = 0 are written in alpha.
+  if (kind_ == Kind::log_linear) {
+    c.hazard = 1 / from;
+    c.reveal = (from - to) / from;
+  } else if (by_alpha()) {
+    c.hazard = slope(from) / c.lost_from;
+    c.reveal = drop(early, late) / c.lost_from;
+  } else {
+    c.hazard = c.rate * c.alpha_from / c.lost_from;
+    c.reveal = c.alpha_to * c.lost / c.lost_from;
+  }
+  if (c.lost_from == 0) c.hazard = Kokkos::Experimental::infinity_v<double>;  // not 0/0: nothing may be masked there
+  if (c.lost_to == 0) c.reveal = 1;  // exactly, whatever the rounding
+  return c;
 }
 
 }  // namespace saltus

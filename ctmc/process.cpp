@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/ctmc/process.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include <saltus/ctmc/device.hpp>
@@ -124,74 +126,64 @@ Evaluation const& Process::refresh(ExecSpace const& exec, State const& state, in
   return evaluation;
 }
 
-StepTable::StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid,
-                     std::vector<double> const& phi, std::vector<double> const& power, bool forced_last) {
-  auto const steps = static_cast<std::size_t>(grid.steps());
-  auto check = [&](std::vector<double> const& values, char const* what) {
-    for (double const value : values) {
-      require(value >= 0 && std::isfinite(value),
-              std::string(what) + " must be finite and at least 0, got " + to_text(value));
-    }
-    require(values.empty() || values.size() == steps, std::string(what) + " needs one value a step: expected " +
-                                                          std::to_string(steps) + ", got " +
-                                                          std::to_string(values.size()));
-  };
-  check(phi, "phi");
-  check(power, "power");
-  double const latest = std::max(grid.point(0), grid.point(grid.steps()));
-  require(latest <= noise.end(), "the time grid reaches to t = " + to_text(latest) +
-                                     ", beyond the end of the noise at t = " + to_text(noise.end()));
-  Kokkos::View<StepCoeff*, MemorySpace> device(
-      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::ctmc::step_table"), steps);
-  auto mirror = Kokkos::create_mirror_view(device);
-  for (std::size_t k = 0; k < steps; ++k) {
-    StepCoeff c = noise.coefficients(grid.interval(static_cast<int>(k)));
-    if (!phi.empty()) c.phi = phi[k];
-    if (!power.empty()) c.power = power[k];
-    c.forced = forced_last && k + 1 == steps;
-    if (c.forced) c.phi = 1;
-    host_.push_back(c);
-    mirror(k) = c;
+namespace {
+
+void check_factors(std::vector<double> const& values, char const* what, int steps) {
+  for (double const value : values) {
+    require(value >= 0 && std::isfinite(value),
+            std::string(what) + " must be finite and at least 0, got " + to_text(value));
   }
-  Kokkos::deep_copy(exec, device, mirror);
-  exec.fence("saltus::ctmc: the host mirror of the step table is about to be freed");
-  device_ = device;
+  require(values.empty() || values.size() == static_cast<std::size_t>(steps),
+          std::string(what) + " needs one value a step: expected " + std::to_string(steps) + ", got " +
+              std::to_string(values.size()));
 }
 
-StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid,
-                     std::vector<double> const& phi, std::vector<double> const& power, bool forced_last,
-                     bool transitions)
-    : StepTable(exec, process.noise(), grid, phi, power, forced_last) {
-  for (auto const& c : host_) {
-    require(process.is_reverse() || std::isfinite(c.delta), "the integral of the noise " + process.noise().describe() +
-                                                                " is infinite at t = " + to_text(c.to) +
-                                                                "; a forward process must end earlier");
-  }
-  Generator const& q = process.generator();
-  bool const tables = q.kind() == Generator::Kind::dense || q.kind() == Generator::Kind::sparse;
-  if (!tables || (!process.is_reverse() && !transitions)) return;
-  auto const n = static_cast<std::size_t>(q.states());
-  if (process.is_reverse()) {
-    DeviceMatrix last;
-    for (auto const& c : host_) {
-      StepMatrices m;
-      m.from = last.size() != 0
-                   ? last
-                   : matrix_on_device(exec, q.transition_matrix(process.noise().total(c.from)), q.states(), false);
-      m.to = matrix_on_device(exec, q.transition_matrix(process.noise().total(c.to)), q.states(), false);
-      m.between_transposed = matrix_on_device(exec, q.transition_matrix(c.delta), q.states(), true);
-      last = m.to;
-      matrices_.push_back(m);
+std::size_t count_of(std::vector<Part> const& parts) {
+  std::size_t count = parts.size();
+  for (auto const& part : parts) count += count_of(part.parts);
+  return count;
+}
+
+// The matrices that the steps of a process need, made once for each time and each pair of times.
+class MatrixMaker {
+ public:
+  MatrixMaker(ExecSpace const& exec, Process const& process, bool transitions)
+      : exec_(exec), process_(process), transitions_(transitions) {}
+
+  StepMatrices make(StepCoeff const& c) {
+    Generator const& q = process_.generator();
+    StepMatrices m;
+    bool const tables = q.kind() == Generator::Kind::dense || q.kind() == Generator::Kind::sparse;
+    if (!tables || (!process_.is_reverse() && !transitions_)) return m;
+    if (!process_.is_reverse()) {
+      m.transitions = transitions(c.phi * c.delta);
+      return m;
     }
-    return;
+    m.from = at(c.from);
+    m.to = at(c.to);
+    m.between_transposed = matrix_on_device(exec_, q.transition_matrix(c.delta), q.states(), true);
+    return m;
   }
-  auto const multipliers = process.site_rates().empty() ? std::vector<double>{1} : process.site_rates().multiplier;
-  std::vector<token_t> columns;
-  std::vector<double> weights;
-  for (auto const& c : host_) {
+
+ private:
+  DeviceMatrix at(double time) {
+    auto const found = at_.find(time);
+    if (found != at_.end()) return found->second;
+    Generator const& q = process_.generator();
+    return at_[time] =
+               matrix_on_device(exec_, q.transition_matrix(process_.noise().total(time)), q.states(), false);
+  }
+
+  AliasTable transitions(double total) const {
+    Generator const& q = process_.generator();
+    auto const n = static_cast<std::size_t>(q.states());
+    auto const multipliers =
+        process_.site_rates().empty() ? std::vector<double>{1} : process_.site_rates().multiplier;
+    std::vector<token_t> columns;
+    std::vector<double> weights;
     AliasBuilder builder;
     for (double const multiplier : multipliers) {
-      std::vector<double> const p = q.transition_matrix(multiplier * c.phi * c.delta);
+      std::vector<double> const p = q.transition_matrix(multiplier * total);
       for (std::size_t x = 0; x < n; ++x) {
         columns.clear();
         weights.clear();
@@ -203,10 +195,77 @@ StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid con
         builder.add_row(columns, weights, p[x * n + x]);
       }
     }
-    StepMatrices m;
-    m.transitions = builder.build(exec);
-    matrices_.push_back(m);
+    return builder.build(exec_);
   }
+
+  ExecSpace exec_;
+  Process const& process_;
+  bool transitions_;
+  std::map<double, DeviceMatrix> at_;
+};
+
+}  // namespace
+
+StepTable::StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid,
+                     StepOptions const& options)
+    : StepTable(exec, nullptr, noise, grid, options) {}
+
+StepTable::StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid, StepOptions const& options)
+    : StepTable(exec, &process, process.noise(), grid, options) {}
+
+StepTable::StepTable(ExecSpace const& exec, Process const* process, NoiseSchedule const& noise, TimeGrid const& grid,
+                     StepOptions const& options) {
+  int const steps = grid.steps();
+  check_factors(options.phi, "phi", steps);
+  check_factors(options.power, "power", steps);
+  double const latest = std::max(grid.point(0), grid.point(steps));
+  require(latest <= noise.end(), "the time grid reaches to t = " + to_text(latest) +
+                                     ", beyond the end of the noise at t = " + to_text(noise.end()));
+  std::vector<std::vector<Part>> asked(static_cast<std::size_t>(steps));
+  std::size_t count = asked.size();
+  for (std::size_t k = 0; k < asked.size() && options.parts; ++k) {
+    asked[k] = options.parts(grid.interval(static_cast<int>(k)));
+    count += count_of(asked[k]);
+  }
+
+  host_.reserve(count);  // pointers into it stay
+  std::optional<MatrixMaker> matrices;
+  if (process) matrices.emplace(exec, *process, options.transitions);
+  Kokkos::View<StepCoeff*, MemorySpace> const device(
+      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::ctmc::step_table"), count);
+  auto const make = [&](std::size_t k, Part const& part) {
+    StepCoeff c = noise.coefficients(part.interval);
+    if (part.duration > 0) c.duration = part.duration;
+    if (part.learned && !options.phi.empty()) c.phi = options.phi[k];
+    if (part.learned && !options.power.empty()) c.power = options.power[k];
+    c.forced = part.forced && options.forced_last && k + 1 == asked.size();
+    if (c.forced) c.phi = 1;
+    require(!process || process->is_reverse() || std::isfinite(c.delta),
+            "the integral of the noise " + noise.describe() + " is infinite at t = " + to_text(c.to) +
+                "; a forward process must end earlier");
+    std::size_t const place = host_.size();
+    host_.push_back(c);
+    return Step{static_cast<int>(k), Kokkos::subview(device, std::make_pair(place, place + 1)),
+                matrices ? matrices->make(c) : StepMatrices{}, steps - static_cast<int>(k), &host_[place]};
+  };
+  auto const add_parts = [&](auto const& self, std::size_t k, std::vector<Part> const& parts) -> std::span<Step const> {
+    if (parts.empty()) return {};
+    auto& block = parts_.emplace_back();
+    block.reserve(parts.size());
+    for (auto const& part : parts) {
+      block.push_back(make(k, part));
+      block.back().parts = self(self, k, part.parts);
+    }
+    return block;
+  };
+  for (std::size_t k = 0; k < asked.size(); ++k) {
+    steps_.push_back(make(k, {.interval = grid.interval(static_cast<int>(k)), .forced = true}));
+    steps_.back().parts = add_parts(add_parts, k, asked[k]);
+  }
+  auto const mirror = Kokkos::create_mirror_view(device);
+  std::copy(host_.begin(), host_.end(), mirror.data());
+  Kokkos::deep_copy(exec, device, mirror);
+  exec.fence("saltus::ctmc: the host mirror of the step table is about to be freed");
 }
 
 }  // namespace saltus

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <saltus/ctmc/alias.hpp>
@@ -96,41 +99,72 @@ struct StepMatrices {
   Matrix from, to, between_transposed;
 };
 
-/// One step as an integrator gets it.
+/// An interval that an integrator evaluates or leaps over within a step; see Integrator::parts().
+struct Part {
+  Interval interval;
+  double duration = 0;   ///< of the leap; 0: the length of the interval
+  bool learned = true;   ///< the factors phi and power of the step apply
+  bool forced = false;   ///< with StepOptions::forced_last, in the last step: every remaining mask is revealed in this part
+  std::vector<Part> parts{};
+};
+
+/// One step, or a part of one, as an integrator gets it.
 struct Step {
   int index;                                                 ///< names the step's random numbers
   Kokkos::View<StepCoeff const*, MemorySpace> coefficients;  ///< [batch], or [1] for all rows
   StepMatrices matrices{};
+  int remaining = 1;                ///< steps that the run still has, this one included
+  StepCoeff const* host = nullptr;  ///< the same coefficients on the host, if all rows share them
+  std::span<Step const> parts{};    ///< what Integrator::parts() asked for, in its order
+
+  /// A part under the index of the step. Random numbers of different parts must differ by role or stream.
+  Step part(std::size_t i) const {
+    Step p = parts[i];
+    p.index = index;
+    return p;
+  }
+};
+
+/// What a StepTable is made for, besides process and grid.
+struct StepOptions {
+  std::vector<double> phi{};    ///< learned factor of each step; empty: 1
+  std::vector<double> power{};  ///< learned power of the scores in each step; empty: 1
+  bool forced_last = false;     ///< a masked process reveals every remaining mask in the last step (A§7.3)
+  bool transitions = false;     ///< a forward process will be asked for transition probabilities
+  std::function<std::vector<Part>(Interval)> parts{};  ///< of each step; empty: none
 };
 
 /// The steps of a run: coefficients and matrices on the host once and on the device once, before the loop.
 class StepTable {
  public:
-  /// Of a process with any generator. `phi` and `power`: learned factors a step, empty for 1. `forced_last`: a masked
-  /// process reveals every remaining mask in the last step (A§7.3). `transitions`: a forward process will be asked for
-  /// transition probabilities (IntegratorInfo::uses_transitions).
-  StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid, std::vector<double> const& phi = {},
-            std::vector<double> const& power = {}, bool forced_last = false, bool transitions = false);
+  /// Of a process with any generator. UserError for a grid beyond the end of the noise and factors that do not fit.
+  StepTable(ExecSpace const& exec, Process const& process, TimeGrid const& grid, StepOptions const& options = {});
   /// The coefficients alone, which is all that absorbing and uniform generators need.
-  StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid,
-            std::vector<double> const& phi = {}, std::vector<double> const& power = {}, bool forced_last = false);
+  StepTable(ExecSpace const& exec, NoiseSchedule const& noise, TimeGrid const& grid, StepOptions const& options = {});
+  // Steps point into the table.
+  StepTable(StepTable const&) = delete;
+  StepTable& operator=(StepTable const&) = delete;
+  StepTable(StepTable&&) = default;
+  StepTable& operator=(StepTable&&) = default;
 
-  int steps() const { return static_cast<int>(host_.size()); }
-  StepCoeff const& host(int k) const { return host_[static_cast<std::size_t>(k)]; }
+  int steps() const { return static_cast<int>(steps_.size()); }
+  StepCoeff const& host(int k) const { return *steps_[static_cast<std::size_t>(k)].host; }
   /// [1]: the coefficients of step k, shared by all rows.
-  Kokkos::View<StepCoeff const*, MemorySpace> device(int k) const {
-    return Kokkos::subview(device_, std::make_pair(k, k + 1));
-  }
+  Kokkos::View<StepCoeff const*, MemorySpace> device(int k) const { return step(k).coefficients; }
   /// Step k, whose random numbers are named `index`.
   Step step(int k, int index) const {
-    return {index, device(k), matrices_.empty() ? StepMatrices{} : matrices_[static_cast<std::size_t>(k)]};
+    Step step = steps_[static_cast<std::size_t>(k)];
+    step.index = index;
+    return step;
   }
   Step step(int k) const { return step(k, k); }
 
  private:
-  std::vector<StepCoeff> host_;
-  Kokkos::View<StepCoeff const*, MemorySpace> device_;
-  std::vector<StepMatrices> matrices_;
+  StepTable(ExecSpace const& exec, Process const* process, NoiseSchedule const& noise, TimeGrid const& grid,
+            StepOptions const& options);
+  std::vector<StepCoeff> host_;           // of steps and parts
+  std::vector<Step> steps_;
+  std::list<std::vector<Step>> parts_;    // blocks that do not move
 };
 
 }  // namespace saltus

@@ -87,8 +87,11 @@ struct StreamKey {
   /// The same stream at another step.
   KOKKOS_FORCEINLINE_FUNCTION constexpr StreamKey at(std::uint32_t other_step) const { return {seed, other_step}; }
 
-  /// A stream of its own for this step, for event-driven methods, which need word 3 to count events.
-  KOKKOS_FORCEINLINE_FUNCTION constexpr StreamKey derived() const { return {draw(0, Role::subkey, 0).event, 0}; }
+  /// Streams of their own for this step: for event-driven methods, which need word 3 to count events (0), and for what
+  /// else a step does besides its first stage (1, 2, ...).
+  KOKKOS_FORCEINLINE_FUNCTION constexpr StreamKey derived(std::uint32_t which = 0) const {
+    return {draw(0, Role::subkey, which).event, 0};
+  }
 };
 
 }  // namespace saltus

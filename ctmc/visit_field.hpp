@@ -44,4 +44,19 @@ void visit_field(Process const& process, State const& state, Step const& step, i
   return with_scalar(static_cast<double const*>(e.data));
 }
 
+/// The same with the field of the corrector of a reverse process at the start of the step.
+template <class Visitor>
+void visit_corrector_field(Process const& process, State const& state, Step const& step, int slot, Visitor&& visitor) {
+  SALTUS_ASSERT(process.is_reverse());
+  visit_field(process, state, step, slot, false, [&]<class Field>(Field const& field) {
+    if constexpr (requires { field.for_transitions; }) {
+      visitor(CorrectorDenseField<typename Field::Value>{field});
+    } else if constexpr (requires { field.normalised; }) {
+      visitor(CorrectorMaskedField<typename Field::Value>{field});
+    } else if constexpr (requires { field.own_left_out(StepCoeff{}, RowSums{}); }) {
+      visitor(CorrectorUniformField<typename Field::Value>{field});
+    }
+  });
+}
+
 }  // namespace saltus

@@ -37,7 +37,7 @@ std::vector<double> push_law(ExecSpace const& exec, Process& process, Integrator
   Kokkos::deep_copy(exec, state.time, time);
   process.reserve({static_cast<int>(rows), space.length()}, 1);
   process.refresh(exec, state, 0);
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const sites("saltus::integrators::law::sites", rows, length, states);
+  SiteProbabilities const sites("saltus::integrators::law::sites", rows, length, states);
   integrator.site_probabilities(exec, process, state, step, sites);
   auto const host = Kokkos::create_mirror_view(sites);
   Kokkos::deep_copy(exec, host, sites);
@@ -52,7 +52,10 @@ std::vector<double> push_law(ExecSpace const& exec, Process& process, Integrator
 std::vector<double> output_law(ExecSpace const& exec, Process& process, Integrator const& integrator,
                                StateSpace const& space, std::vector<double> law, TimeGrid const& grid, bool forced_last,
                                std::vector<double> const& phi) {
-  StepTable const table(exec, process, grid, phi, {}, forced_last, integrator.info().uses_transitions);
+  StepOptions options = step_options(integrator, process);
+  options.phi = phi;
+  options.forced_last = forced_last;
+  StepTable const table(exec, process, grid, options);
   for (int k = 0; k < table.steps(); ++k) {
     law = push_law(exec, process, integrator, space, law, table.step(k), table.host(k).from);
   }

@@ -11,6 +11,12 @@
 
 namespace saltus {
 
+/// Which sites move in a stage, for the exact law.
+enum class Selection {
+  by_site,     ///< each on its own, with the probability that its law gives
+  fixed_count  ///< as many as the probabilities of the row sum to, rounded at random to a neighbouring integer, all sets alike
+};
+
 /// What a method declares of itself; `saltus info`, tests and documents follow from it.
 struct IntegratorInfo {
   std::string name;
@@ -19,11 +25,13 @@ struct IntegratorInfo {
   bool exact = false;            ///< draws from the law of the process itself (given exact scores)
   bool exact_forward = false;    ///< the same, but of forward processes only
   double weak_order = 0;         ///< of the law in the step; 0: not applicable
-  int evaluations = 1;           ///< a step; 0: one an event
+  int evaluations = 1;           ///< a step; 0: as many as its events or own steps
   int slots = 1;                 ///< evaluations alive at a time
   int host_syncs = 0;            ///< fences a step
   bool uses_transitions = false; ///< asks fields for transition probabilities rather than rates
-  bool has_site_law = false;     ///< sites move independently given the state: exact laws can be computed
+  bool has_site_law = false;     ///< given the state, and the selection, sites move independently: exact laws can be computed
+  Selection selection = Selection::by_site;
+  int stages = 1;                ///< of a step; 2: see Integrator::second_probabilities()
   std::string needs{};            ///< in words, for messages; empty: any process
 };
 
@@ -49,6 +57,9 @@ struct PathPlan {
   Kokkos::View<JumpRecord*, MemorySpace> records;
   NoiseSchedule noise = NoiseSchedule::constant();         ///< turns sigma_bar into the time of a record
 };
+
+/// [batch, length, states]: laws of single sites.
+using SiteProbabilities = Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>;
 
 /// Advances a batch over one interval. Integrators hold workspaces and no state of a run: one object serves any number
 /// of runs, one at a time.
@@ -76,10 +87,32 @@ class Integrator {
   virtual void follow(ExecSpace const& exec, Process& process, State const& state, PathPlan const& plan, StreamKey key,
                       CounterView const& counters);
 
+  /// The intervals within a step over `interval` that the method needs coefficients of: Step::parts.
+  virtual std::vector<Part> parts(NoiseSchedule const& noise, Interval interval) const;
+
   /// [batch, length, states]: for each row and site the law of the token at the end of the step given the state, by the
   /// very code that advance() samples from. The process must hold the evaluation (slot 0). Only if info().has_site_law.
   virtual void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                                  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const;
+                                  SiteProbabilities const& out) const;
+
+  /// Of a method of two stages, whose site_probabilities() is the law of the first one: the same of the second,
+  /// [pairs, length, states]. Pair i is the state at the start of the step, row pairs(i, 0) of `state`, and the one between
+  /// the stages, row pairs(i, 1). The process holds evaluations of all rows: slot 0 at the start of the step and, if
+  /// info().slots is 2, slot 1 at the start of the second part. Only if info().stages is 2.
+  virtual void second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
+                                    Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
+                                    SiteProbabilities const& out) const;
+
+  /// What one step consists of, in order, each with a law of its own: the method itself, or what it wraps and what it
+  /// adds. Empty if some of it has none.
+  struct Kernel {
+    Integrator const* integrator;
+    Step step;
+  };
+  virtual std::vector<Kernel> kernels(Step const& step) const;
 };
+
+/// What a StepTable needs to know of the integrator that it is for.
+StepOptions step_options(Integrator const& integrator, Process const& process);
 
 }  // namespace saltus

@@ -19,9 +19,27 @@ constexpr Entry entries[] = {
 };
 }  // namespace
 
+std::vector<Part> Integrator::parts(NoiseSchedule const&, Interval) const { return {}; }
+
 void Integrator::site_probabilities(ExecSpace const&, Process const&, State const&, Step const&,
-                                    Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const&) const {
+                                    SiteProbabilities const&) const {
   throw UserError("the integrator '" + info().name + "' has no law by site, so its exact law cannot be computed");
+}
+
+void Integrator::second_probabilities(ExecSpace const&, Process const&, State const&, Step const&,
+                                      Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const&,
+                                      SiteProbabilities const&) const {
+  internal_error("the integrator '" + info().name + "' has no second stage");
+}
+
+std::vector<Integrator::Kernel> Integrator::kernels(Step const& step) const {
+  if (!info().has_site_law) return {};
+  return {{this, step}};
+}
+
+StepOptions step_options(Integrator const& integrator, Process const& process) {
+  return {.transitions = integrator.info().uses_transitions,
+          .parts = [&integrator, noise = process.noise()](Interval interval) { return integrator.parts(noise, interval); }};
 }
 
 void Integrator::follow(ExecSpace const&, Process&, State const&, PathPlan const&, StreamKey, CounterView const&) {

@@ -99,8 +99,11 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"),
                                batch, length);
   Times const time(Kokkos::view_alloc(exec, "saltus::integrators::time"), batch);
-  StepTable const table(exec, process, plan.grid, plan.phi, plan.power, plan.forced_last,
-                        integrator.info().uses_transitions);
+  StepOptions options = step_options(integrator, process);
+  options.phi = plan.phi;
+  options.power = plan.power;
+  options.forced_last = plan.forced_last;
+  StepTable const table(exec, process, plan.grid, options);
 
   SampleReport report;
   double evaluations = 0;

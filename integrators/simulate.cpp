@@ -185,8 +185,7 @@ SampleReport simulate(ExecSpace const& exec, Process& process, Integrator& integ
     path.totals = to_device(ExecSpace(), totals, "saltus::integrators::totals");
     path.noise = noise;
   } else {
-    table.emplace(exec, process, grid, std::vector<double>{}, std::vector<double>{}, false,
-                  integrator.info().uses_transitions);
+    table.emplace(exec, process, grid, step_options(integrator, process));
     int look = first_look;
     for (int k = 0; k < grid.steps(); ++k) {
       if (look < static_cast<int>(looks) && grid.point(k + 1) == plan.times[static_cast<std::size_t>(look)])

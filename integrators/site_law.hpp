@@ -9,7 +9,8 @@
 /// Methods whose sites move independently given the state of the batch. Such a method is a SiteLaw: a struct with
 ///   static Weights weights(field, coeff, sums)   the weights of its targets, from the field's rates or transitions, and
 ///   static double jump(coeff, leave, stay, bool& clamped)   the probability of a jump from their total over y != own,
-/// and, if the weights are made from field.transitions(), static constexpr bool uses_transitions = true;
+/// and, if the weights are made from field.transitions(), static constexpr bool uses_transitions = true; a law of the
+/// corrector's rates Q + R says static constexpr bool corrector = true.
 /// and IndependentSites<Law> is the integrator: propose, select each site by its own probability, draw, in one kernel.
 namespace saltus {
 
@@ -144,7 +145,7 @@ struct StepKernel {
 template <class Law, class Field>
 struct ProbabilityKernel {
   Field field;
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> out;
+  SiteProbabilities out;
   int length, states;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
@@ -200,7 +201,7 @@ class IndependentSites final : public Integrator {
     process.refresh(exec, state, 0);
     int const tile = tile_size(process);
     int const tiles = (state.length() + tile - 1) / tile;
-    visit_field(process, state, step, 0, info_.uses_transitions, [&](auto const& field) {
+    visit(process, state, step, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       StepKernel<Law, Field> const kernel{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
                                           state.first_sample, state.length(), tile, tiles};
@@ -217,9 +218,9 @@ class IndependentSites final : public Integrator {
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const& out) const override {
+                          SiteProbabilities const& out) const override {
     if (state.batch() == 0) return;
-    visit_field(process, state, step, 0, info_.uses_transitions, [&](auto const& field) {
+    visit(process, state, step, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       Kokkos::parallel_for(label_ + "::law",
                            Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
@@ -229,6 +230,15 @@ class IndependentSites final : public Integrator {
   }
 
  private:
+  template <class Visitor>
+  void visit(Process const& process, State const& state, Step const& step, Visitor&& visitor) const {
+    if constexpr (requires { Law::corrector; }) {
+      visit_corrector_field(process, state, step, 0, visitor);
+    } else {
+      visit_field(process, state, step, 0, info_.uses_transitions, visitor);
+    }
+  }
+
   IntegratorInfo info_;
   std::string label_;
 };

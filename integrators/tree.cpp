@@ -120,8 +120,8 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
       if (!last) Kokkos::deep_copy(exec, tokens, here.tokens);
       auto const c = static_cast<std::size_t>(child);
       if (steps[c] > 0) {
-        StepTable const table(exec, process, TimeGrid::uniform(0, tree.length[c], steps[c]), {}, {}, false,
-                              integrator.info().uses_transitions);
+        StepTable const table(exec, process, TimeGrid::uniform(0, tree.length[c], steps[c]),
+                              step_options(integrator, process));
         for (int k = 0; k < steps[c]; ++k) {
           integrator.advance(exec, process, state_of(tokens), table.step(k, first_step[c] + k), StreamKey{plan.seed, 0},
                              counters);

@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   CounterView const counters("c", tweedie->reserve(process, {batch, length}));
   for (int repeat = 0; repeat < 8; ++repeat) {
     Kokkos::Timer timer;
-    StepTable const table(exec, process, TimeGrid::uniform(0, 0.3 / n, 1), {}, {}, false, true);
+    StepTable const table(exec, process, TimeGrid::uniform(0, 0.3 / n, 1), {.transitions = true});
     tweedie->advance(exec, process, state, table.step(0, repeat), {1, 0}, counters);
     exec.fence();
     std::printf("M site-branches/s %.1f\n", 1e-6 * batch * length / timer.seconds());

@@ -54,7 +54,8 @@ inline Frozen to_frozen(std::vector<std::vector<int>> const& rows) {
 /// The table of a single step.
 inline StepTable one_step(NoiseSchedule const& noise, Interval interval, double phi = 1, double power = 1,
                           bool forced = false) {
-  return {ExecSpace(), noise, TimeGrid::from_points({interval.from, interval.to}), {phi}, {power}, forced};
+  return {ExecSpace(), noise, TimeGrid::from_points({interval.from, interval.to}),
+          StepOptions{.phi = {phi}, .power = {power}, .forced_last = forced}};
 }
 
 /// [batch][length][states]: the laws that `integrator` draws the sites of `state` from.

@@ -256,8 +256,8 @@ TEST(Simulate, FrozenSitesDoNotMove) {
       std::vector<std::vector<int>> frozen(40, std::vector<int>(length, 0));
       for (std::size_t b = 0; b < 40; ++b) frozen[b][b % length] = frozen[b][(b + 2) % length] = 1;
       state.frozen = to_frozen(frozen);
-      StepTable const table(ExecSpace(), process, TimeGrid::from_points({0, 0.5}), {}, {}, false,
-                            integrator->info().uses_transitions);
+      StepTable const table(ExecSpace(), process, TimeGrid::from_points({0, 0.5}),
+                            step_options(*integrator, process));
       auto const count = advance_once(process, *integrator, state, table);
       EXPECT_GT(count.jumps, 0);
       auto const rows = to_rows(state.tokens);
