@@ -47,6 +47,13 @@ struct Partials {
   double sum[max_blocks];
 };
 
+/// What a row says of how sure it is, in units of its total over y != own.
+struct RowShape {
+  double largest = 0, second = 0;  ///< the two largest probabilities
+  int best = -1;                   ///< where the largest is; the first of equals
+  double entropy = 0;              ///< nats
+};
+
 /// A row of scores, read in place. Negative entries count as 0; a NaN or infinite one makes the sums not finite.
 template <class Scalar>
 struct ScoreRow {
@@ -63,6 +70,8 @@ struct ScoreRow {
   KOKKOS_INLINE_FUNCTION double weigh(int own, Weights const& weights, RowSums const& sums, Scratch& scratch) const;
   /// A target y != own with probability proportional to its weight; -1 if no weight is positive.
   KOKKOS_INLINE_FUNCTION int draw(int own, Weights const& weights, double uniform, Scratch const& scratch) const;
+  /// The shape of the law proportional to the row over y != own, in one more pass.
+  KOKKOS_INLINE_FUNCTION RowShape shape(int own, Scratch const& scratch) const;
   /// v_y in true units (not for the inner loops).
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
     Scalar out;
@@ -287,6 +296,35 @@ KOKKOS_FORCEINLINE_FUNCTION int ScoreRow<Scalar>::draw_in_block(int k, int own, 
     }
   }
   return found;
+}
+
+template <class Scalar>
+KOKKOS_INLINE_FUNCTION RowShape ScoreRow<Scalar>::shape(int own, Scratch const& scratch) const {
+  RowShape s;
+  double total = 0, weighted = 0;
+  Scalar buffer[Scratch::chunk];
+  for (int from = 0; from < size; from += Scratch::chunk) {
+    int const n = from + Scratch::chunk < size ? Scratch::chunk : size - from;
+    transform(values + from, n, own - from, scratch.shift, buffer);
+    for (int i = 0; i < n; ++i) {
+      double const v = static_cast<double>(buffer[i]);
+      if (!(v > 0)) continue;
+      total += v;
+      weighted += v * Kokkos::log(v);
+      if (v > s.largest) {
+        s.second = s.largest;
+        s.largest = v;
+        s.best = from + i;
+      } else if (v > s.second) {
+        s.second = v;
+      }
+    }
+  }
+  s.entropy = total > 0 ? Kokkos::log(total) - weighted / total : 0;
+  s.entropy = s.entropy > 0 ? s.entropy : 0;
+  s.largest /= total;
+  s.second /= total;
+  return s;
 }
 
 /// The row v_y = 1 for every y != own: a closed form, nothing is read.

@@ -171,7 +171,7 @@ struct ProbabilityKernel {
 };
 
 template <class Law>
-class IndependentSites final : public Integrator {
+class IndependentSites : public Integrator {
  public:
   explicit IndependentSites(IntegratorInfo info)
       : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {

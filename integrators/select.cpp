@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/integrators/confidence.hpp>
+
+#include <saltus/ctmc/error.hpp>
+
+namespace saltus {
+namespace {
+
+template <class Field>
+struct ShareKernel {
+  Field field;
+  SiteProbabilities out;
+  Counts counts;
+  int remaining, length, states;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    token_t const own = field.tokens(b, l);
+    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 : 0;
+    if (!field.active(b, l)) return;
+    int n = 0;
+    for (int d = 0; d < length; ++d) n += field.active(b, d);
+    double const p = count_of(counts, field.coeff(b), n, remaining) / n;
+    auto const row = field.row(b, l);
+    typename Field::Row::Scratch scratch;
+    RowSums const sums = row.scan(own, scratch);
+    out(b, l, own) = 1 - p;
+    for (int y = 0; y < states; ++y) {
+      if (y != own) out(b, l, y) = p * (row.value(y, scratch) / sums.others);
+    }
+  }
+};
+
+}  // namespace
+
+std::string needs_mask(IntegratorInfo const& info, Process const& process) {
+  return process.is_reverse() && process.is_masked() ? "" : "needs " + info.needs;
+}
+
+Counts parse_counts(Parameters const& parameters, Counts otherwise) {
+  std::string const text = parameters.text("counts", otherwise == Counts::share ? "share" : "uniform");
+  if (text == "share") return Counts::share;
+  if (text == "uniform") return Counts::uniform;
+  throw UserError(unknown_name("value of counts", text, {"share", "uniform"}));
+}
+
+Score parse_score(Parameters const& parameters, Score otherwise) {
+  constexpr char const* names[] = {"confidence", "margin", "entropy"};
+  std::string const text = parameters.text("score", names[static_cast<int>(otherwise)]);
+  for (Score const score : {Score::confidence, Score::margin, Score::entropy}) {
+    if (text == names[static_cast<int>(score)]) return score;
+  }
+  throw UserError(unknown_name("score", text, {"confidence", "entropy", "margin"}));
+}
+
+void share_probabilities(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
+                         Step const& step, Counts counts, int remaining, SiteProbabilities const& out) {
+  visit_field(process, state, step, 0, false, [&]<class Field>(Field const& field) {
+    if constexpr (requires { field.normalised; }) {
+      Kokkos::parallel_for(label + "::law",
+                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                               exec, 0, std::int64_t{state.batch()} * state.length()),
+                           ShareKernel<Field>{field, out, counts, remaining, state.length(),
+                                              process.generator().states()});
+    }
+  });
+}
+
+}  // namespace saltus

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/integrators/two_stage.hpp>
+
+#include <saltus/ctmc/fast_log.hpp>
+#include <saltus/ctmc/poisson.hpp>
+#include <saltus/integrators/registry.hpp>
+#include <saltus/integrators/select.hpp>
+#include <saltus/integrators/site_law.hpp>
+
+#include "run_detail.hpp"
+
+namespace saltus {
+namespace {
+
+// One of the two evaluations at one site. Rows are read only when something of them is needed.
+template <class Field>
+struct Side {
+  using Row = typename Field::Row;
+  Field const& field;
+  Row row;
+  StepCoeff const& c;
+  token_t own;
+  bool rates;
+  bool there;  // false: nothing leaves this state, as from a revealed site of a masked process
+  typename Row::Scratch scratch;
+  RowSums sums{};
+  Weights weights{};
+  double leave = 0;  // total weight
+  bool read = false;
+
+  KOKKOS_FUNCTION Side(Field const& f, int b, int l, bool with_rates)
+      : field(f), row(f.row(b, l)), c(f.coeff(b)), own(f.tokens(b, l)), rates(with_rates), there(true) {
+    if constexpr (requires { f.mask; }) there = own == f.mask;
+    if (!there) {
+      read = true;
+    } else if (!rates) {
+      leave = 1;
+    } else if (f.jump_known()) {
+      RowSums const unread = f.unread();
+      leave = f.rates(c, unread).slope * unread.others;
+    } else {
+      look();
+    }
+  }
+
+  KOKKOS_FUNCTION void look() {
+    if (read) return;
+    read = true;
+    sums = row.scan(own, scratch);
+    if constexpr (requires { field.clean(c, sums); }) {
+      weights = rates ? field.rates(c, sums) : field.clean(c, sums);
+    } else {
+      weights = field.rates(c, sums);
+    }
+    leave = row.weigh(own, weights, sums, scratch);
+  }
+  KOKKOS_FUNCTION double at(int y) {
+    if (!there || y == own) return 0;
+    look();
+    double const w = weights.slope * row.value(y, scratch) + weights.offset;
+    return w > 0 ? w : 0;
+  }
+  KOKKOS_FUNCTION int draw(double uniform) {
+    look();
+    return row.draw(own, weights, uniform, scratch);
+  }
+};
+
+// What may become of one site in the second stage.
+template <class Field>
+struct Combination {
+  Side<Field> start, between;
+  double c0, c1;
+  token_t x;  // from where it jumps
+  int states;
+  bool moves;
+
+  KOKKOS_FUNCTION Combination(Field const& f0, Field const& f1, int b0, int b1, int l, SecondStage const& stage, double a,
+                              double b)
+      : start(f0, b0, l, stage.rates), between(f1, b1, l, stage.rates), c0(a), c1(b), states(f1.states) {
+    bool const moved = start.own != between.own;
+    x = stage.restart ? start.own : between.own;
+    moves = !f1.is_frozen(b1, l);
+    if constexpr (requires { f1.mask; }) moves = moves && x == f1.mask;
+    if (!stage.restart && moved) {  // by target, the first rates say nothing of the new state
+      c0 = 0;
+      c1 = 1;
+    } else if (stage.restart && moved && stage.repair) {
+      c0 = 1;
+      c1 = 0;
+    }
+  }
+
+  KOKKOS_FUNCTION static double positive(double v) { return v > 0 ? v : 0; }
+  // [c0]_+ w0 + [c1]_+ w1, which bounds the weight, in total and of one target.
+  KOKKOS_FUNCTION double bound() const { return positive(c0) * start.leave + positive(c1) * between.leave; }
+  KOKKOS_FUNCTION double combined(int y) { return y == x ? 0 : c0 * start.at(y) + c1 * between.at(y); }
+  KOKKOS_FUNCTION int candidate(double uniform) {
+    double const first = positive(c0) * start.leave, second = positive(c1) * between.leave;
+    double const u = uniform * (first + second);
+    return u < first ? start.draw(u / first) : between.draw((u - first) / second);
+  }
+  // Whether a candidate is taken; counts those whose combination was negative.
+  KOKKOS_FUNCTION bool accepts(int y, double uniform, Counters& count) {
+    double const w = combined(y), most = positive(c0) * start.at(y) + positive(c1) * between.at(y);
+    count.clamps += w < 0;
+    return uniform * most < w;
+  }
+  // The total over all targets, and a target by its weight: one pass over both rows.
+  KOKKOS_FUNCTION double total() {
+    double sum = 0;
+    for (int y = 0; y < states; ++y) sum += positive(combined(y));
+    return sum;
+  }
+  // Without a positive weight, the evaluation between decides, or the one at the start.
+  KOKKOS_FUNCTION void fall_back() {
+    c0 = between.there ? 0 : 1;
+    c1 = between.there ? 1 : 0;
+  }
+  KOKKOS_FUNCTION int draw(double uniform) {
+    double sum = total();
+    if (!(sum > 0)) {
+      fall_back();
+      sum = total();
+    }
+    double rest = uniform * sum;
+    int found = -1;
+    for (int y = 0; y < states; ++y) {
+      double const w = positive(combined(y));
+      if (!(w > 0)) continue;
+      found = y;
+      rest -= w;
+      if (rest < 0) break;
+    }
+    return found;
+  }
+  KOKKOS_FUNCTION bool is_bad() const { return !Kokkos::isfinite(start.leave) || !Kokkos::isfinite(between.leave); }
+};
+
+template <class Field>
+struct SecondKernel {
+  Field start, between;
+  Kokkos::View<StepCoeff const*, MemorySpace> whole;
+  SecondStage stage;
+  double c0, c1;
+  CounterView counters;
+  Times time;
+  StreamKey key;
+  std::uint32_t step;
+  std::uint64_t first_sample;
+  int length, tile, tiles;
+  Ranking ranking;  // with fixed counts
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / tiles), begin = static_cast<int>(item % tiles) * tile;
+    int const n = begin + tile < length ? tile : length - begin;
+    StepCoeff const& all = whole(whole.extent(0) == 1 ? 0 : b);
+    StepCoeff const& c = between.coeff(b);
+    if (begin == 0) time(b) = all.to;
+    double const h = stage.restart ? all.duration : c.duration;
+    bool const forced = between.forced(c);
+
+    std::uint64_t event[max_tile], target[max_tile];
+    std::uint64_t const sample = first_sample + static_cast<std::uint64_t>(b);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) {
+      RandomPair const pair = key.draw(sample, Role::step, static_cast<std::uint32_t>(begin + i));
+      event[i] = pair.event;
+      target[i] = pair.target;
+    }
+    // Where the schedule gives the rates, most sites stop at this comparison and nothing is read.
+    std::uint64_t threshold = std::uint64_t{1} << 53;
+    bool const known = between.jump_known() && !forced;
+    if (known) {
+      RowSums const unread = between.unread();
+      double const first = start.rates(start.coeff(b), unread).slope, second = between.rates(c, unread).slope;
+      double const most = (c0 > 0 ? c0 * first : 0) + (c1 > 0 ? c1 * second : 0);
+      threshold = jump_threshold(stage.rates ? -Kokkos::expm1(-h * most) : tweedie(c, unread));
+    }
+
+    Counters count = counters(item);
+    for (int i = 0; i < n; ++i) {
+      int const l = begin + i;
+      if (!(stage.restart ? start : between).active(b, l)) continue;
+      bool const moved = start.tokens(b, l) != between.tokens(b, l);  // then its rates are others
+      if (moved || !known || (event[i] >> 11) < threshold) visit(count, b, l, forced, h, event[i], target[i]);
+    }
+    counters(item) = count;
+  }
+
+  // A site of which something may become.
+  KOKKOS_FUNCTION void visit(Counters& count, int b, int l, bool forced, double h, std::uint64_t event,
+                             std::uint64_t target) const {
+    Combination<Field> site(start, between, b, b, l, stage, c0, c1);
+    if (stage.restart) between.tokens(b, l) = site.x;
+    if (!site.moves) return;
+    if (site.is_bad()) return bad(count, b, l);
+    SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));
+    if (forced) return reveal(count, site, b, l, target, stream);
+    if (!stage.rates) {
+      double const p = jump(between.coeff(b), site);
+      if ((event >> 11) < jump_threshold(p)) reveal(count, site, b, l, target, stream);
+      return;
+    }
+    double const end = h * site.bound();
+    int found = -1, jumps = 0;
+    for (double clock = exponential(uniform53(event)); clock < end;) {  // the same order as the threshold
+      int const y = site.candidate(uniform53(target));
+      RandomPair const more = stream.next();
+      if (y < 0 || site.is_bad()) return bad(count, b, l);
+      if (site.accepts(y, uniform53(more.event), count)) {
+        found = y;
+        ++jumps;
+        if (!stage.reject) break;
+      }
+      target = more.target;
+      clock += exponential_from(stream.next().event);
+    }
+    if (jumps == 1) set(count, b, l, found);
+  }
+
+  // A jump is due: where to. Rejection, and after some attempts the whole rows.
+  KOKKOS_FUNCTION void reveal(Counters& count, Combination<Field>& site, int b, int l, std::uint64_t target,
+                              SiteStream& stream) const {
+    constexpr int attempts = 16;
+    if (site.bound() > 0) {
+      for (int i = 0; i < attempts; ++i) {
+        int const y = site.candidate(uniform53(target));
+        RandomPair const more = stream.next();
+        if (y < 0 || site.is_bad()) return bad(count, b, l);
+        if (site.accepts(y, uniform53(more.event), count)) return set(count, b, l, y);
+        target = more.target;
+      }
+    }
+    set(count, b, l, site.draw(uniform53(target)));
+  }
+
+  // Only masked processes: tweedie's probability of a jump, for normalised rows without reading them.
+  KOKKOS_FUNCTION double tweedie(StepCoeff const& c, RowSums const& sums) const {
+    Weights const w = between.transitions(c, sums);
+    double const leave = w.slope * sums.others;
+    return w.stay < 0 ? 1 : leave / (leave + w.stay);
+  }
+  KOKKOS_FUNCTION double jump(StepCoeff const& c, Combination<Field>& site) const {
+    if (between.jump_known()) return tweedie(c, between.unread());
+    site.between.look();
+    return tweedie(c, site.between.sums);
+  }
+  KOKKOS_FUNCTION void set(Counters& count, int b, int l, int y) const {
+    if (y < 0) return bad(count, b, l);
+    between.tokens(b, l) = static_cast<token_t>(y);
+    ++count.jumps;
+  }
+  KOKKOS_FUNCTION void bad(Counters& count, int b, int l) const {
+    if (count.bad_scores++ == 0) {
+      count.bad_step = static_cast<std::int32_t>(step);
+      count.bad_row = b;
+      count.bad_site = l;
+    }
+  }
+};
+
+// With fixed counts: reveals the chosen sites.
+template <class Field>
+struct SecondChosenKernel {
+  SecondKernel<Field> second;
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const length = second.length;
+    int const b = static_cast<int>(item / length), i = static_cast<int>(item % length);
+    if (i == 0) second.time(b) = second.whole(second.whole.extent(0) == 1 ? 0 : b).to;
+    if (i >= second.ranking.chosen(b)) return;
+    int const l = second.ranking.order(b, i);
+    std::uint64_t const sample = second.first_sample + static_cast<std::uint64_t>(b);
+    Combination<Field> site(second.start, second.between, b, b, l, second.stage, second.c0, second.c1);
+    SiteStream stream(second.key, sample, static_cast<std::uint32_t>(l));
+    Counters count = second.counters(item);
+    second.reveal(count, site, b, l,
+                  second.key.draw(sample, Role::step, static_cast<std::uint32_t>(l)).target, stream);
+    second.counters(item) = count;
+  }
+};
+
+template <class Field>
+struct SecondLawKernel {
+  SecondKernel<Field> second;
+  Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> pairs;
+  SiteProbabilities out;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const length = second.length, i = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const b0 = pairs(i, 0), b1 = pairs(i, 1);
+    SecondStage const& stage = second.stage;
+    StepCoeff const& all = second.whole(0);
+    StepCoeff const& c = second.between.coeff(b1);
+    Combination<Field> site(second.start, second.between, b0, b1, l, stage, second.c0, second.c1);
+    for (int y = 0; y < site.states; ++y) out(i, l, y) = y == site.x ? 1 : 0;
+    if (!site.moves) return;
+    bool const forced = second.between.forced(c);
+    double total = site.total(), jump = 1;
+    double const mean = (stage.restart ? all.duration : c.duration) * total;
+    if (!forced && stage.rates) {
+      jump = stage.reject ? mean * Kokkos::exp(-mean) : -Kokkos::expm1(-mean);
+    } else if (!forced && stage.fixed) {
+      int n = 0;
+      for (int d = 0; d < length; ++d) n += second.between.active(b1, d);
+      jump = count_of(Counts::share, c, n, 1) / n;
+    } else if (!forced) {
+      jump = second.jump(c, site);
+    }
+    if (!(jump > 0)) return;
+    if (!(total > 0)) {
+      site.fall_back();
+      total = site.total();
+    }
+    for (int y = 0; y < site.states; ++y) {
+      if (y != site.x) out(i, l, y) = jump * (Combination<Field>::positive(site.combined(y)) / total);
+    }
+    out(i, l, site.x) = 1 - jump;
+  }
+};
+
+struct CopyTokens {
+  Tokens from, to;
+  int length;
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    to(b, l) = from(b, l);
+  }
+};
+
+// Visits with the fields of both evaluations, which are of one type.
+template <class Visitor>
+void visit_both(Process const& process, State const& at_start, State const& between, Step const& step,
+                Visitor&& visitor) {
+  visit_field(process, at_start, step.part(0), 0, false, [&]<class Field>(Field const& first) {
+    if constexpr (requires { typename Field::Value; }) {
+      visit_field(process, between, step.part(1), 1, false, [&]<class Other>(Other const& second) {
+        if constexpr (std::is_same_v<Field, Other>) visitor(first, second);
+      });
+    }
+  });
+}
+
+}  // namespace
+
+struct TwoStage::Work {
+  Tokens before;
+  Ranking ranking;
+};
+
+TwoStage::TwoStage(IntegratorInfo info, std::string const& first, SecondStage second)
+    : info_(std::move(info)),
+      second_(second),
+      label_("saltus::integrators::" + info_.name),
+      first_(make_integrator(first)),
+      work_(std::make_unique<Work>()) {
+  info_.evaluations = 2;
+  info_.slots = 2;
+  info_.stages = 2;
+  info_.has_site_law = true;
+  info_.uses_transitions = first_->info().uses_transitions;
+  info_.selection = second.fixed ? Selection::fixed_count : Selection::by_site;
+}
+
+TwoStage::~TwoStage() = default;
+
+std::size_t TwoStage::reserve(Process const& process, Extents extents) {
+  auto const batch = static_cast<std::size_t>(extents.batch), length = static_cast<std::size_t>(extents.length);
+  if (work_->before.extent(0) < batch || work_->before.extent(1) != length) {
+    work_->before = Tokens(label_ + "::before", batch, length);
+  }
+  if (second_.fixed) work_->ranking.reserve(label_, extents);
+  return std::max(first_->reserve(process, extents), batch * length);
+}
+
+void TwoStage::advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+                       CounterView const& counters) {
+  if (state.batch() == 0) return;
+  using Index = Kokkos::IndexType<std::int64_t>;
+  std::int64_t const sites = std::int64_t{state.batch()} * state.length();
+  State at_start = state;
+  at_start.tokens = Kokkos::subview(work_->before, std::make_pair(0, state.batch()), Kokkos::ALL);
+  Kokkos::parallel_for(label_ + "::before", Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, sites),
+                       CopyTokens{state.tokens, at_start.tokens, state.length()});
+  first_->advance(exec, process, state, step.part(0), key, counters);
+  process.refresh(exec, state, 1);
+  StreamKey const second_key = key.at(static_cast<std::uint32_t>(step.index)).derived(1);
+  if (second_.fixed) {
+    choose_sites(exec, label_, process, state, step.part(1), second_key,
+                 RandomSites{step.parts[1].coefficients, Counts::share, step.remaining}, work_->ranking);
+  }
+  Factors const f = factors(step);
+  int const tile = tile_size(process), tiles = (state.length() + tile - 1) / tile;
+  visit_both(process, at_start, state, step, [&]<class Field>(Field const& first, Field const& second) {
+    SecondKernel<Field> const kernel{first, second, step.coefficients, second_, f.c0, f.c1, counters, state.time,
+                                     second_key, static_cast<std::uint32_t>(step.index), state.first_sample,
+                                     state.length(), tile, tiles, work_->ranking};
+    if (second_.fixed) {
+      Kokkos::parallel_for(label_, Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, sites),
+                           SecondChosenKernel<Field>{kernel});
+    } else {
+      Kokkos::parallel_for(label_, Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, std::int64_t{tiles} * state.batch()),
+                           kernel);
+    }
+  });
+}
+
+void TwoStage::site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
+                                  SiteProbabilities const& out) const {
+  first_->site_probabilities(exec, process, state, step.part(0), out);
+}
+
+void TwoStage::second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
+                                    Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
+                                    SiteProbabilities const& out) const {
+  Factors const f = factors(step);
+  visit_both(process, state, state, step, [&]<class Field>(Field const& first, Field const& second) {
+    SecondKernel<Field> const kernel{first, second, step.coefficients, second_, f.c0, f.c1, {}, state.time, {},
+                                     static_cast<std::uint32_t>(step.index), 0, state.length(), 1, state.length(), {}};
+    Kokkos::parallel_for(label_ + "::law",
+                         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                             exec, 0, static_cast<std::int64_t>(pairs.extent(0)) * state.length()),
+                         SecondLawKernel<Field>{kernel, pairs, out});
+  });
+}
+
+}  // namespace saltus
