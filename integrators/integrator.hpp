@@ -27,7 +27,7 @@ struct IntegratorInfo {
   double weak_order = 0;         ///< of the law in the step; 0: not applicable
   int evaluations = 1;           ///< a step; 0: as many as its events or own steps
   int slots = 1;                 ///< evaluations alive at a time
-  int host_syncs = 0;            ///< fences a step
+  int host_syncs = 0;            ///< fences a step; -1: one for each of its own steps
   bool uses_transitions = false; ///< asks fields for transition probabilities rather than rates
   bool has_site_law = false;     ///< given the state, and the selection, sites move independently: exact laws can be computed
   Selection selection = Selection::by_site;
@@ -79,6 +79,10 @@ class Integrator {
   /// the step's index, not on batch, threads or tiles. Counts into `counters`, of the size that reserve() returned.
   virtual void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                        CounterView const& counters) = 0;
+
+  /// advance() from the evaluation that the process holds in slot 0. Only methods of one stage with a law by site.
+  virtual void move(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+                    CounterView const& counters);
 
   /// Whether follow() works on this process.
   virtual bool follows_paths(Process const&) const { return false; }

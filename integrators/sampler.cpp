@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include <saltus/ctmc/device.hpp>
 #include <saltus/ctmc/error.hpp>
 
 #include "run_detail.hpp"
@@ -30,16 +31,50 @@ struct FillPrior {
   }
 };
 
+struct FixKernel {
+  Tokens tokens;
+  Frozen frozen;
+  Kokkos::View<token_t const*, MemorySpace> values;
+  KOKKOS_FUNCTION void operator()(int b, int l) const {
+    if (frozen(b, l)) tokens(b, l) = values(l);
+  }
+};
+
+// [batch, length], the same in each row.
+Frozen frozen_rows(ExecSpace const& exec, std::size_t batch, std::vector<std::uint8_t> const& fixed) {
+  Frozen const frozen("saltus::integrators::frozen", batch, fixed.size());
+  auto const host = Kokkos::create_mirror_view(frozen);
+  for (std::size_t b = 0; b < batch; ++b) std::copy(fixed.begin(), fixed.end(), &host(b, 0));
+  Kokkos::deep_copy(exec, frozen, host);
+  exec.fence("saltus::integrators: the host mirror of the template is about to be freed");
+  return frozen;
+}
+
+void check_template(Template const& fixed, SamplePlan const& plan, Process const& process) {
+  auto const length = static_cast<std::size_t>(plan.length);
+  require(fixed.tokens.size() == length && fixed.fixed.size() == length,
+          "the template has " + std::to_string(fixed.tokens.size()) + " sites, but the sequences have " +
+              std::to_string(length));
+  for (std::size_t l = 0; l < length; ++l) {
+    token_t const x = fixed.tokens[l];
+    require(fixed.fixed[l] == 0 || (x >= 0 && x < process.generator().states() && process.generator().mask() != x),
+            "site " + std::to_string(l) + " of the template holds token " + std::to_string(x) +
+                ", which is no token of the model");
+  }
+}
+
 }  // namespace
 
-SamplePlan make_plan(Process const& process, Integrator const& integrator, int steps, int length, double end) {
+SamplePlan make_plan(Process const& process, Integrator const& integrator, int steps, int length, double end,
+                     std::string const& grid) {
   require(process.is_reverse(), "this plan is for reverse processes; a forward run needs its own times and start");
   require(std::isfinite(process.noise().end()),
           "a reverse process starts at the end of its noise, which must be finite: " + process.noise().describe());
   require(steps >= 1, "the number of steps must be at least 1, got " + std::to_string(steps));
   bool const masked = process.is_masked();
   int const intervals = integrator.info().evaluations == 0 ? 1 : steps;
-  return {.grid = TimeGrid::uniform(process.noise().end(), masked ? 0 : end, intervals),
+  return {.grid = make_grid(intervals == 1 ? "uniform" : grid, process.noise(), process.noise().end(),
+                            masked ? 0 : end, intervals),
           .length = length,
           .forced_last = masked};
 }
@@ -91,8 +126,9 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   // All memory of the run.
   process.reserve(extents, integrator.info().slots);
   process.reset_counts();
+  auto const last = make_last_step(plan.last);
   CounterView const counters(Kokkos::view_alloc(exec, "saltus::integrators::counters"),
-                             integrator.reserve(process, extents));
+                             std::max(integrator.reserve(process, extents), last ? last->reserve(process, extents) : 0));
   auto const host_counters = Kokkos::create_mirror_view(counters);
   Tokens const tokens(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::tokens"), batch,
                       length);
@@ -104,12 +140,29 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
   options.power = plan.power;
   options.forced_last = plan.forced_last;
   StepTable const table(exec, process, plan.grid, options);
+  double const end = plan.grid.point(plan.grid.steps());
+  std::optional<StepTable> last_table;
+  if (last) {
+    require(process.is_reverse() && end > 0,
+            "a last step goes from the end of the grid to 0: it needs a reverse process whose grid ends above 0, got " +
+                to_text(end));
+    detail::check(*last, process);
+    last_table.emplace(exec, process, TimeGrid::from_points({end, 0}), StepOptions{.forced_last = true});
+  }
+  Frozen frozen;
+  Kokkos::View<token_t const*, MemorySpace> fixed_tokens;
+  if (plan.fixed) {
+    check_template(*plan.fixed, plan, process);
+    frozen = frozen_rows(exec, batch, plan.fixed->fixed);
+    fixed_tokens = to_device(exec, plan.fixed->tokens, "saltus::integrators::template");
+  }
 
   SampleReport report;
   double evaluations = 0;
   while (report.samples < plan.samples) {
     auto const rows = std::make_pair(std::size_t{0}, std::min(batch, plan.samples - report.samples));
-    State const state{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows), {},
+    State const state{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows),
+                      plan.fixed ? Frozen(Kokkos::subview(frozen, rows, Kokkos::ALL)) : Frozen{},
                       plan.first_sample + report.samples};
     detail::reset(exec, counters, state.time, plan.grid.point(0));
     if (plan.start) {
@@ -117,8 +170,17 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
     } else {
       draw_prior(exec, process, state, plan.seed);
     }
+    if (plan.fixed) {
+      Kokkos::parallel_for("saltus::integrators::template",
+                           Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
+                               exec, {0, 0}, {state.batch(), state.length()}),
+                           FixKernel{state.tokens, state.frozen, fixed_tokens});
+    }
     std::int64_t const before = process.full_evaluations();
     advance_all(exec, process, integrator, table, state, plan.seed, counters, observers);
+    if (last) {
+      last->advance(exec, process, state, last_table->step(0, table.steps()), StreamKey{plan.seed, 0}, counters);
+    }
     std::int64_t const full = process.full_evaluations() - before;
 
     HostTokens const host_rows = Kokkos::subview(host_tokens, rows, Kokkos::ALL);

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include <saltus/integrators/integrator.hpp>
+#include <saltus/integrators/last_step.hpp>
 #include <saltus/integrators/observer.hpp>
 
 namespace saltus {
@@ -20,6 +22,13 @@ using Sink = std::function<void(std::uint64_t first_sample, HostTokens const& to
 /// Called after each batch with the number of samples done; may be empty.
 using Progress = std::function<void(std::size_t done)>;
 
+/// Positions that a run is given and keeps: infilling. Exact for masked processes, whose revealed tokens are clean; without
+/// a mask the fixed tokens are taken for noisy ones that happen to stay.
+struct Template {
+  std::vector<token_t> tokens;       ///< [length]; those of free sites mean nothing
+  std::vector<std::uint8_t> fixed;   ///< [length]; 1: fixed
+};
+
 /// Everything that one sampling run is made of besides process and integrator.
 struct SamplePlan {
   TimeGrid grid;
@@ -31,13 +40,15 @@ struct SamplePlan {
   std::vector<double> phi{};       ///< learned factor of each step; empty: 1
   std::vector<double> power{};     ///< learned power of the score of each step; empty: 1
   bool forced_last = false;        ///< masked: the last step reveals every remaining mask (A§7.3, folded)
+  LastStep last = LastStep::none;  ///< after the grid, at the cost of one more evaluation
   Start start{};                   ///< empty: the process' own prior
+  std::optional<Template> fixed{}; ///< sites that keep a token
 };
 
-/// The grid of a reverse process in `steps` steps: T to 0 for a masked one (with forced_last), T to `end` otherwise.
-/// Event-driven integrators need no grid and get a single interval.
+/// The plan of a reverse process in `steps` steps of the named grid (make_grid()): T to 0 for a masked one (with
+/// forced_last), T to `end` otherwise. Methods that choose their own steps need no grid and get a single interval.
 SamplePlan make_plan(Process const& process, Integrator const& integrator, int steps, int length,
-                     double end = default_end_time);
+                     double end = default_end_time, std::string const& grid = "uniform");
 
 struct SampleReport {
   std::size_t samples = 0;

@@ -51,6 +51,14 @@ struct Ranking {
   }
 };
 
+/// The revealed sites of a masked process, for methods that redraw them; rows are read over all tokens.
+template <class Scalar>
+struct RevealedField : ReverseMaskedField<Scalar> {
+  KOKKOS_FORCEINLINE_FUNCTION bool active(int b, int l) const {
+    return this->tokens(b, l) != this->mask && !this->is_frozen(b, l);
+  }
+};
+
 template <class Selector, class Field>
 struct RankKernel {
   Field field;
@@ -145,17 +153,16 @@ struct DrawChosenKernel {
     int y = ranking.tokens(b, l);
     if (y < 0) {
       auto const row = field.row(b, l);
-      token_t const own = field.tokens(b, l);
       typename Field::Row::Scratch scratch;
-      RowSums const sums = row.scan(own, scratch);
+      RowSums const sums = row.scan(field.mask, scratch);
       std::uint64_t const bits = key.draw(first_sample + static_cast<std::uint64_t>(b), Role::step,
                                           static_cast<std::uint32_t>(l)).target;
-      y = Kokkos::isfinite(sums.others) ? row.draw(own, {1, 0, 0}, uniform53(bits), scratch) : -1;
+      y = Kokkos::isfinite(sums.others) ? row.draw(field.mask, {1, 0, 0}, uniform53(bits), scratch) : -1;
     }
     Counters& count = counters(item);
     if (y >= 0) {
+      count.jumps += y != field.tokens(b, l);
       field.tokens(b, l) = static_cast<token_t>(y);
-      ++count.jumps;
     } else if (count.bad_scores++ == 0) {
       count.bad_step = static_cast<std::int32_t>(key.step);
       count.bad_row = b;
@@ -164,16 +171,17 @@ struct DrawChosenKernel {
   }
 };
 
-/// Ranks and chooses, but does not draw.
-template <class Selector>
+/// Ranks the masked sites, or the revealed ones, and chooses, but does not draw.
+template <bool revealed = false, class Selector>
 void choose_sites(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
                   Step const& step, StreamKey key, Selector const& selector, Ranking const& ranking) {
   std::int64_t const items = std::int64_t{state.batch()} * state.length();
   visit_field(process, state, step, 0, false, [&]<class Field>(Field const& field) {
     if constexpr (requires { field.normalised; }) {
+      using Chosen = std::conditional_t<revealed, RevealedField<typename Field::Value>, Field>;
       Kokkos::parallel_for(
           label + "::rank", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0, items),
-          RankKernel<Selector, Field>{field, selector, ranking, key, state.first_sample, state.length()});
+          RankKernel<Selector, Chosen>{Chosen{field}, selector, ranking, key, state.first_sample, state.length()});
     }
   });
   Kokkos::parallel_for(label + "::choose",

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <saltus/ctmc/parameters.hpp>
+#include <saltus/ctmc/poisson.hpp>
 #include <saltus/ctmc/visit_field.hpp>
 #include <saltus/integrators/integrator.hpp>
 
@@ -142,6 +144,79 @@ struct StepKernel {
   }
 };
 
+/// How a site's next token is drawn from its law.
+enum class Categorical {
+  exact,      ///< in two stages, with 53-bit uniforms
+  gumbel32,   ///< as published code in single precision has it: a race p/E with E = -ln u, u a multiple of 2^-24 below 1
+  gumbel_eps  ///< the same with E = 1e-6 - ln(1e-6 + (1 - 1e-6) u) (JYS, LSD)
+};
+/// The parameter "categorical" of a method.
+Categorical parse_categorical(Parameters const& parameters);
+
+/// A time of arrival in the race, truncated as in published code (A§5.1).
+KOKKOS_INLINE_FUNCTION float race_time(Categorical categorical, std::uint32_t bits) {
+  if (categorical == Categorical::gumbel32) {
+    return -Kokkos::log(static_cast<float>((bits >> 8) | 1u) * 0x1.0p-24f);  // odd multiples: never 0, at most 1 - 2^-24
+  }
+  constexpr float eps = 1e-6f;
+  return eps - Kokkos::log(eps + (1 - eps) * (static_cast<float>(bits >> 8) * 0x1.0p-24f));
+}
+
+/// For reproducing papers only: each token and staying race with times E/p, truncated, and the first one wins. Small
+/// probabilities are suppressed, which lowers entropy and the probability of a jump.
+template <class Law, class Field>
+struct RaceKernel {
+  Field field;
+  CounterView counters;
+  Times time;
+  StreamKey key;
+  std::uint64_t first_sample;
+  int length, tile, tiles;
+  Categorical categorical;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / tiles), begin = static_cast<int>(item % tiles) * tile;
+    StepCoeff const& c = field.coeff(b);
+    if (begin == 0) time(b) = c.to;
+    Counters count = counters(item);
+    for (int l = begin; l < length && l < begin + tile; ++l) {
+      if (!field.active(b, l)) continue;
+      auto const row = field.row(b, l);
+      token_t const own = field.tokens(b, l);
+      typename Field::Row::Scratch scratch;
+      Proposal const p = propose<Law>(field, c, row, own, scratch);
+      count.clamps += p.clamped;
+      if (p.bad) {
+        if (count.bad_scores++ == 0) {
+          count.bad_step = static_cast<std::int32_t>(key.step);
+          count.bad_row = b;
+          count.bad_site = l;
+        }
+        continue;
+      }
+      SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));
+      int best = own;
+      float most = -1;
+      RandomPair pair{};
+      for (int y = 0; y < field.states; ++y) {
+        if (y % 4 == 0) pair = stream.next();
+        std::uint64_t const word = y % 4 < 2 ? pair.event : pair.target;
+        double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
+        double const q = y == own ? 1 - p.jump : (w > 0 && p.jump > 0 ? p.jump * (w / p.leave) : 0);
+        float const speed =
+            static_cast<float>(q) / race_time(categorical, static_cast<std::uint32_t>(y % 2 ? word >> 32 : word));
+        if (speed > most) {
+          most = speed;
+          best = y;
+        }
+      }
+      count.jumps += best != own;
+      field.tokens(b, l) = static_cast<token_t>(best);
+    }
+    counters(item) = count;
+  }
+};
+
 template <class Law, class Field>
 struct ProbabilityKernel {
   Field field;
@@ -173,9 +248,9 @@ struct ProbabilityKernel {
 template <class Law>
 class IndependentSites : public Integrator {
  public:
-  explicit IndependentSites(IntegratorInfo info)
-      : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {
-    info_.has_site_law = true;
+  explicit IndependentSites(IntegratorInfo info, Categorical categorical = Categorical::exact)
+      : info_(std::move(info)), label_("saltus::integrators::" + info_.name), categorical_(categorical) {
+    info_.has_site_law = categorical == Categorical::exact;
     info_.uses_transitions = requires { Law::uses_transitions; };
   }
 
@@ -184,6 +259,8 @@ class IndependentSites : public Integrator {
     Generator const& q = process.generator();
     bool const matrix = q.kind() == Generator::Kind::absorbing || q.kind() == Generator::Kind::uniform ||
                         q.states() <= most_transition_states;
+    if (categorical_ != Categorical::exact && !process.is_reverse())
+      return "with categorical noise of published code needs a reverse process";
     return !info_.uses_transitions || matrix
                ? ""
                : "needs transition probabilities, which generator '" + q.name() +
@@ -199,8 +276,17 @@ class IndependentSites : public Integrator {
                CounterView const& counters) override {
     if (state.batch() == 0) return;
     process.refresh(exec, state, 0);
+    move(exec, process, state, step, key, counters);
+  }
+
+  void move(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+            CounterView const& counters) override {
     int const tile = tile_size(process);
     int const tiles = (state.length() + tile - 1) / tile;
+    if (categorical_ != Categorical::exact) {
+      race(exec, process, state, step, key, counters, tile, tiles);
+      return;
+    }
     visit(process, state, step, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       StepKernel<Law, Field> const kernel{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
@@ -239,8 +325,25 @@ class IndependentSites : public Integrator {
     }
   }
 
+  void race(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+            CounterView const& counters, int tile, int tiles) {
+    if constexpr (!requires { Law::corrector; }) {
+      visit_field(process, state, step, 0, info_.uses_transitions, [&]<class Field>(Field const& field) {
+        if constexpr (requires { typename Field::Value; }) {
+          Kokkos::parallel_for(
+              label_ + "::race",
+              Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0,
+                                                                              std::int64_t{tiles} * state.batch()),
+              RaceKernel<Law, Field>{field, counters, state.time, key.at(static_cast<std::uint32_t>(step.index)),
+                                     state.first_sample, state.length(), tile, tiles, categorical_});
+        }
+      });
+    }
+  }
+
   IntegratorInfo info_;
   std::string label_;
+  Categorical categorical_;
 };
 
 }  // namespace saltus

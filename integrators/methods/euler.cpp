@@ -19,12 +19,13 @@ struct EulerLaw {
 }  // namespace
 
 std::unique_ptr<Integrator> make_euler(Parameters const& parameters) {
-  parameters.allow({});
-  return std::make_unique<IndependentSites<EulerLaw>>(IntegratorInfo{
-      .name = "euler",
-      .summary = "first order: each site jumps with probability (step x exit rate)",
-      .reference = "Lou, Meng, Ermon 2024 (SEDD), arXiv:2310.16834, Euler strategy",
-      .weak_order = 1});
+  parameters.allow({"categorical"});
+  return std::make_unique<IndependentSites<EulerLaw>>(
+      IntegratorInfo{.name = "euler",
+                     .summary = "first order: each site jumps with probability (step x exit rate)",
+                     .reference = "Lou, Meng, Ermon 2024 (SEDD), arXiv:2310.16834, Euler strategy",
+                     .weak_order = 1},
+      parse_categorical(parameters));
 }
 
 }  // namespace saltus

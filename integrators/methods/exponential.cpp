@@ -18,12 +18,13 @@ struct ExponentialLaw {
 }  // namespace
 
 std::unique_ptr<Integrator> make_exponential(Parameters const& parameters) {
-  parameters.allow({});
-  return std::make_unique<IndependentSites<ExponentialLaw>>(IntegratorInfo{
-      .name = "exponential",
-      .summary = "first order: each site jumps with probability 1 - exp(-step x exit rate)",
-      .reference = "Campbell et al. 2022, arXiv:2205.14987, tau-leaping, at most one jump a site",
-      .weak_order = 1});
+  parameters.allow({"categorical"});
+  return std::make_unique<IndependentSites<ExponentialLaw>>(
+      IntegratorInfo{.name = "exponential",
+                     .summary = "first order: each site jumps with probability 1 - exp(-step x exit rate)",
+                     .reference = "Campbell et al. 2022, arXiv:2205.14987, tau-leaping, at most one jump a site",
+                     .weak_order = 1},
+      parse_categorical(parameters));
 }
 
 }  // namespace saltus

@@ -20,13 +20,14 @@ struct TweedieLaw {
 }  // namespace
 
 std::unique_ptr<Integrator> make_tweedie(Parameters const& parameters) {
-  parameters.allow({});
-  return std::make_unique<IndependentSites<TweedieLaw>>(IntegratorInfo{
-      .name = "tweedie",
-      .summary = "first order: exact law of each site with the others frozen; exact on forward processes",
-      .reference = "Lou, Meng, Ermon 2024 (SEDD), arXiv:2310.16834, Tweedie strategy",
-      .exact_forward = true,
-      .weak_order = 1});
+  parameters.allow({"categorical"});
+  return std::make_unique<IndependentSites<TweedieLaw>>(
+      IntegratorInfo{.name = "tweedie",
+                     .summary = "first order: exact law of each site with the others frozen; exact on forward processes",
+                     .reference = "Lou, Meng, Ermon 2024 (SEDD), arXiv:2310.16834, Tweedie strategy",
+                     .exact_forward = true,
+                     .weak_order = 1},
+      parse_categorical(parameters));
 }
 
 }  // namespace saltus
