@@ -27,8 +27,8 @@ KOKKOS_FORCEINLINE_FUNCTION Scalar exponential_of(Scalar x) {
   }
 }
 
-// Numbers order like these integers; a NaN lies beyond them, on the side of its sign. Loops over integers are vectorised
-// where a maximum of numbers that may be NaN is not.
+// Numbers order like these integers; a NaN lies beyond them, on the side of its sign. Loops over integers are
+// vectorised where a maximum of numbers that may be NaN is not.
 template <class Scalar>
 using Key = std::conditional_t<std::is_same_v<Scalar, float>, std::int32_t, std::int64_t>;
 template <class Scalar>
@@ -38,7 +38,7 @@ KOKKOS_FORCEINLINE_FUNCTION Key<Scalar> key_of(Scalar x) {
 }
 template <class Scalar>
 KOKKOS_FORCEINLINE_FUNCTION Scalar number_of(Key<Scalar> key) {
-  return std::bit_cast<Scalar>(key ^ ((key >> (8 * sizeof(Scalar) - 1)) & Kokkos::Experimental::finite_max_v<Key<Scalar>>));
+  return std::bit_cast<Scalar>(key_of(std::bit_cast<Scalar>(key)));
 }
 
 template <class Scalar>
@@ -365,7 +365,7 @@ ModelInfo info_of_laws(std::shared_ptr<ScoreModel> const& model, std::string con
   ModelInfo info = info_of(model, decorator);
   require(is_x0(info.kind) || info.mask,
           decorator + " needs laws of the clean token; the scores of '" + info.name +
-              "', a model without a mask, also hold what the noise does: give its x0_leave_in or x0_leave_one_out rows");
+              "', a model without a mask, also hold what the noise does: give x0_leave_in or x0_leave_one_out rows");
   return info;
 }
 
@@ -421,7 +421,8 @@ std::shared_ptr<ScoreModel> product_of(std::vector<std::shared_ptr<ScoreModel>> 
   for (std::size_t i = 0; i < models.size(); ++i) {
     ModelInfo const other = info_of(models[i], "a product");
     auto const agree = [&](bool equal, std::string const& what) {
-      require(equal, "the models of a product must agree on " + what + "; '" + first + "' and '" + other.name + "' do not");
+      require(equal, "the models of a product must agree on " + what + "; '" + first + "' and '" + other.name +
+                         "' do not");
     };
     agree(other.states == info.states, "their states (" + std::to_string(info.states) + " and " +
                                            std::to_string(other.states) + ")");

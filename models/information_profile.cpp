@@ -37,8 +37,8 @@ std::vector<double> product_profile(ProductLaw const& law) {
 
 // ------------------------------------------------------------------------------------------------------------ tables
 
-// Adds the entropies of every set of sites to sums[its size]: p is over `kept` sites that are in the set, then `open` ones
-// that are in some sets and not in others.
+// Adds the entropies of every set of sites to sums[its size]: p is over `kept` sites that are in the set, then `open`
+// ones that are in some sets and not in others.
 void add_entropies(std::vector<double> const& p, std::size_t states, int kept, int open, std::vector<double>& sums) {
   if (open == 0) {
     sums[static_cast<std::size_t>(kept)] += entropy(p);
@@ -93,7 +93,7 @@ std::vector<std::vector<double>> entropies_after(MarkovChain const& chain, std::
       if (chain.homogeneous()) {  // the same matrix wherever the distance is the same
         for (std::size_t x = 0; x < n; ++x) {
           double const h = entropy_of(between.data() + x * n, n);
-          for (std::size_t start = 0; start + b < length; ++start) after[start][start + b] += marginals[start * n + x] * h;
+          for (std::size_t from = 0; from + b < length; ++from) after[from][from + b] += marginals[from * n + x] * h;
         }
       } else {
         for (std::size_t x = 0; x < n; ++x) {
@@ -226,7 +226,8 @@ SampledProfile sampled_profile(ExecSpace const& exec, ScoreModel& model, HostTok
                 "sequence " + std::to_string(first + b) + " has the token " + std::to_string(token) + " at site " +
                     std::to_string(l) + ", which '" + info.name + "' does not know");
         host_clean(b, l) = token;
-        when[l] = StreamKey{seed, 0}.draw(static_cast<std::uint64_t>(first + b), Role::order, static_cast<std::uint32_t>(l)).event;
+        auto const draw = static_cast<std::uint64_t>(first + b);
+        when[l] = StreamKey{seed, 0}.draw(draw, Role::order, static_cast<std::uint32_t>(l)).event;
       }
       std::iota(order.begin(), order.end(), 0);
       std::stable_sort(order.begin(), order.end(), [&](int l, int d) {
@@ -236,7 +237,8 @@ SampledProfile sampled_profile(ExecSpace const& exec, ScoreModel& model, HostTok
     }
     Kokkos::deep_copy(exec, clean, host_clean);
     Kokkos::deep_copy(exec, ranks, host_ranks);
-    Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>> const policy(exec, {0, 0}, {batch, length});
+    using Policy = Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>;
+    Policy const policy(exec, {0, 0}, {batch, length});
     for (int i = 0; i < length; ++i) {
       Kokkos::parallel_for("saltus::models::profile::mask", policy, MaskKernel{clean, ranks, tokens, i, *info.mask});
       Evaluation const e = model.evaluate(exec, {tokens, {}, {}}, 0);

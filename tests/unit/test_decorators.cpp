@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// Decorators of models against their definitions written out in long double, for every kind of scores, both scalar types
-// and masks anywhere.
+// SPDX-License-Identifier: BSD-3-Clause Decorators of models against their definitions written out in long double, for
+// every kind of scores, both scalar types and masks anywhere.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -97,7 +96,7 @@ struct Row {
   }
   std::vector<double> tempered(double T) const {
     Reals weights;
-    for (std::size_t y = 0; y < stored.size(); ++y) weights.push_back(std::pow(weight(y), 1 / static_cast<long double>(T)));
+    for (std::size_t y = 0; y < stored.size(); ++y) weights.push_back(std::pow(weight(y), 1.0L / T));
     return entries(weights);
   }
   std::vector<double> cut_at(long double threshold) const {
@@ -130,7 +129,7 @@ void expect_row(std::vector<double> got, std::vector<double> const& expected, Ro
                 std::string const& where) {
   ASSERT_EQ(got.size(), expected.size());
   if (!is_logarithmic(row.kind)) {
-    for (double& v : got) v = v < 0 ? 0 : v;  // a decorator that changes nothing leaves negative entries, which count as 0
+    for (double& v : got) v = v < 0 ? 0 : v;  // negative entries count as 0; what changes nothing leaves them
   }
   if (is_x0(row.kind)) {
     double sum = 0;
@@ -282,7 +281,8 @@ TEST(Decorators, EmptyRowsStayEmpty) {
   for (ScoreKind const kind : kinds) {
     double const nothing = is_logarithmic(kind) ? -infinity : 0;
     auto const law = stored(kind, 2, {nothing, nothing, 0});
-    for (Model const& model : {temperature(law, 0.5), nucleus(law, 0.6), top_tokens(law, 1), product_of({law, law}, {1, 2})}) {
+    for (Model const& model :
+         {temperature(law, 0.5), nucleus(law, 0.6), top_tokens(law, 1), product_of({law, law}, {1, 2})}) {
       auto const row = ask(*model, {{2}})[0][0];
       EXPECT_EQ(row[0], nothing) << model->info().name;
       EXPECT_EQ(row[1], nothing) << model->info().name;
@@ -298,7 +298,8 @@ void expect_products(double tolerance) {
     for (int const states : {2, 5, 80}) {
       for (int const mask : {-1, 0, states - 1}) {
         for (auto const& [v, w] : {std::pair{1.0, 1.0}, {0.5, 2.0}, {3.5, -2.5}, {-1.0, 2.0}}) {
-          Row const a = some_row<A>(kind, mask, states, Shape::spread, 5), b = some_row<B>(kind, mask, states, Shape::spread, 6);
+          Row const a = some_row<A>(kind, mask, states, Shape::spread, 5),
+                    b = some_row<B>(kind, mask, states, Shape::spread, 6);
           auto const m = mask < 0 ? std::nullopt : std::optional<token_t>(mask);
           auto const model = product_of({stored<A>(kind, m, a.stored), stored<B>(kind, m, b.stored)}, {v, w});
           std::vector<double> got = ask(*model, {{static_cast<token_t>(std::max(mask, 0))}})[0][0];
@@ -306,7 +307,7 @@ void expect_products(double tolerance) {
           long double sum = 0, got_sum = 0;
           for (std::size_t y = 0; y < got.size(); ++y) {
             long double const p = a.weight(y), q = b.weight(y);
-            expected.push_back(p == 0 || q == 0 ? 0 : std::pow(p, static_cast<long double>(v)) * std::pow(q, static_cast<long double>(w)));
+            expected.push_back(p == 0 || q == 0 ? 0 : std::pow(p, 1.0L * v) * std::pow(q, 1.0L * w));
             if (!a.token(y)) continue;
             if (is_logarithmic(kind)) got[y] = std::exp(got[y]);
             sum += expected[y];
@@ -425,7 +426,9 @@ TEST(Decorators, SlotsLiveSideBySide) {
   auto const model = temperature(MarkovChain::countdown(3, 2).denoiser(Generator::absorbing(4)), 2);
   model->reserve({1, 2}, 2);
   ExecSpace const exec;
-  auto const evaluate = [&](Rows const& rows, int slot) { return model->evaluate(exec, {to_tokens(rows, 2), {}, {}}, slot); };
+  auto const evaluate = [&](Rows const& rows, int slot) {
+    return model->evaluate(exec, {to_tokens(rows, 2), {}, {}}, slot);
+  };
   Evaluation const first = evaluate({{2, 3}}, 0), second = evaluate({{1, 3}}, 1);
   exec.fence();
   EXPECT_EQ(read(first, 1, 2)[0][1][1], 1);  // 2 is followed by 1, 1 by 0
@@ -453,7 +456,8 @@ TEST(Decorators, LawsOfSamplers) {
       std::vector<double> joint;
       for (std::size_t x = 0; x < 3; ++x) {
         for (std::size_t y = 0; y < 3; ++y) {
-          joint.push_back(sites[x] / (sites[0] + sites[1] + sites[2]) * sites[3 + y] / (sites[3] + sites[4] + sites[5]));
+          joint.push_back(sites[x] / (sites[0] + sites[1] + sites[2]) * sites[3 + y] /
+                          (sites[3] + sites[4] + sites[5]));
         }
       }
       return generator.mask() ? space.embed(joint, generator) : joint;
@@ -499,7 +503,8 @@ TEST(Decorators, Errors) {
   EXPECT_TRUE(says(with(stored(ScoreKind::x0_leave_one_out, 0, {1, 1, 1, 1})), {"mask"}));
   EXPECT_TRUE(says(with(stored(ScoreKind::x0_leave_in, 3, {1, 1, 1, 1})), {"kind"}));
   auto const chain = [](int length) { return MarkovChain::countdown(3, length).denoiser(Generator::absorbing(4)); };
-  EXPECT_TRUE(says(message([&] { product_of({chain(4), law, chain(5)}, {1, 1, 1}); }), {"length (4 and 5)", "'countdown'"}));
+  EXPECT_TRUE(says(message([&] { product_of({chain(4), law, chain(5)}, {1, 1, 1}); }),
+                   {"length (4 and 5)", "'countdown'"}));
 }
 
 }  // namespace

@@ -116,8 +116,8 @@ TEST(InformationProfile, IsItsDefinition) {
       expect_near(information_profile(as_table(law)), expected, 1e-12, name + " as a table");
     }
   };
-  auto const chain = [&](int length, int states, std::vector<double> const& initial, std::vector<double> const& transitions,
-                         std::string const& name) {
+  auto const chain = [&](int length, int states, std::vector<double> const& initial,
+                         std::vector<double> const& transitions, std::string const& name) {
     check(MarkovChain(length, states, initial, transitions),
           chain_law(all_sequences(states, length), states, initial, transitions), name);
   };
@@ -145,7 +145,8 @@ TEST(InformationProfile, OfLongChains) {
 
 TEST(InformationProfile, OtherLawsAreEstimated) {
   HiddenMarkov const hidden(2, 2, {0.5, 0.5}, {0.75, 0.25, 0.25, 0.75}, {0.5, 0.5, 0.9, 0.1});
-  EXPECT_TRUE(says(message_of<UserError>([&] { information_profile(hidden); }), {"'hidden_markov'", "sampled_profile()"}));
+  EXPECT_TRUE(
+      says(message_of<UserError>([&] { information_profile(hidden); }), {"'hidden_markov'", "sampled_profile()"}));
   TableLaw const large(21, 2, std::vector<double>(std::size_t{1} << 21, std::ldexp(1.0, -21)));  // 3^21 > 1e10
   EXPECT_TRUE(says(message_of<UserError>([&] { information_profile(large); }), {"(states + 1)^length", "1e10"}));
 }
