@@ -28,7 +28,7 @@ KOKKOS_FORCEINLINE_FUNCTION Scalar exponential_of(Scalar x) {
 }
 
 // Numbers order like these integers; a NaN lies beyond them, on the side of its sign. Loops over integers are
-// vectorised where a maximum of numbers that may be NaN is not.
+// vectorised where a maximum of numbers that may be NaN is not. The map of the bits is its own inverse.
 template <class Scalar>
 using Key = std::conditional_t<std::is_same_v<Scalar, float>, std::int32_t, std::int64_t>;
 template <class Scalar>
