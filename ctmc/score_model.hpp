@@ -37,6 +37,7 @@ struct ModelInfo {
   TimeInput time = TimeInput::none;
   int length = 0;                ///< the length it works at; 0: any
   bool leave_one_out_at_revealed = false;  ///< rows of revealed sites of a masked model are leave-one-out laws too
+  int evaluations = 1;           ///< network evaluations that one evaluation costs
 };
 
 enum class ScalarType { f32, f64 };

@@ -120,8 +120,8 @@ std::vector<double> transposed(std::vector<double> const& matrices, std::size_t 
 
 class HiddenDenoiser final : public NativeModel {
  public:
-  HiddenDenoiser(HiddenMarkov const& law, Generator const& generator)
-      : NativeModel(law.name(), generator, law.length()), noise_(generator), hidden_(law.hidden_states()) {
+  HiddenDenoiser(HiddenMarkov const& law, Generator const& generator, bool at_revealed)
+      : NativeModel(law.name(), generator, law.length(), at_revealed), noise_(generator), hidden_(law.hidden_states()) {
     auto const n = static_cast<std::size_t>(hidden_), s = static_cast<std::size_t>(law.states());
     matrix_stride_ = law.transitions().size() == n * n ? 0 : hidden_ * hidden_;
     emission_stride_ = law.emissions().size() == n * s ? 0 : hidden_ * law.states();
@@ -302,9 +302,8 @@ void HiddenMarkov::draw(std::uint64_t seed, std::uint64_t sample, std::span<toke
   }
 }
 
-std::shared_ptr<ScoreModel> HiddenMarkov::denoiser(Generator const& generator) const {
-  require_fitting(generator, states_, name());
-  return std::make_shared<HiddenDenoiser>(*this, generator);
+std::shared_ptr<ScoreModel> HiddenMarkov::make_denoiser(Generator const& generator, bool at_revealed) const {
+  return std::make_shared<HiddenDenoiser>(*this, generator, at_revealed);
 }
 
 }  // namespace saltus

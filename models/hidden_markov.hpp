@@ -35,9 +35,9 @@ class HiddenMarkov final : public SequenceLaw {
   std::vector<double> site_marginals() const override;
   std::vector<double> pair_marginals() const override;
   void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const override;
-  std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const override;
 
  private:
+  std::shared_ptr<ScoreModel> make_denoiser(Generator const& generator, bool at_revealed) const override;
   std::pair<double, double> entropy_and_error() const;
   std::vector<double> hidden_marginals() const;  // [length, H]
   double const* matrix(int l) const {

@@ -25,6 +25,7 @@ struct ChainKernel {
   Vectors transposed;  // the same with rows and columns exchanged
   int length, states, width, matrix_stride;
   token_t mask;  // -1: uniform noise
+  bool at_revealed;
 
   KOKKOS_FUNCTION void operator()(int b) const {
     int const only = only_site.size() == 0 ? Query::all_sites : only_site(b);
@@ -76,49 +77,45 @@ struct ChainKernel {
     for (int y = 0; y < states; ++y) out(b, l, y) = (possible ? f[y] * h[y] : f[y]) / sum;
   }
 
-  // Absorbing noise: within a gap of masks only the revealed neighbours on both sides count.
+  // Absorbing noise: of every site only the revealed neighbours on both sides count, and the masks between them.
   KOKKOS_FUNCTION void masked(int b, int only) const {
-    double* const forward = &scratch(b, 0);                       // [length][width], predictions from the left
-    double* spare[2] = {forward + length * width, forward + (length + 1) * width};
-    int const first = only == Query::all_sites ? 0 : only, last = only == Query::all_sites ? length - 1 : only;
-    int l = first;
-    while (l <= last) {
-      if (tokens(b, l) != mask) {
-        ++l;
-        continue;
-      }
-      // the gap [begin, end)
-      int begin = l, end = l + 1;
+    bool const all = only == Query::all_sites;
+    if (!all && !wanted(b, only)) return;
+    int begin = all ? 0 : only, end = all ? length : only + 1;
+    if (!all) {
       while (begin > 0 && tokens(b, begin - 1) == mask) --begin;
       while (end < length && tokens(b, end) == mask) ++end;
-      int const stop = only == Query::all_sites ? begin : only;  // messages are needed from here on the right side
-      for (int d = begin; d < (only == Query::all_sites ? end : only + 1); ++d) {
-        double* const f = forward + d * width;
-        if (d > begin) {
-          multiply(forward + (d - 1) * width, matrix(d - 1), f);
-        } else {
-          double const* const source = d == 0 ? initial.data() : matrix(d - 1) + tokens(b, d - 1) * width;
-          for (int y = 0; y < width; ++y) f[y] = source[y];
-        }
+    }
+    double* const forward = &scratch(b, 0);  // [length][width], predictions from the left
+    for (int d = begin; d < (all ? end : only + 1); ++d) {
+      if (!wanted(b, d)) continue;
+      double* const f = forward + d * width;
+      if (d > 0 && tokens(b, d - 1) == mask) {
+        multiply(forward + (d - 1) * width, matrix(d - 1), f);
+      } else {
+        double const* const source = d == 0 ? initial.data() : matrix(d - 1) + tokens(b, d - 1) * width;
+        for (int y = 0; y < width; ++y) f[y] = source[y];
       }
-      int now = 0;
-      for (int d = end; d-- > stop;) {
-        double* const h = spare[now];
-        if (d + 1 < end) {
-          multiply(spare[1 - now], transpose(d), h);
-          scale(h);
-        } else if (end < length) {
-          double const* const source = transpose(d) + tokens(b, end) * width;
-          for (int y = 0; y < width; ++y) h[y] = source[y];
-        } else {
-          for (int y = 0; y < width; ++y) h[y] = 1;
-        }
-        if (only == Query::all_sites || d == only) combine(b, d, forward + d * width, h);
-        now = 1 - now;
+    }
+    double *h = forward + length * width, *right = forward + (length + 1) * width;  // likelihoods from the right
+    for (int d = end; d-- > (all ? begin : only);) {
+      if (!wanted(b, d)) continue;
+      if (d + 1 < length && tokens(b, d + 1) == mask) {
+        multiply(right, transpose(d), h);
+        scale(h);
+      } else if (d + 1 < length) {
+        double const* const source = transpose(d) + tokens(b, d + 1) * width;
+        for (int y = 0; y < width; ++y) h[y] = source[y];
+      } else {
+        for (int y = 0; y < width; ++y) h[y] = 1;
       }
-      l = end;
+      if (all || d == only) combine(b, d, forward + d * width, h);
+      double* const swap = h;
+      h = right;
+      right = swap;
     }
   }
+  KOKKOS_FORCEINLINE_FUNCTION bool wanted(int b, int l) const { return at_revealed || tokens(b, l) == mask; }
 
   // Uniform noise: a hidden Markov chain with emission P(k, x) = alpha 1[k = x] + (1 - alpha)/states.
   KOKKOS_FUNCTION void uniform(int b) const {
@@ -147,8 +144,8 @@ struct ChainKernel {
 
 class ChainDenoiser final : public NativeModel {
  public:
-  ChainDenoiser(MarkovChain const& chain, Generator const& generator)
-      : NativeModel(chain.name(), generator, chain.length()), width_((chain.states() + 7) / 8 * 8) {
+  ChainDenoiser(MarkovChain const& chain, Generator const& generator, bool at_revealed)
+      : NativeModel(chain.name(), generator, chain.length(), at_revealed), width_((chain.states() + 7) / 8 * 8) {
     auto const n = static_cast<std::size_t>(chain.states()), width = static_cast<std::size_t>(width_);
     std::size_t const count = chain.transitions().size() / (n * n);
     std::vector<double> first(width, 0.0), plain(count * width * width, 0.0), turned(plain);
@@ -181,7 +178,8 @@ class ChainDenoiser final : public NativeModel {
     Kokkos::parallel_for("saltus::models::chain",
                          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, static_cast<int>(query.tokens.extent(0))),
                          ChainKernel{query.tokens, query.time, query.only_site, output(slot), scratch_, initial_, matrices_,
-                                     transposed_, length(), data_states(), width_, matrix_stride_, mask()});
+                                     transposed_, length(), data_states(), width_, matrix_stride_, mask(),
+                                     info().leave_one_out_at_revealed});
     return evaluation(slot);
   }
 
@@ -292,16 +290,16 @@ void MarkovChain::draw(std::uint64_t seed, std::uint64_t sample, std::span<token
   }
 }
 
-std::shared_ptr<ScoreModel> MarkovChain::denoiser(Generator const& generator) const {
-  require_fitting(generator, states_, name());
+std::shared_ptr<ScoreModel> MarkovChain::make_denoiser(Generator const& generator, bool at_revealed) const {
   if (generator.kind() == Generator::Kind::dense) {
     // The same messages with emissions that are not closed forms: a hidden chain whose states show themselves.
     auto const n = static_cast<std::size_t>(states_);
     std::vector<double> identity(n * n, 0.0);
     for (std::size_t y = 0; y < n; ++y) identity[y * n + y] = 1;
-    return HiddenMarkov(length_, states_, initial_, transitions_, std::move(identity), name_).denoiser(generator);
+    return HiddenMarkov(length_, states_, initial_, transitions_, std::move(identity), name_)
+        .denoiser(generator);
   }
-  return std::make_shared<ChainDenoiser>(*this, generator);
+  return std::make_shared<ChainDenoiser>(*this, generator, at_revealed);
 }
 
 }  // namespace saltus

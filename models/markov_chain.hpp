@@ -35,9 +35,9 @@ class MarkovChain final : public SequenceLaw {
   std::vector<double> site_marginals() const override;
   std::vector<double> pair_marginals() const override;
   void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const override;
-  std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const override;
 
  private:
+  std::shared_ptr<ScoreModel> make_denoiser(Generator const& generator, bool at_revealed) const override;
   double const* matrix(int l) const {
     auto const size = static_cast<std::size_t>(states_) * static_cast<std::size_t>(states_);
     return transitions_.data() + (transitions_.size() == size ? 0 : static_cast<std::size_t>(l) * size);

@@ -7,9 +7,11 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/ctmc/io/npy.hpp>
 #include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/product.hpp>
+#include <saltus/models/table.hpp>
 
 namespace saltus {
 namespace {
@@ -59,8 +61,12 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
   } else if (auto const* const product = dynamic_cast<ProductLaw const*>(named.law.get())) {
     json["kind"] = "product";
     json["probabilities"] = product->site_marginals();
+  } else if (auto const* const table = dynamic_cast<TableLaw const*>(named.law.get())) {
+    json["kind"] = "table";
+    json["probabilities"] = table->probabilities();
   } else {
-    throw UserError("the law '" + named.law->name() + "' has no file format; chain, hidden_markov and product have");
+    throw UserError("the law '" + named.law->name() +
+                    "' has no file format; chain, hidden_markov, product and table have");
   }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -108,11 +114,34 @@ NamedLaw load_law(std::string const& folder) {
     if (kind == "product") {
       return {std::make_shared<ProductLaw>(length, states, value<Numbers>(json, "probabilities", path)), std::move(alphabet)};
     }
+    if (kind == "table") {
+      return {std::make_shared<TableLaw>(length, states, value<Numbers>(json, "probabilities", path)), std::move(alphabet)};
+    }
   } catch (UserError const& e) {
     std::string const what = e.what();
     throw UserError(what.starts_with(path) ? what : path + ": " + what);
   }
-  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "hidden_markov", "product"}));
+  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "hidden_markov", "product", "table"}));
+}
+
+NamedLaw read_table_law(std::string const& path) {
+  NpyArray array = read_npy(path);
+  std::vector<std::size_t> const& shape = array.shape;
+  require(!shape.empty() && shape.front() > 0,
+          path + ": expected an array with one axis for each site, got one without entries or a single number");
+  for (std::size_t l = 1; l < shape.size(); ++l) {
+    require(shape[l] == shape.front(), path + ": expected one axis for each site, all of the same extent; axis 0 has " +
+                                           std::to_string(shape.front()) + " entries and axis " + std::to_string(l) +
+                                           " has " + std::to_string(shape[l]));
+  }
+  require(array.values.size() <= 100'000'000, path + ": expected at most 1e8 probabilities, got " +
+                                                  std::to_string(array.values.size()));
+  int const length = static_cast<int>(shape.size()), states = static_cast<int>(shape.front());
+  try {
+    return {std::make_shared<TableLaw>(length, states, std::move(array.values)), Alphabet::numbered(states)};
+  } catch (UserError const& e) {
+    throw UserError(path + ": " + e.what());
+  }
 }
 
 }  // namespace saltus

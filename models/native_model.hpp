@@ -15,7 +15,8 @@ class NativeModel : public ScoreModel {
   void reserve(Extents extents, int slots) override;
 
  protected:
-  NativeModel(std::string name, Generator const& generator, int length);
+  /// `at_revealed`: the rows of revealed sites are leave-one-out laws too.
+  NativeModel(std::string name, Generator const& generator, int length, bool at_revealed);
   using Output = Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>;
   Output const& output(int slot) const { return outputs_[static_cast<std::size_t>(slot)]; }
   Evaluation evaluation(int slot) const;

@@ -21,8 +21,8 @@ struct ProductKernel {
 
 class ProductDenoiser final : public NativeModel {
  public:
-  ProductDenoiser(ProductLaw const& law, Generator const& generator)
-      : NativeModel(law.name(), generator, law.length()),
+  ProductDenoiser(ProductLaw const& law, Generator const& generator, bool at_revealed)
+      : NativeModel(law.name(), generator, law.length(), at_revealed),
         probabilities_(to_device(law.site_marginals(), "saltus::models::product")) {}
 
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
@@ -99,9 +99,8 @@ void ProductLaw::draw(std::uint64_t seed, std::uint64_t sample, std::span<token_
   }
 }
 
-std::shared_ptr<ScoreModel> ProductLaw::denoiser(Generator const& generator) const {
-  require_fitting(generator, states_, name());
-  return std::make_shared<ProductDenoiser>(*this, generator);
+std::shared_ptr<ScoreModel> ProductLaw::make_denoiser(Generator const& generator, bool at_revealed) const {
+  return std::make_shared<ProductDenoiser>(*this, generator, at_revealed);
 }
 
 }  // namespace saltus

@@ -22,9 +22,9 @@ class ProductLaw final : public SequenceLaw {
   std::vector<double> site_marginals() const override { return probabilities_; }
   std::vector<double> pair_marginals() const override;
   void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const override;
-  std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const override;
 
  private:
+  std::shared_ptr<ScoreModel> make_denoiser(Generator const& generator, bool at_revealed) const override;
   int length_, states_;
   std::vector<double> probabilities_;
 };

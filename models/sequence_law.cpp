@@ -45,7 +45,12 @@ void require_fitting(Generator const& generator, int states, std::string const& 
           "exact laws need the mask to be the last state, " + std::to_string(states));
 }
 
-NativeModel::NativeModel(std::string name, Generator const& generator, int length) {
+std::shared_ptr<ScoreModel> SequenceLaw::denoiser(Generator const& generator, bool at_revealed) const {
+  require_fitting(generator, states(), name());
+  return make_denoiser(generator, at_revealed);
+}
+
+NativeModel::NativeModel(std::string name, Generator const& generator, int length, bool at_revealed) {
   info_.name = std::move(name);
   info_.states = generator.states();
   info_.mask = generator.mask();
@@ -53,6 +58,7 @@ NativeModel::NativeModel(std::string name, Generator const& generator, int lengt
   // Under absorbing noise the posterior depends on the revealed tokens alone (A§4.2).
   info_.time = generator.mask() ? TimeInput::none : TimeInput::total;
   info_.length = length;
+  info_.leave_one_out_at_revealed = at_revealed && generator.mask();
 }
 
 void NativeModel::reserve(Extents extents, int slots) {

@@ -34,9 +34,15 @@ class SequenceLaw {
   /// Draws sequence number `sample` of the stream `seed` into x.
   virtual void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const = 0;
 
-  /// The exact denoiser of this law under an absorbing generator (states + 1 states, rows of revealed sites undefined),
-  /// a uniform one or a reversible dense one: leave-one-out laws in double. UserError unless the generator fits.
-  virtual std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const = 0;
+  /// The exact denoiser of this law under an absorbing generator (states + 1 states), a uniform one or a reversible
+  /// dense one: leave-one-out laws in double. Under an absorbing generator the rows of revealed sites are filled only
+  /// if `at_revealed` asks for them: with the law of the site given the other revealed tokens. UserError unless the
+  /// generator fits.
+  std::shared_ptr<ScoreModel> denoiser(Generator const& generator, bool at_revealed = false) const;
+
+ private:
+  /// denoiser() for a generator that fits.
+  virtual std::shared_ptr<ScoreModel> make_denoiser(Generator const& generator, bool at_revealed) const = 0;
 };
 
 /// Index into the weights by inversion of a uniform; the last positive weight if rounding leaves a rest.

@@ -5,7 +5,10 @@
 
 namespace saltus {
 
-/// A joint law given entry by entry (numbered as by StateSpace): small spaces, any dependence.
+/// A joint law given entry by entry (numbered as by StateSpace): small spaces, any dependence. Its denoiser answers a
+/// masked row in O(length + states) from sums of p over the patterns of tokens and masks, made with it, if there are at
+/// most 2^24 of them ((states + 1)^length; 128 MiB). Otherwise, and under other noise, all rows of a sequence together
+/// take O(states^length).
 class TableLaw final : public SequenceLaw {
  public:
   /// `probabilities` [states^length], not negative, sum 1. UserError otherwise.
@@ -22,9 +25,9 @@ class TableLaw final : public SequenceLaw {
   std::vector<double> site_marginals() const override;
   std::vector<double> pair_marginals() const override;
   void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const override;
-  std::shared_ptr<ScoreModel> denoiser(Generator const& generator) const override;
 
  private:
+  std::shared_ptr<ScoreModel> make_denoiser(Generator const& generator, bool at_revealed) const override;
   int length_, states_;
   std::vector<double> probabilities_;
 };

@@ -19,7 +19,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "NPY files are read and written as they lie in memory");
 
 constexpr std::string_view magic = "\x93NUMPY";
-constexpr std::size_t max_rank = 4;
+constexpr std::size_t max_rank = 64;  // of NumPy itself
 
 struct Header {
   std::string descr;
@@ -110,7 +110,7 @@ class HeaderParser {
       if (error != std::errc()) malformed(path_, "its header is damaged: expected an extent at " + sample());
       rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
       shape.push_back(extent);
-      if (shape.size() > max_rank) malformed(path_, "expected at most 4 dimensions, got more");
+      if (shape.size() > max_rank) malformed(path_, "expected at most 64 dimensions, got more");
       comma = accept(',');
     }
     // (5) is a number in Python, not a tuple.

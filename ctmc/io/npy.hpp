@@ -16,7 +16,7 @@ struct NpyArray {
 };
 
 /// Reads an NPY file, version 1 or 2, of little-endian f4, f8, i1 to i8 or u1 to u8 in C or Fortran order and of rank
-/// 0 to 4. Throws UserError if the file is anything else, does not agree with its own header, or holds an integer that
+/// 0 to 64. Throws UserError if the file is anything else, does not agree with its own header, or holds an integer that
 /// double cannot (above 2^53).
 NpyArray read_npy(std::string const& path);
 

@@ -15,7 +15,10 @@
 
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
+#include <saltus/models/decorators.hpp>
 #include <saltus/models/markov_chain.hpp>
+#include <saltus/models/product.hpp>
+#include <saltus/models/table.hpp>
 
 namespace saltus {
 namespace {
@@ -230,6 +233,28 @@ testing::AssertionResult stays_on(ExecSpace const& exec, std::function<void()> c
   }
 #endif
   return testing::AssertionSuccess();
+}
+
+// Models of which no process above is made.
+TEST(ToolsModels, EvaluationsKeepTheirPromises) {
+  ExecSpace const exec;
+  auto const table = TableLaw::neighbours(4, states, 2);
+  Generator const absorbing = Generator::absorbing(states + 1), uniform = Generator::uniform(states);
+  auto const masked = table.denoiser(absorbing), noisy = table.denoiser(uniform);
+  auto const product = ProductLaw(4, states, table.site_marginals()).denoiser(absorbing);
+  for (auto const& model : {masked, noisy, temperature(masked, 0.5), nucleus(masked, 0.7), top_tokens(masked, 2),
+                            classifier_free(masked, product, 0.5), nucleus(temperature(noisy, 2), 0.7)}) {
+    model->reserve({batch, 4}, 2);
+    Tokens const tokens("saltus::tests::tokens", batch, 4);
+    Times const time("saltus::tests::time", batch);
+    Kokkos::deep_copy(time, 0.5);
+    auto const events = record([&] {
+      for (int slot : {0, 1, 0}) model->evaluate(exec, {tokens, time, {}}, slot);
+    });
+    auto const found = breaches(events, tools::device_id(exec), 0);
+    EXPECT_TRUE(found.empty()) << model->info().name << listed(found);
+    EXPECT_GE(count(events, Kind::kernel), 3) << model->info().name;
+  }
 }
 
 class Tools : public testing::TestWithParam<std::string> {

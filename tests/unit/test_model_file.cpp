@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/npy.hpp>
 #include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/model_file.hpp>
@@ -129,10 +131,37 @@ TEST_F(ModelFile, SourceMayHoldAnyBytes) {
   EXPECT_NO_THROW(load_law(path("p")));
 }
 
-TEST_F(ModelFile, TablesHaveNoFormat) {
-  auto const law = std::make_shared<TableLaw>(TableLaw::neighbours(2, 2, 1));
+TEST_F(ModelFile, TablesComeBackBitForBit) {
+  auto const law = std::make_shared<TableLaw>(3, 2, thirds(1, 8));
+  save_law(path("t"), {law, Alphabet("xy", "chars:xy")}, "made by hand");
+  NamedLaw const got = load_law(path("t"));
+  auto const* const again = dynamic_cast<TableLaw const*>(got.law.get());
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->probabilities(), law->probabilities());
+  EXPECT_EQ(again->length(), 3);
+  EXPECT_EQ(again->states(), 2);
+  EXPECT_EQ(got.alphabet, Alphabet("xy", "chars:xy"));
+}
+
+class StrangeLaw final : public SequenceLaw {
+ public:
+  std::string name() const override { return "strange"; }
+  int states() const override { return 2; }
+  int length() const override { return 1; }
+  double log_likelihood(std::span<token_t const>) const override { return 0; }
+  double entropy() const override { return 0; }
+  std::vector<double> site_marginals() const override { return {}; }
+  std::vector<double> pair_marginals() const override { return {}; }
+  void draw(std::uint64_t, std::uint64_t, std::span<token_t>) const override {}
+
+ private:
+  std::shared_ptr<ScoreModel> make_denoiser(Generator const&, bool) const override { return nullptr; }
+};
+
+TEST_F(ModelFile, OtherLawsHaveNoFormat) {
+  auto const law = std::make_shared<StrangeLaw>();
   EXPECT_TRUE(says(message_of<UserError>([&] { save_law(path("t"), {law, Alphabet::numbered(2)}, ""); }),
-                   {"'table'", "chain, hidden_markov and product"}));
+                   {"'strange'", "chain, hidden_markov, product and table"}));
   EXPECT_FALSE(fs::exists(path("t")));
 }
 
@@ -234,6 +263,50 @@ TEST_F(ModelFile, EveryKeyOfAProductIsChecked) {
   EXPECT_TRUE(says(message_after("[0.5,0.5,1.0,0.0]", "7"), {where, "'probabilities'", "type"}));
   EXPECT_TRUE(says(message_after("[0.5,0.5,1.0,0.0]", "[0.5,0.5]"), {where, "2 x 2", "got 2"}));
   EXPECT_TRUE(says(message_after("[0.5,0.5,1.0,0.0]", "[0.5,0.5,1.0,0.5]"), {where, "site 1", "1.5"}));
+}
+
+// ------------------------------------------------------------------------------------------------- tables from NPY
+
+TEST_F(ModelFile, TablesAreReadFromNpy) {
+  // p(x, y, z) over 2 states, first axis slowest
+  std::vector<double> const p{0.5, 0.125, 0, 0.0625, 0.25, 0, 0.0625, 0};
+  write_npy(path("p.npy"), {2, 2, 2}, p);
+  NamedLaw const got = read_table_law(path("p.npy"));
+  auto const* const table = dynamic_cast<TableLaw const*>(got.law.get());
+  ASSERT_NE(table, nullptr);
+  EXPECT_EQ(table->length(), 3);
+  EXPECT_EQ(table->states(), 2);
+  EXPECT_EQ(table->probabilities(), p);
+  EXPECT_NEAR(table->log_likelihood(std::vector<token_t>{0, 0, 1}), std::log(0.125), 1e-15);
+  EXPECT_TRUE(got.alphabet.numbered());
+  EXPECT_EQ(got.alphabet.size(), 2);
+
+  std::vector<float> const single(p.begin(), p.end());
+  std::ofstream(path("f.npy"), std::ios::binary)
+      << npy_header("<f4", {8}) << std::string(reinterpret_cast<char const*>(single.data()), 4 * single.size());
+  EXPECT_EQ(read_table_law(path("f.npy")).law->site_marginals(), p);  // one site of 8 states
+
+  std::vector<std::size_t> const sites(12, 2);  // more axes than the arrays of other files have
+  write_npy(path("long.npy"), sites, std::vector<double>(4096, 1.0 / 4096));
+  EXPECT_EQ(read_table_law(path("long.npy")).law->length(), 12);
+}
+
+TEST_F(ModelFile, TablesThatAreNoLawsAreRefused) {
+  auto const message = [&](std::vector<std::size_t> const& shape, std::vector<double> const& values) {
+    write_npy(path("bad.npy"), shape, values);
+    return message_of<UserError>([&] { read_table_law(path("bad.npy")); });
+  };
+  std::string const where = path("bad.npy");
+  EXPECT_TRUE(says(message({2, 2}, {0.25, 0.25, 0.25, 0.2500001}), {where, "sum to 1.0000001", "1e-9"}));
+  EXPECT_TRUE(says(message({2, 2}, {0.5, 0.5, 0.25, -0.25}), {where, "sequence 1 1 is -0.25"}));
+  EXPECT_TRUE(says(message({2, 2}, {0.5, std::nan(""), 0.25, 0.25}), {where, "sequence 0 1 is nan"}));
+  EXPECT_TRUE(says(message({2, 2}, {0.5, 0.25, 0.25, INFINITY}), {where, "sum to inf"}));
+  EXPECT_TRUE(says(message({2, 3}, {1, 0, 0, 0, 0, 0}), {where, "axis 0 has 2", "axis 1 has 3"}));
+  EXPECT_TRUE(says(message({}, {1}), {where, "one axis for each site"}));
+  EXPECT_TRUE(says(message({0}, {}), {where, "one axis for each site"}));
+  std::ofstream(where, std::ios::binary) << npy_header("<c16", {1}) << std::string(16, '\0');
+  EXPECT_TRUE(says(message_of<UserError>([&] { read_table_law(where); }), {where, "floats", "<c16"}));
+  EXPECT_TRUE(says(message_of<UserError>([&] { read_table_law(path("none.npy")); }), {path("none.npy")}));
 }
 
 }  // namespace

@@ -204,6 +204,56 @@ TEST(Models, PosteriorsUnderAbsorbingNoise) {
   }
 }
 
+TEST(Models, RowsOfRevealedSitesOnRequest) {
+  for (Case const& c : cases()) {
+    int const V = c.law->states(), L = c.law->length();
+    auto const clean = all_sequences(V, L), contexts = all_sequences(V + 1, L);
+    Generator const generator = Generator::absorbing(V + 1);
+    EXPECT_FALSE(c.law->denoiser(generator)->info().leave_one_out_at_revealed);
+    EXPECT_FALSE(c.law->denoiser(Generator::uniform(V), true)->info().leave_one_out_at_revealed);
+    auto const model = c.law->denoiser(generator, true);
+    EXPECT_TRUE(model->info().leave_one_out_at_revealed);
+    auto const laws = ask(*model, contexts, {0});
+    auto const seen = [&](token_t x, token_t y) { return seen_absorbing(x, y, V); };
+    for (std::size_t b = 0; b < contexts.size(); ++b) {
+      for (std::size_t l = 0; l < static_cast<std::size_t>(L); ++l) {
+        expect_posterior(laws[b][l], leave_one_out(clean, c.joint, contexts[b], l, V, seen), true,
+                         c.name + ", context " + testing::PrintToString(contexts[b]) + ", site " + std::to_string(l));
+        if (HasFailure()) return;
+      }
+    }
+    // One site of each row, from a model whose output starts empty.
+    std::vector<int> only(contexts.size());
+    for (std::size_t b = 0; b < contexts.size(); ++b) only[b] = static_cast<int>(b * 7 % static_cast<std::size_t>(L));
+    auto const some = ask(*c.law->denoiser(generator, true), contexts, {0}, only);
+    for (std::size_t b = 0; b < contexts.size(); ++b) {
+      auto const site = static_cast<std::size_t>(only[b]);
+      ASSERT_EQ(some[b][site], laws[b][site]) << c.name << ", row " << b;
+    }
+  }
+}
+
+// 3^16 patterns of masks and tokens are too many for a table of their sums, and the batch has more rows than there are
+// pieces of scratch memory.
+TEST(Models, LargeTablesUnderMasks) {
+  constexpr int L = 16, V = 2;
+  auto const clean = all_sequences(V, L);
+  std::vector<double> const p = some_rows(1, 1 << L, 50, true);
+  Reals const joint(p.begin(), p.end());
+  std::vector<Sequence> contexts(600);
+  for (std::size_t b = 0; b < contexts.size(); ++b) {
+    for (std::size_t l = 0; l < L; ++l) contexts[b].push_back(static_cast<token_t>(scramble(b * 97 + l) * (V + 1)));
+  }
+  auto const seen = [](token_t x, token_t y) { return seen_absorbing(x, y, V); };
+  auto const laws = ask(*TableLaw(L, V, p).denoiser(Generator::absorbing(V + 1), true), contexts, {0});
+  for (std::size_t const b : {0u, 1u, 511u, 512u, 599u}) {
+    for (std::size_t l = 0; l < L; ++l) {
+      expect_posterior(laws[b][l], leave_one_out(clean, joint, contexts[b], l, V, seen), true,
+                       "row " + std::to_string(b) + ", site " + std::to_string(l));
+    }
+  }
+}
+
 TEST(Models, PosteriorsUnderUniformNoise) {
   for (Case const& c : cases()) {
     int const V = c.law->states(), L = c.law->length();

@@ -158,7 +158,9 @@ class StrangeLaw final : public SequenceLaw {
   std::vector<double> site_marginals() const override { return {}; }
   std::vector<double> pair_marginals() const override { return {}; }
   void draw(std::uint64_t, std::uint64_t, std::span<token_t>) const override {}
-  std::shared_ptr<ScoreModel> denoiser(Generator const&) const override { return nullptr; }
+
+ private:
+  std::shared_ptr<ScoreModel> make_denoiser(Generator const&, bool) const override { return nullptr; }
 };
 
 TEST(Noised, Errors) {
