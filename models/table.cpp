@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/models/table.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -137,6 +138,20 @@ std::vector<double> TableLaw::pair_marginals() const {
   for (std::size_t i = 0; i < space.size(); ++i) {
     auto const x = space.tokens(i);
     for (std::size_t l = 0; l + 1 < x.size(); ++l) p[(l * n + static_cast<std::size_t>(x[l])) * n + static_cast<std::size_t>(x[l + 1])] += probabilities_[i];
+  }
+  return p;
+}
+
+std::vector<double> TableLaw::triple_marginals() const {
+  StateSpace const space(states_, length_);
+  auto const n = static_cast<std::size_t>(states_);
+  std::vector<double> p(static_cast<std::size_t>(std::max(length_ - 2, 0)) * n * n * n, 0.0);
+  for (std::size_t i = 0; i < space.size(); ++i) {
+    auto const x = space.tokens(i);
+    for (std::size_t l = 0; l + 2 < x.size(); ++l) {
+      auto const at = [&](std::size_t d) { return static_cast<std::size_t>(x[l + d]); };
+      p[((l * n + at(0)) * n + at(1)) * n + at(2)] += probabilities_[i];
+    }
   }
   return p;
 }
