@@ -48,7 +48,7 @@ Run run_entrant(Contest& contest, Entrant const& entrant, Options const& options
 Results run_all(Contest& contest, Subject const& subject, Options const& options, OutputFolder const& folder) {
   Results results{.title = contest.title,
                   .header = contest.header,
-                  .command = options.command_line(),
+                  .command = options.call(),
                   .alphabet = contest.alphabet,
                   .forward = contest.forward,
                   .samples = subject.samples,

@@ -8,7 +8,7 @@ namespace saltus::app {
 namespace {
 
 constexpr std::size_t sites_a_row = 60, most_rows = 3;
-constexpr double letter_width = 14, logo_height = 72, left = 44, title_height = 20, numbers_height = 20;
+constexpr double letter_width = 14, logo_height = 72, left = 44;
 constexpr double cap_height = 7.2;  // of capitals in a font of size 10: Arial, Helvetica, Liberation Sans, DejaVu Sans
 
 double information(std::span<double const> law) {
@@ -18,7 +18,7 @@ double information(std::span<double const> law) {
 }
 
 std::string svg_open(double width, double height, std::string const& label) {
-  return "<svg viewBox=\"0 0 " + coordinate(width) + " " + coordinate(height) + "\" role=\"img\" aria-label=\"" +
+  return "<svg class=\"drawn\" width=\"" + coordinate(1.15 * width) + "\" viewBox=\"0 0 " + coordinate(width) + " " + coordinate(height) + "\" role=\"img\" aria-label=\"" +
          escaped(label) + "\">\n";
 }
 
@@ -86,31 +86,27 @@ std::string logos(std::vector<Frequencies> const& pictures, Alphabet const& alph
     for (std::size_t l = 0; l < shown; ++l) most = std::max(most, information(law(picture, l)));
   }
   most = std::ceil(most * 2) / 2;  // bits at the top of the axis
-  double const one = title_height + logo_height, row = static_cast<double>(pictures.size()) * one + numbers_height + 10;
-  double const width = left + letter_width * static_cast<double>(std::min(shown, sites_a_row)) + 4;
-  std::string svg = svg_open(width, row * static_cast<double>(rows), "sequence logos");
+  std::string out;
   for (std::size_t r = 0; r < rows; ++r) {
     std::size_t const first = r * sites_a_row, last = std::min(shown, first + sites_a_row);
-    double bottom = row * static_cast<double>(r);
+    double const bottom = 4 + logo_height;
+    auto const x = [&](std::size_t l) { return left + letter_width * static_cast<double>(l - first); };
     for (auto const& picture : pictures) {
-      bottom += one;
-      svg += "<g class=\"label\">" + text(left, bottom - logo_height - 5, "start", picture.title) + "</g>\n";
-      svg += line(left - 4, bottom - logo_height, left - 4, bottom);
-      svg += text(left - 8, bottom - logo_height + 8, "end", coordinate(most).substr(0, 3)) + text(left - 8, bottom, "end", "0");
-      svg += "<text text-anchor=\"middle\" transform=\"translate(" + coordinate(left - 26) + " " +
-             coordinate(bottom - logo_height / 2) + ")rotate(-90)\">bits</text>\n<g class=\"letters\">";
-      for (std::size_t l = first; l < last; ++l)
-        svg += stack(law(picture, l), alphabet, left + letter_width * static_cast<double>(l - first), bottom,
-                     logo_height / most);
-      svg += "</g>\n";
-    }
-    for (std::size_t l = first; l < last; ++l) {
-      if (l == first || (l + 1) % 5 == 0)
-        svg += text(left + letter_width * (static_cast<double>(l - first) + 0.5), bottom + 15, "middle",
-                    std::to_string(l + 1));
+      out += "<figure><figcaption>" + escaped(picture.title) + "</figcaption>" +
+             svg_open(x(last) + 4, bottom + 20, "sequence logo of " + picture.title) +
+             line(left - 4, bottom - logo_height, left - 4, bottom) +
+             text(left - 8, bottom - logo_height + 8, "end", coordinate(most).substr(0, 3)) +
+             text(left - 8, bottom, "end", "0") + "<text text-anchor=\"middle\" transform=\"translate(" +
+             coordinate(left - 26) + " " + coordinate(bottom - logo_height / 2) + ")rotate(-90)\">bits</text>\n";
+      for (std::size_t l = first; l < last; ++l) {
+        if (l == first || (l + 1) % 5 == 0) out += text(x(l) + letter_width / 2, bottom + 15, "middle", std::to_string(l + 1));
+      }
+      out += "<g class=\"letters\">";
+      for (std::size_t l = first; l < last; ++l) out += stack(law(picture, l), alphabet, x(l), bottom, logo_height / most);
+      out += "</g></svg></figure>\n";
     }
   }
-  return svg + "</svg>";
+  return out;
 }
 
 std::string histograms(std::vector<Frequencies> const& pictures, std::size_t states) {

@@ -304,7 +304,7 @@ std::string Options::config() const {
   return text;
 }
 
-std::string Options::command_line() const {
+std::vector<std::string> Options::call() const {
   auto const quoted = [](std::string const& text) {
     if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%") == text.npos)
       return text;
@@ -312,17 +312,17 @@ std::string Options::command_line() const {
     for (char const c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
     return out + "'";
   };
-  std::string line = "saltus " + std::string(name_of(command_));
+  std::vector<std::string> pieces{"saltus " + std::string(name_of(command_))};
   for (auto const& spec : option_table()) {
     std::string const name = spec.name;
     if (!(spec.commands & command_) || !given(name) || name == "config" || name == "print-config") continue;
     if (*spec.argument) {
-      line += " --" + name + " " + quoted(text(name));
+      pieces.push_back("--" + name + " " + quoted(text(name)));
     } else if (flag(name)) {
-      line += " --" + name;
+      pieces.push_back("--" + name);
     }
   }
-  return line;
+  return pieces;
 }
 
 std::string program_help() {

@@ -58,22 +58,32 @@ Range y_range(Plot const& plot) {
     add(plot.band->first);
     add(plot.band->second);
   }
-  if (plot.log_y) return {range.low / 1.25, range.high * 1.25};
-  double const margin = range.high > range.low ? 0.06 * (range.high - range.low) : 1;
+  constexpr double share = 0.06;
+  if (plot.log_y) {
+    double const margin = range.high > range.low ? std::pow(range.high / range.low, share) : 2;
+    return {range.low / margin, range.high * margin};
+  }
+  double const margin = range.high > range.low ? share * (range.high - range.low) : 1;
   return {range.low - margin, range.high + margin};
 }
 
-// 1, 2 and 5 times powers of ten, or these powers alone where they are many.
-std::vector<double> decimal_ticks(Range range) {
-  std::vector<double> ticks;
-  bool const many = range.high / range.low > 500;
+// For a logarithmic axis: powers of ten where they are many, else 1, 2 and 5 times these, else equal steps.
+std::vector<double> ticks(Range range) {
+  std::vector<double> out;
+  double const ratio = range.high / range.low;
+  if (ratio < 6) {
+    double const wanted = (range.high - range.low) / 5, power = std::pow(10, std::floor(std::log10(wanted)));
+    double const step = power * (wanted > 5 * power ? 10 : wanted > 2 * power ? 5 : wanted > power ? 2 : 1);
+    for (double i = std::ceil(range.low / step); i * step <= range.high; ++i) out.push_back(i * step);
+    return out;
+  }
   for (int power = static_cast<int>(std::floor(std::log10(range.low))); std::pow(10, power) <= range.high; ++power) {
     for (double const first : {1.0, 2.0, 5.0}) {
       double const tick = first * std::pow(10, power);
-      if (tick >= range.low && tick <= range.high && (first == 1 || !many)) ticks.push_back(tick);
+      if (tick >= range.low && tick <= range.high && (first == 1 || ratio < 500)) out.push_back(tick);
     }
   }
-  return ticks;
+  return out;
 }
 
 std::string number(double value) {
@@ -94,14 +104,21 @@ std::string quoted(std::string const& text) {
   return out + "'";
 }
 
-// Series side by side where they share an x, so that their intervals can be told apart.
+bool has_points(Series const& series) {
+  return std::any_of(series.points.begin(), series.points.end(), [](Point const& point) { return point.x > 0; });
+}
+
+// A block for each series with points. `beside`: points of several series at one x stand side by side, so that their
+// intervals can be told apart.
 std::string data(Plot const& plot, Range x, Range y) {
-  std::string text = "# x value low high; a block for each series\n";
-  double const step = 0.009 * std::log(x.high / x.low), middle = 0.5 * static_cast<double>(plot.series.size() - 1);
-  for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    text += (i ? "\n\n# " : "# ") + plot.series[i].name + "\n";
-    double const shift = std::exp(step * (static_cast<double>(i) - middle));
-    for (auto const& point : plot.series[i].points) {
+  std::string text = "# x value low high; a block for each method\n";
+  double const step = plot.beside ? 0.009 * std::log(x.high / x.low) : 0;
+  double place = -0.5 * static_cast<double>(plot.series.size() - 1);
+  for (auto const& series : plot.series) {
+    double const shift = std::exp(step * place++);
+    if (!has_points(series)) continue;
+    text += "\n\n# " + series.name + "\n";
+    for (auto const& point : series.points) {
       if (point.x > 0)
         text += number(point.x * shift) + " " + number(point.y) + " " + number(std::max(point.low, y.low)) + " " +
                 number(point.high) + "\n";
@@ -114,37 +131,35 @@ std::string script(Plot const& plot, Range x, Range y) {
   std::string const grey = frame_colour.light, text = text_colour.light;
   std::string s = "# gnuplot " + plot.name + ".gp > " + plot.name + ".svg\n";
   s += "set terminal svg size 560,380 dynamic font 'sans-serif,14' name '" + plot.name + "'\n";
-  s += "set encoding utf8\nunset key\n";
+  s += "set encoding utf8\nunset key\nset lmargin 10\nset rmargin 2\n";
   s += "set border 3 linecolor rgb '" + grey + "'\n";
   s += "set grid linecolor rgb '" + std::string(grid_colour.light) + "' linewidth 1 dashtype 1\n";
   s += "set tics nomirror out scale 0.6 textcolor rgb '" + text + "'\n";
   s += "set format '%g'\nunset mxtics\nunset mytics\n";
   s += "set logscale x\nset xrange [" + number(x.low) + ":" + number(x.high) + "]\n";
-  s += "set xtics " + list(plot.x_ticks.empty() ? decimal_ticks(x) : plot.x_ticks) + "\n";
-  if (plot.log_y) s += "set logscale y\nset ytics " + list(decimal_ticks(y)) + "\n";
+  s += "set xtics " + list(plot.x_ticks.empty() ? ticks(x) : plot.x_ticks) + "\n";
+  if (plot.log_y) s += "set logscale y\nset ytics " + list(ticks(y)) + "\n";
   s += "set yrange [" + number(y.low) + ":" + number(y.high) + "]\n";
-  s += "set xlabel " + quoted(plot.x_label) + " textcolor rgb '" + text + "'\n";
+  s += "set xlabel " + quoted(plot.x_label) + " offset 0,0.4 textcolor rgb '" + text + "'\n";
   s += "set ylabel " + quoted(plot.y_label) + " textcolor rgb '" + text + "'\n";
   if (plot.band) {
     double const low = std::max(plot.band->first, y.low);
     s += "set object rectangle from graph 0, first " + number(low) + " to graph 1, first " + number(plot.band->second) +
-         " behind fillcolor rgb '" + band_colour.light + "' fillstyle solid 0.3 noborder\n";
+         " behind fillcolor rgb '" + band_colour.light + "' fillstyle solid 0.22 noborder\n";
   }
   static constexpr std::array markers{7, 5, 9, 13, 11};
   std::string curves;
-  for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    Series const& series = plot.series[i];
+  int block = 0;
+  for (auto const& series : plot.series) {
     std::string const colour = std::string("linecolor rgb '") + series.look.colour().light + "'";
-    bool points = false;
     for (auto const& point : series.points) {
-      points = points || point.x > 0;
       if (series.level)
         s += "set arrow from graph 0, first " + number(point.y) + " to graph 1, first " + number(point.y) +
-             " nohead back linewidth 1.4 dashtype 4 " + colour + "\n";
+             " nohead back linewidth 1.4 dashtype (8,6) " + colour + "\n";
     }
-    if (!points) continue;
-    curves += (curves.empty() ? "plot " : ", \\\n     ") + quoted(plot.name + ".dat") + " index " + std::to_string(i) +
-              " using 1:2:3:4 with yerrorlines " + colour + " linewidth 1.8 dashtype " +
+    if (!has_points(series)) continue;
+    curves += (curves.empty() ? "plot " : ", \\\n     ") + quoted(plot.name + ".dat") + " index " +
+              std::to_string(block++) + " using 1:2:3:4 with yerrorlines " + colour + " linewidth 1.8 dashtype " +
               std::to_string(series.look.dash() + 1) + " pointtype " +
               std::to_string(markers[series.look.marker()]) + " pointsize 0.7 title " + quoted(series.name) +
               " noenhanced";

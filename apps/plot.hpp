@@ -28,7 +28,8 @@ struct Plot {
   std::string name;  ///< of its files
   std::string x_label, y_label;
   bool log_y = true;
-  std::vector<double> x_ticks{};                     ///< empty: powers of ten
+  bool beside = true;                                ///< points that share an x are drawn side by side
+  std::vector<double> x_ticks{};                     ///< empty: round numbers
   std::optional<std::pair<double, double>> band{};   ///< shaded right across
   std::vector<Series> series{};
 };

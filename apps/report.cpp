@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <set>
 
+#include <saltus/ctmc/error.hpp>
+
 #include "logo.hpp"
 #include "plot.hpp"
 
@@ -16,8 +18,9 @@ constexpr std::size_t most_pictures = 6;  // methods whose sequences are shown
 
 constexpr char const* style = R"(
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1.5rem clamp(1rem,4vw,3rem) 4rem;max-width:76rem;background:var(--page);color:var(--text);
-font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif}
+:root{--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif}
+body{margin:0 auto;padding:1.5rem clamp(1rem,3vw,2rem) 4rem;max-width:76rem;background:var(--page);color:var(--text);
+font:16px/1.5 var(--sans)}
 h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0 .6rem}
 h2{font-size:1.2rem;margin:2.6rem 0 .6rem;padding-bottom:.25rem;border-bottom:1px solid var(--grid)}
 p{margin:.4rem 0;max-width:60rem}
@@ -29,27 +32,35 @@ p{margin:.4rem 0;max-width:60rem}
 .key{width:2.2rem;height:1rem;flex:none}
 td .key{width:1.8rem;vertical-align:-.15rem;margin-right:.4rem}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1.2rem 2rem}
+.cost{grid-template-columns:repeat(auto-fit,minmax(min(100%,32rem),1fr))}
 .histograms{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem 1.5rem}
 figure{margin:0;min-width:0}
 figure>svg{display:block;width:100%;height:auto}
 .plots svg,.histograms svg{max-width:42rem}
 .scroll{overflow-x:auto}
-.scroll>svg{display:block;width:100%;min-width:52rem;height:auto}
-svg text{fill:var(--text);font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif;font-size:11px}
-svg .label text{font-size:13px;font-weight:600}
-svg .letters text{fill:revert-layer;font:700 10px Arial,Helvetica,"Liberation Sans","DejaVu Sans",sans-serif}
-svg .axis{stroke:var(--frame);fill:none}
-svg .outline{stroke:var(--text);stroke-width:1.5;fill:none}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
-th,td{padding:.28rem .7rem;text-align:right;white-space:nowrap}
+.logos{display:flex;flex-wrap:wrap;gap:.6rem 2rem}
+.logos figure{overflow-x:auto}
+.logos figure>svg{width:auto}
+.logos figcaption,.histograms figcaption{color:var(--text);font-weight:600}
+figure text,figure tspan{font-family:var(--sans)}
+.drawn{fill:var(--text);font-size:11px}
+.drawn .letters{font:700 10px Arial,Helvetica,"Liberation Sans","DejaVu Sans",sans-serif}
+.drawn .axis{stroke:var(--frame);fill:none}
+.drawn .outline{stroke:var(--text);stroke-width:1.5;fill:none}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.85rem}
+th,td{padding:.28rem .5rem;text-align:right;white-space:nowrap}
 th{border-bottom:2px solid var(--frame);font-weight:600}
 td{border-bottom:1px solid var(--grid)}
 th:first-child,td:first-child{text-align:left;padding-left:0}
 tr.perfect td{background:var(--shade);border-bottom:0}
-.parameters td{text-align:left;white-space:normal;overflow-wrap:anywhere}
-.parameters td:first-child{white-space:nowrap;color:var(--frame)}
+.parameters{columns:26rem;column-gap:2.5rem;font-size:.9rem;margin:.3rem 0}
+.parameters div{display:flex;gap:1rem;padding:.15rem 0;break-inside:avoid}
+.parameters dt{flex:0 0 8.5rem;color:var(--frame)}
+.parameters dd{margin:0;min-width:0;overflow-wrap:anywhere}
 pre{margin:.6rem 0;padding:.8rem 1rem;background:var(--shade);border-radius:.4rem;white-space:pre-wrap;
-overflow-wrap:anywhere;font:.9rem/1.45 ui-monospace,"Liberation Mono","DejaVu Sans Mono",Menlo,monospace;user-select:all}
+font:.9rem/1.45 ui-monospace,"Liberation Mono","DejaVu Sans Mono",Menlo,monospace;user-select:all}
+pre span{display:inline-block;max-width:100%;overflow-wrap:anywhere}
+h3{font-size:1rem;margin:1.2rem 0 .3rem}
 )";
 
 std::string colours(char const* page, char const* shade, char const* Colour::* shade_of_all) {
@@ -60,10 +71,10 @@ std::string colours(char const* page, char const* shade, char const* Colour::* s
   return css + "}";
 }
 
-std::string joined(std::vector<std::string> const& items, std::string const& last) {
+std::string joined(std::vector<std::string> const& items, std::string const& between, std::string const& last) {
   std::string text;
   for (std::size_t i = 0; i < items.size(); ++i)
-    text += (i == 0 ? "" : i + 1 == items.size() ? last : ", ") + items[i];
+    text += (i == 0 ? "" : i + 1 == items.size() ? last : between) + items[i];
   return text;
 }
 
@@ -108,7 +119,7 @@ class Page {
 
   std::string opening() const {
     std::string html = "<h1>Integrators compared</h1>\n<p class=\"lead\">" +
-                       escaped(joined(results_.methods, " and ") + " on: " + results_.title + ", noise " +
+                       escaped(joined(results_.methods, ", ", " and ") + " on: " + results_.title + ", noise " +
                                results_.header["parameters"]["noise"].get<std::string>() + ". " +
                                std::to_string(results_.samples) + " sequences of each, judged by the exact law (entropy " +
                                short_number(results_.entropy) + " nats a sequence).") +
@@ -127,7 +138,7 @@ class Page {
     std::string html = "<ul class=\"legend\">";
     for (auto const& method : results_.methods) html += "<li>" + key(look(method)) + escaped(method) + "</li>";
     return html + "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><rect width=\"36\" height=\"16\" "
-                  "fill=\"var(--band)\" fill-opacity=\".3\"/></svg>perfect sampler</li></ul>\n";
+                  "fill=\"var(--band)\" fill-opacity=\".22\"/></svg>perfect sampler</li></ul>\n";
   }
 
   // The errors of a metric over x(run), a series a method.
@@ -157,10 +168,17 @@ class Page {
 
   std::string infinite(std::size_t m) const {
     std::vector<std::string> names;
-    for (auto const& run : results_.runs) {
-      if (!std::isfinite(run.estimates[m].value)) names.push_back(run.integrator + " at " + evaluations(run).dump());
+    for (auto const& method : results_.methods) {
+      std::set<double> budgets;
+      for (auto const& run : results_.runs) {
+        if (run.integrator == method && !std::isfinite(run.estimates[m].value)) budgets.insert(run.report.evaluations);
+      }
+      if (budgets.empty()) continue;
+      std::vector<std::string> at;
+      for (double const budget : budgets) at.push_back(to_text(budget));
+      names.push_back(method + " at " + joined(at, ", ", " and "));
     }
-    return names.empty() ? "" : " Infinite, since they drew sequences that the law forbids: " + joined(names, ", ") + ".";
+    return names.empty() ? "" : " Infinite, since they drew sequences that the law forbids: " + joined(names, "; ", "; ") + ".";
   }
 
   // A figure; one line for the whole page if gnuplot does not draw.
@@ -225,19 +243,20 @@ class Page {
     std::vector<std::vector<std::string>> rows;
     for (auto const& run : results_.runs) {
       rows.push_back({run.integrator, results_.forward && run.own_steps ? "exact" : evaluations(run).dump(),
-                      short_number(seconds_a_sample(run)), short_number(microseconds_a_step(run)),
+                      short_number(milliseconds_a_sample(run)), short_number(microseconds_a_step(run)),
                       std::to_string(run.report.jumps), std::to_string(run.report.clamps)});
     }
     std::size_t const m = results_.position(results_.rank);
-    Plot plot = plot_of(m, "cost", [](Run const& run) { return 1e3 * seconds_a_sample(run); });
+    Plot plot = plot_of(m, "cost", [](Run const& run) { return milliseconds_a_sample(run); });
     plot.x_label = "milliseconds a sample";
+    plot.beside = false;
     return "<h2>Cost</h2>\n<p class=\"note\">Wall clock on the machine named below, evaluations of the model included. A "
-           "step is one evaluation, or one event of a method that goes by events. A clamp is a jump probability above 1 "
-           "that was cut off.</p>\n" +
-           html_table({"integrator", results_.forward ? "steps" : "NFE", "seconds a sample",
-                       "microseconds a sample and step", "jumps", "clamps"},
+           "step is one of a sample's, or one event of a method that goes by events. A clamp is a jump probability above 1 "
+           "that was cut off.</p>\n<div class=\"plots cost\">\n" +
+           html_table({"integrator", results_.forward ? "steps" : "NFE", "ms a sample",
+                       "µs a step", "jumps", "clamps"},
                       rows) +
-           "<div class=\"plots\">\n" + figure(plot, "The same error against the time that a sample takes.") + "</div>\n";
+           figure(plot, "The same error against the time that a sample takes.") + "</div>\n";
   }
 
   std::string sequences() const {
@@ -264,24 +283,27 @@ class Page {
     html += ". A stack is as high as the information of its site, log2 of the alphabet less the entropy; letters share "
             "it by their frequency.";
     if (shown < length) html += " Sites 1 to " + std::to_string(shown) + " of " + std::to_string(length) + ".";
-    return html + "</p>\n<div class=\"scroll logos\">" + svg + "</div>\n";
+    return html + "</p>\n<div class=\"logos\">" + svg + "</div>\n";
   }
 
   std::string again() const {
-    std::string html = "<h2>To get this again</h2>\n<pre>" + escaped(results_.command) +
-                       "</pre>\n<div class=\"scroll\"><table class=\"parameters\">\n<tbody>\n";
-    auto const row = [&](std::string const& name, Json const& value) {
-      html += "<tr><td>" + escaped(name) + "</td><td>" +
-              escaped(value.is_string() ? value.get<std::string>() : value.dump()) + "</td></tr>\n";
-    };
-    for (auto const& [name, value] : results_.header.items()) {
-      if (!value.is_object()) {
-        row(name, value);
-        continue;
+    std::vector<std::string> pieces;
+    for (auto const& piece : results_.command) pieces.push_back("<span>" + escaped(piece) + "</span>");
+    std::string html = "<h2>To get this again</h2>\n<pre>" + joined(pieces, " ", " ") + "</pre>\n";
+    auto const group = [&](std::string const& title, Json const& values) {
+      html += "<h3>" + escaped(title) + "</h3>\n<dl class=\"parameters\">\n";
+      for (auto const& [name, value] : values.items()) {
+        if (!value.is_object())
+          html += "<div><dt>" + escaped(name) + "</dt><dd>" +
+                  escaped(value.is_string() ? value.get<std::string>() : value.dump()) + "</dd></div>\n";
       }
-      for (auto const& [inner, more] : value.items()) row(name + ": " + inner, more);
+      html += "</dl>\n";
+    };
+    group("Program and machine", results_.header);
+    for (auto const& [name, value] : results_.header.items()) {
+      if (value.is_object()) group(name, value);
     }
-    return html + "</tbody></table></div>\n<p class=\"note\">results.json and results.csv beside this file hold every "
+    return html + "<p class=\"note\">results.json and results.csv beside this file hold every "
                   "number in it, samples/ the sequences, plots/ data and gnuplot scripts of the plots.</p>\n";
   }
 

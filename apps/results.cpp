@@ -83,11 +83,11 @@ Json evaluations(Run const& run) {
   return mean == std::round(mean) ? Json(static_cast<std::int64_t>(mean)) : Json(mean);
 }
 
-double seconds_a_sample(Run const& run) { return run.report.seconds / static_cast<double>(run.report.samples); }
-
-double microseconds_a_step(Run const& run) {
-  return 1e6 * seconds_a_sample(run) / std::max(1.0, run.steps);
+double milliseconds_a_sample(Run const& run) {
+  return 1e3 * run.report.seconds / static_cast<double>(run.report.samples);
 }
+
+double microseconds_a_step(Run const& run) { return 1e3 * milliseconds_a_sample(run) / std::max(1.0, run.steps); }
 
 std::string results_csv(Results const& results) {
   std::string csv = "integrator,nfe,metric,value,low,high,null_low,null_high\n";
@@ -100,7 +100,9 @@ std::string results_csv(Results const& results) {
 
 Json results_json(Results const& results) {
   Json json = results.header;
-  json["command"] = results.command;
+  std::string command;
+  for (auto const& piece : results.command) command += (command.empty() ? "" : " ") + piece;
+  json["command"] = command;
   json["title"] = results.title;
   json["entropy_nats"] = results.entropy;
   Json bands = Json::array();
@@ -123,7 +125,7 @@ Json results_json(Results const& results) {
                {"jumps", run.report.jumps},
                {"clamps", run.report.clamps},
                {"seconds", run.report.seconds},
-               {"seconds_a_sample", seconds_a_sample(run)},
+               {"milliseconds_a_sample", milliseconds_a_sample(run)},
                {"microseconds_a_step", microseconds_a_step(run)}};
     if (run.exact) entry["inside_null_band"] = results.inside(run);
     runs.push_back(std::move(entry));

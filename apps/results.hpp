@@ -24,7 +24,7 @@ struct Run {
 struct Results {
   std::string title;    ///< in words: what was sampled
   Json header;          ///< version, machine, parameters, model or process
-  std::string command;  ///< that gives these results again
+  std::vector<std::string> command;  ///< that gives these results again, in pieces
   Alphabet alphabet;
   bool forward = false;
   std::size_t samples = 0;  ///< of each run
@@ -48,8 +48,8 @@ struct Results {
 
 /// Mean evaluations (forward: steps) of a sample: a whole number where it is one.
 Json evaluations(Run const& run);
-/// The cost of a run, evaluations of the model included: seconds a sample, and microseconds a sample and step.
-double seconds_a_sample(Run const& run);
+/// The cost of a run, evaluations of the model included: a sample, and a step of a sample.
+double milliseconds_a_sample(Run const& run);
 double microseconds_a_step(Run const& run);
 
 /// A row for each run and metric.
