@@ -32,8 +32,8 @@ std::vector<std::string> broken_claims(Results const& results) {
 void require_claims(Results const& results) {
   std::vector<std::string> const lines = broken_claims(results);
   if (lines.empty()) return;
-  std::string message = "--check: a claim does not hold (by chance this happens with probability " +
-                        to_text(results.family_error) + ")";
+  std::string message =
+      "--check: a claim does not hold (by chance this happens with probability " + to_text(results.family_error) + ")";
   for (auto const& line : lines) message += "\n  " + line;
   throw CheckError(message);
 }

@@ -64,15 +64,15 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
   // A family error over everything that is asserted of exact methods.
   auto const claims = std::count_if(contest.entrants.begin(), contest.entrants.end(),
                                     [](Entrant const& entrant) { return entrant.exact; });
-  results.band_error =
-      family_error / static_cast<double>(std::max<std::size_t>(1, static_cast<std::size_t>(claims)) * results.metrics.size());
-  // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all the same.
+  results.band_error = family_error / static_cast<double>(std::max<std::size_t>(1, static_cast<std::size_t>(claims)) *
+                                                          results.metrics.size());
+  // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all
+  // the same.
   results.bands = null_bands(*contest.law, subject.samples, null_replicates, results.band_error, ~subject.seed);
   for (auto const& entrant : contest.entrants) results.runs.push_back(run_entrant(contest, entrant, options, folder));
   std::size_t const rank = results.position(contest.rank);
-  std::stable_sort(results.runs.begin(), results.runs.end(), [&](Run const& a, Run const& b) {
-    return a.estimates[rank].value < b.estimates[rank].value;
-  });
+  std::stable_sort(results.runs.begin(), results.runs.end(),
+                   [&](Run const& a, Run const& b) { return a.estimates[rank].value < b.estimates[rank].value; });
   return results;
 }
 
@@ -80,17 +80,18 @@ void print_results(Results const& results, Contest const& contest, Options const
   std::printf("%s\nnoise %s; %zu sequences a row, seed %s; entropy of the law %.4f nats a sequence\n\n",
               results.title.c_str(), contest.process.noise().describe().c_str(), results.samples,
               options.text("seed").c_str(), results.entropy);
-  print_table(comparison_table(results, {Metric::tv_pair, Metric::tv_site, Metric::nll, Metric::token_entropy,
-                                         Metric::impossible_transitions}));
+  print_table(comparison_table(
+      results, {Metric::tv_pair, Metric::tv_site, Metric::nll, Metric::token_entropy, Metric::impossible_transitions}));
   std::printf(
-      "\nErrors are total variation from the exact laws, mean over pairs (sites), with 95 %% intervals. Sampling noise alone\n"
-      "gives a perfect sampler the last row (%d simulated; one more leaves a band with probability %.1g, all bands together %g).\n",
+      "\nErrors are total variation from the exact laws, mean over pairs (sites), with 95 %% intervals. "
+      "Sampling noise alone\ngives a perfect sampler the last row (%d simulated; "
+      "one more leaves a band with probability %.1g, all bands together %g).\n",
       results.replicates, results.band_error, results.family_error);
   for (auto const& run : results.runs) {
     if (run.exact)
-      std::printf("%s claims to be exact and lies %s.\n", run.integrator.c_str(),
-                  results.inside(run) ? "inside all bands"
-                                      : "OUTSIDE a band: see null_low and null_high in results.csv");
+      std::printf(
+          "%s claims to be exact and lies %s.\n", run.integrator.c_str(),
+          results.inside(run) ? "inside all bands" : "OUTSIDE a band: see null_low and null_high in results.csv");
   }
   std::printf("\nreport    %s\nresults   %s, %s\nsequences %s\n", folder.final_path("report.html").c_str(),
               folder.final_path("results.csv").c_str(), folder.final_path("results.json").c_str(),
@@ -108,9 +109,10 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   KokkosSession const session(options, std::move(kokkos));
   Contest contest = make_contest(subject, options);
   bool const check = options.flag("check");
-  require(!check || std::any_of(contest.entrants.begin(), contest.entrants.end(),
-                                [](Entrant const& entrant) { return entrant.exact; }),
-          "--check has nothing to check: none of " + options.text("integrators") + " claims to be exact on this process");
+  require(
+      !check || std::any_of(contest.entrants.begin(), contest.entrants.end(),
+                            [](Entrant const& entrant) { return entrant.exact; }),
+      "--check has nothing to check: none of " + options.text("integrators") + " claims to be exact on this process");
   std::optional<OutputFolder> folder;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));

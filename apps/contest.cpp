@@ -70,7 +70,8 @@ std::vector<Entrant> entrants(Contest const& contest, Subject const& subject, Sa
                                                " evaluations a step, so --nfe must be a multiple of it; got " +
                                                std::to_string(nfe));
       add(static_cast<int>(nfe / info.evaluations),
-          method + (contest.forward ? "_steps" : "_nfe") + std::to_string(nfe), nfe == std::ranges::min(subject.budgets));
+          method + (contest.forward ? "_steps" : "_nfe") + std::to_string(nfe),
+          nfe == std::ranges::min(subject.budgets));
     }
   }
   return all;
@@ -122,11 +123,11 @@ Contest make_contest(Subject const& subject, Options const& options) {
                   .entrants = {}};
   SamplePlan const base{.grid = TimeGrid::uniform(0, 1, 1),
                         .seed = subject.seed,
-                       .samples = subject.samples,
-                       .length = contest.law->length(),
-                       .batch = subject.batch,
-                       // The starts' random numbers must not be those of the perfect samplers.
-                       .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};
+                        .samples = subject.samples,
+                        .length = contest.law->length(),
+                        .batch = subject.batch,
+                        // The starts' random numbers must not be those of the perfect samplers.
+                        .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};
   contest.entrants = entrants(contest, subject, base);
   return contest;
 }

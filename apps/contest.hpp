@@ -36,8 +36,8 @@ struct Entrant {
   bool own_steps = false;  ///< needs no number of steps
   int steps = 1;
   SamplePlan plan;
-  bool pictured = false;   ///< the method's smallest budget, whose sequences are shown in the report
-  std::string label;       ///< of its file of sequences and its progress line
+  bool pictured = false;  ///< the method's smallest budget, whose sequences are shown in the report
+  std::string label;      ///< of its file of sequences and its progress line
 };
 
 /// What is run, and the law that it is judged by. Needs Kokkos.

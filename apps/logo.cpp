@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 namespace saltus::app {
 namespace {
@@ -18,8 +19,8 @@ double information(std::span<double const> law) {
 }
 
 std::string svg_open(double width, double height, std::string const& label) {
-  return "<svg class=\"drawn\" width=\"" + coordinate(1.15 * width) + "\" viewBox=\"0 0 " + coordinate(width) + " " + coordinate(height) + "\" role=\"img\" aria-label=\"" +
-         escaped(label) + "\">\n";
+  return "<svg class=\"drawn\" width=\"" + coordinate(1.15 * width) + "\" viewBox=\"0 0 " + coordinate(width) + " " +
+         coordinate(height) + "\" role=\"img\" aria-label=\"" + escaped(label) + "\">\n";
 }
 
 std::string text(double x, double y, char const* anchor, std::string const& words) {
@@ -39,11 +40,11 @@ std::string letter_colour(Alphabet const& alphabet, char symbol, std::size_t tok
   if (symbol == '-') return variable(frame_colour.variable);
   std::string const& name = alphabet.name();
   if (name == "protein" || name == "amino_acids") {
-    return variable(of("AVLIPWFM", symbol)  ? text_colour.variable
-                    : of("GSTYC", symbol) ? "--c2"
-                    : of("NQ", symbol)    ? "--c3"
-                    : of("KRH", symbol)   ? "--c0"
-                                          : "--c1");
+    return variable(of("AVLIPWFM", symbol) ? text_colour.variable
+                    : of("GSTYC", symbol)  ? "--c2"
+                    : of("NQ", symbol)     ? "--c3"
+                    : of("KRH", symbol)    ? "--c0"
+                                           : "--c1");
   }
   if (name == "dna" || name == "rna" || name == "nucleotides")
     return variable(symbol == 'A' ? "--c2" : symbol == 'C' ? "--c0" : symbol == 'G' ? "--c4" : "--c1");
@@ -61,10 +62,9 @@ std::string stack(std::span<double const> law, Alphabet const& alphabet, double 
     double const height = law[y] * total;
     if (height >= 0.8) {
       char const symbol = alphabet.symbol(static_cast<token_t>(y));
-      out += "<text fill=\"" + letter_colour(alphabet, symbol, y) + "\" textLength=\"" +
-             coordinate(letter_width - 1) + "\" lengthAdjust=\"spacingAndGlyphs\" transform=\"translate(" +
-             coordinate(x) + " " + coordinate(bottom) + ")scale(1 " + coordinate(height / cap_height) + ")\">" +
-             escaped(std::string(1, symbol)) + "</text>";
+      out += "<text fill=\"" + letter_colour(alphabet, symbol, y) + "\" textLength=\"" + coordinate(letter_width - 1) +
+             "\" lengthAdjust=\"spacingAndGlyphs\" transform=\"translate(" + coordinate(x) + " " + coordinate(bottom) +
+             ")scale(1 " + coordinate(height / cap_height) + ")\">" + escaped(std::string(1, symbol)) + "</text>";
     }
     bottom -= height;
   }
@@ -99,18 +99,24 @@ std::string logos(std::vector<Frequencies> const& pictures, Alphabet const& alph
              text(left - 8, bottom, "end", "0") + "<text text-anchor=\"middle\" transform=\"translate(" +
              coordinate(left - 26) + " " + coordinate(bottom - logo_height / 2) + ")rotate(-90)\">bits</text>\n";
       for (std::size_t l = first; l < last; ++l) {
-        if (l == first || (l + 1) % 5 == 0) out += text(x(l) + letter_width / 2, bottom + 15, "middle", std::to_string(l + 1));
+        if (l == first || (l + 1) % 5 == 0)
+          out += text(x(l) + letter_width / 2, bottom + 15, "middle", std::to_string(l + 1));
       }
       out += "<g class=\"letters\">";
-      for (std::size_t l = first; l < last; ++l) out += stack(law(picture, l), alphabet, x(l), bottom, logo_height / most);
+      for (std::size_t l = first; l < last; ++l)
+        out += stack(law(picture, l), alphabet, x(l), bottom, logo_height / most);
       out += "</g></svg></figure>\n";
     }
   }
   return out;
 }
 
-std::string histograms(std::vector<Frequencies> const& pictures, std::size_t states) {
+std::string histograms(std::vector<Frequencies> const& pictures, Alphabet const& alphabet) {
   constexpr double width = 340, height = 170, right = 8, top = 12, foot = 36, side = 46;
+  auto const states = static_cast<std::size_t>(alphabet.size()), letters = static_cast<std::size_t>(alphabet.width());
+  auto const name = [&](std::size_t token) {
+    return alphabet.numbered() ? std::to_string(token) : alphabet.symbols().substr(token * letters, letters);
+  };
   std::size_t const a_bar = (states + 63) / 64, bars = (states + a_bar - 1) / a_bar;
   std::vector<std::vector<double>> shares;
   double most = 0;
@@ -125,8 +131,8 @@ std::string histograms(std::vector<Frequencies> const& pictures, std::size_t sta
   double const wide = (width - side - right) / static_cast<double>(bars), tall = height - top - foot;
   auto const x = [&](std::size_t bar) { return side + wide * static_cast<double>(bar); };
   auto const y = [&](double share) { return height - foot - tall * share / most; };
-  std::string percent = coordinate(100 * most);
-  percent.resize(percent.find('.') + (100 * most < 10 ? 2 : 0));
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.3g %%", 100 * most);
   std::string out;
   for (std::size_t p = 1; p < pictures.size(); ++p) {
     out += "<figure><figcaption>" + escaped(pictures[p].title) + "</figcaption>" +
@@ -138,11 +144,11 @@ std::string histograms(std::vector<Frequencies> const& pictures, std::size_t sta
              pictures[p].css_colour + "\"/>";
       outline += (b ? "L" : "M") + coordinate(x(b)) + " " + coordinate(y(shares[0][b])) + "H" + coordinate(x(b + 1));
     }
-    out += "\n<path class=\"outline\" d=\"" + outline + "\"/>\n" + line(side, height - foot, width - right, height - foot) +
-           line(side, top, side, height - foot) + text(side - 6, top + 5, "end", percent + " %") +
-           text(side - 6, height - foot + 4, "end", "0");
+    out += "\n<path class=\"outline\" d=\"" + outline + "\"/>\n" +
+           line(side, height - foot, width - right, height - foot) + line(side, top, side, height - foot) +
+           text(side - 6, top + 5, "end", percent) + text(side - 6, height - foot + 4, "end", "0");
     for (std::size_t const b : {std::size_t{0}, bars / 2, bars - 1})
-      out += text(x(b) + wide / 2, height - foot + 16, "middle", std::to_string(b * a_bar));
+      out += text(x(b) + wide / 2, height - foot + 16, "middle", name(b * a_bar));
     out += text((side + width) / 2, height - 4, "middle", "token") + "</svg></figure>\n";
   }
   return out;

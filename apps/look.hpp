@@ -14,8 +14,8 @@ struct Colour {
   char const* dark;
 };
 
-/// Of methods: after Okabe and Ito, whose colours colour-blind people can tell apart, with the pale ones darkened so that
-/// they stand out from white.
+/// Of methods: after Okabe and Ito, whose colours colour-blind people can tell apart, with the pale ones darkened so
+/// that they stand out from white.
 inline constexpr std::array<Colour, 8> palette{{{"--c0", "#0072b2", "#4aa8ee"},
                                                 {"--c1", "#d55e00", "#ff8a4a"},
                                                 {"--c2", "#009e73", "#2ccfa0"},

@@ -160,9 +160,8 @@ std::string script(Plot const& plot, Range x, Range y) {
     if (!has_points(series)) continue;
     curves += (curves.empty() ? "plot " : ", \\\n     ") + quoted(plot.name + ".dat") + " index " +
               std::to_string(block++) + " using 1:2:3:4 with yerrorlines " + colour + " linewidth 1.8 dashtype " +
-              std::to_string(series.look.dash() + 1) + " pointtype " +
-              std::to_string(markers[series.look.marker()]) + " pointsize 0.7 title " + quoted(series.name) +
-              " noenhanced";
+              std::to_string(series.look.dash() + 1) + " pointtype " + std::to_string(markers[series.look.marker()]) +
+              " pointsize 0.7 title " + quoted(series.name) + " noenhanced";
   }
   return s + (curves.empty() ? "plot NaN" : curves) + "\n";
 }
@@ -192,7 +191,8 @@ bool run_gnuplot(std::string const& folder, std::string const& name) {
 }
 
 void replace_all(std::string& text, std::string const& from, std::string const& to) {
-  for (auto at = text.find(from); at != text.npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+  for (auto at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
 }
 
 // gnuplot's file as part of a page: names that are unique there, and colours that follow it.

@@ -28,9 +28,9 @@ struct Plot {
   std::string name;  ///< of its files
   std::string x_label, y_label;
   bool log_y = true;
-  bool beside = true;                                ///< points that share an x are drawn side by side
-  std::vector<double> x_ticks{};                     ///< empty: round numbers
-  std::optional<std::pair<double, double>> band{};   ///< shaded right across
+  bool beside = true;                               ///< points that share an x are drawn side by side
+  std::vector<double> x_ticks{};                    ///< empty: round numbers
+  std::optional<std::pair<double, double>> band{};  ///< shaded right across
   std::vector<Series> series{};
 };
 

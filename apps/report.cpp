@@ -65,7 +65,9 @@ h3{font-size:1rem;margin:1.2rem 0 .3rem}
 
 std::string colours(char const* page, char const* shade, char const* Colour::* shade_of_all) {
   std::string css = ":root{--page:" + std::string(page) + ";--shade:" + shade;
-  auto const add = [&](Colour const& colour) { css += std::string(";") + colour.variable + ":" + colour.*shade_of_all; };
+  auto const add = [&](Colour const& colour) {
+    css += std::string(";") + colour.variable + ":" + colour.*shade_of_all;
+  };
   for (auto const& colour : palette) add(colour);
   for (auto const& colour : {text_colour, frame_colour, grid_colour, band_colour}) add(colour);
   return css + "}";
@@ -118,12 +120,13 @@ class Page {
   }
 
   std::string opening() const {
-    std::string html = "<h1>Integrators compared</h1>\n<p class=\"lead\">" +
-                       escaped(joined(results_.methods, ", ", " and ") + " on: " + results_.title + ", noise " +
-                               results_.header["parameters"]["noise"].get<std::string>() + ". " +
-                               std::to_string(results_.samples) + " sequences of each, judged by the exact law (entropy " +
-                               short_number(results_.entropy) + " nats a sequence).") +
-                       "</p>\n";
+    std::string html =
+        "<h1>Integrators compared</h1>\n<p class=\"lead\">" +
+        escaped(joined(results_.methods, ", ", " and ") + " on: " + results_.title + ", noise " +
+                results_.header["parameters"]["noise"].get<std::string>() + ". " + std::to_string(results_.samples) +
+                " sequences of each, judged by the exact law (entropy " + short_number(results_.entropy) +
+                " nats a sequence).") +
+        "</p>\n";
     for (auto const& run : results_.runs) {
       if (!run.exact) continue;
       bool const fine = results_.inside(run);
@@ -137,8 +140,9 @@ class Page {
   std::string legend() const {
     std::string html = "<ul class=\"legend\">";
     for (auto const& method : results_.methods) html += "<li>" + key(look(method)) + escaped(method) + "</li>";
-    return html + "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><rect width=\"36\" height=\"16\" "
-                  "fill=\"var(--band)\" fill-opacity=\".22\"/></svg>perfect sampler</li></ul>\n";
+    return html +
+           "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><rect width=\"36\" height=\"16\" "
+           "fill=\"var(--band)\" fill-opacity=\".22\"/></svg>perfect sampler</li></ul>\n";
   }
 
   // The errors of a metric over x(run), a series a method.
@@ -147,10 +151,11 @@ class Page {
     Metric const metric = results_.metrics[m];
     bool const nll = metric == Metric::nll;
     double const center = nll ? results_.entropy : 0;
-    Plot plot{.name = std::move(name),
-              .x_label = "",
-              .y_label = nll ? "nll - entropy (nats a sequence)" : std::string(spec_of(metric).title) + " (total variation)",
-              .log_y = !nll};
+    Plot plot{
+        .name = std::move(name),
+        .x_label = "",
+        .y_label = nll ? "nll - entropy (nats a sequence)" : std::string(spec_of(metric).title) + " (total variation)",
+        .log_y = !nll};
     plot.band = {{results_.bands[m].low - center, results_.bands[m].high - center}};
     for (auto const& method : results_.methods) {
       Series series{.name = method, .look = look(method)};
@@ -178,12 +183,15 @@ class Page {
       for (double const budget : budgets) at.push_back(to_text(budget));
       names.push_back(method + " at " + joined(at, ", ", " and "));
     }
-    return names.empty() ? "" : " Infinite, since they drew sequences that the law forbids: " + joined(names, "; ", "; ") + ".";
+    return names.empty()
+               ? ""
+               : "Infinite nll, since they drew sequences that the law forbids: " + joined(names, "; ", "; ") + ".";
   }
 
-  // A figure; one line for the whole page if gnuplot does not draw.
+  // A figure; nothing where there is nothing to draw (no errors above 0), and one line for the whole page if gnuplot
+  // does not draw.
   std::string figure(Plot const& plot, std::string const& caption) {
-    if (plot.series.empty()) return caption.empty() ? "" : "<figure><figcaption>" + escaped(caption) + "</figcaption></figure>\n";
+    if (plot.series.empty()) return "";
     auto const svg = draw(plot, folder_);
     if (svg) return "<figure>" + *svg + "<figcaption>" + escaped(caption) + "</figcaption></figure>\n";
     bool const first = !missing_;
@@ -208,16 +216,19 @@ class Page {
       if (!budgets.empty() && budgets.size() <= 9) plot.x_ticks.assign(budgets.begin(), budgets.end());
       std::string help = spec_of(metric).help;
       help[0] = static_cast<char>(std::toupper(help[0]));
-      html += figure(plot, help + "." + infinite(m));
+      html += figure(plot, help + ".");
+      if (std::string const note = infinite(m); !note.empty()) html += "<p class=\"note\">" + escaped(note) + "</p>\n";
     }
-    return "<h2>Error</h2>\n<p class=\"note\">Bars are 95 % intervals. Sampling noise alone puts a perfect sampler of as "
-           "many sequences into the shaded band (it leaves one band with probability " +
-           short_number(results_.band_error) + "): what lies inside cannot be told from exact. Points are moved a "
+    return "<h2>Error</h2>\n<p class=\"note\">Bars are 95 % intervals. Sampling noise alone puts a perfect sampler of "
+           "as many sequences into the shaded band (it leaves one band with probability " +
+           short_number(results_.band_error) +
+           "): what lies inside cannot be told from exact. Points are moved a "
            "little sideways where methods share a budget; dashed lines carry exact methods across.</p>\n" +
            legend() + "<div class=\"plots\">\n" + html + "</div>\n";
   }
 
-  std::string html_table(std::vector<std::string> const& head, std::vector<std::vector<std::string>> const& rows) const {
+  std::string html_table(std::vector<std::string> const& head,
+                         std::vector<std::vector<std::string>> const& rows) const {
     std::string html = "<div class=\"scroll\"><table>\n<thead><tr>";
     for (auto const& cell : head) html += "<th>" + escaped(cell) + "</th>";
     html += "</tr></thead>\n<tbody>\n";
@@ -250,11 +261,10 @@ class Page {
     Plot plot = plot_of(m, "cost", [](Run const& run) { return milliseconds_a_sample(run); });
     plot.x_label = "milliseconds a sample";
     plot.beside = false;
-    return "<h2>Cost</h2>\n<p class=\"note\">Wall clock on the machine named below, evaluations of the model included. A "
-           "step is one of a sample's, or one event of a method that goes by events. A clamp is a jump probability above 1 "
-           "that was cut off.</p>\n<div class=\"plots cost\">\n" +
-           html_table({"integrator", results_.forward ? "steps" : "NFE", "ms a sample",
-                       "µs a step", "jumps", "clamps"},
+    return "<h2>Cost</h2>\n<p class=\"note\">Wall clock on the machine named below, evaluations of the model "
+           "included; a step of a method that goes by events is one event. A clamp is a jump probability above 1 that "
+           "was cut off.</p>\n<div class=\"plots cost\">\n" +
+           html_table({"integrator", results_.forward ? "steps" : "NFE", "ms a sample", "µs a step", "jumps", "clamps"},
                       rows) +
            figure(plot, "The same error against the time that a sample takes.") + "</div>\n";
   }
@@ -275,13 +285,16 @@ class Page {
     std::string html = "<h2>Sequences</h2>\n<p class=\"note\">Each method at its smallest budget";
     if (results_.methods.size() > most_pictures) html += " (the first " + std::to_string(most_pictures) + " methods)";
     if (!letters)
-      return html + ": all tokens of its sequences as bars, those of the exact law as a line.</p>\n<div class=\"histograms\">" +
-             histograms(pictures, states) + "</div>\n";
+      return html +
+             ": all tokens of its sequences as bars, those of the exact law as a line.</p>\n<div "
+             "class=\"histograms\">" +
+             histograms(pictures, alphabet) + "</div>\n";
     std::size_t shown = 0;
     std::string const svg = logos(pictures, alphabet, shown);
     std::size_t const length = results_.sites.size() / states;
-    html += ". A stack is as high as the information of its site, log2 of the alphabet less the entropy; letters share "
-            "it by their frequency.";
+    html +=
+        ". A stack is as high as the information of its site, log2 of the alphabet less the entropy; letters share "
+        "it by their frequency.";
     if (shown < length) html += " Sites 1 to " + std::to_string(shown) + " of " + std::to_string(length) + ".";
     return html + "</p>\n<div class=\"logos\">" + svg + "</div>\n";
   }
@@ -303,8 +316,9 @@ class Page {
     for (auto const& [name, value] : results_.header.items()) {
       if (value.is_object()) group(name, value);
     }
-    return html + "<p class=\"note\">results.json and results.csv beside this file hold every "
-                  "number in it, samples/ the sequences, plots/ data and gnuplot scripts of the plots.</p>\n";
+    return html +
+           "<p class=\"note\">results.json and results.csv beside this file hold every "
+           "number in it, samples/ the sequences, plots/ data and gnuplot scripts of the plots.</p>\n";
   }
 
   Results const& results_;

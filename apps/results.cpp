@@ -37,7 +37,7 @@ std::string shown(char const* format, double value) {
 struct Column {
   std::string head;
   char const* format;
-  double center = 0;      // taken off
+  double center = 0;  // taken off
   bool interval = true;
 
   std::string cell(Estimate const& e) const {
@@ -54,10 +54,14 @@ struct Column {
 Column column_of(Results const& results, Metric metric) {
   std::string const title = spec_of(metric).title;
   switch (metric) {
-    case Metric::nll: return {title + " - entropy", "%+.3f", results.entropy};
-    case Metric::token_entropy: return {title, "%.4f", 0, false};
-    case Metric::impossible_transitions: return {title, "%.5f", 0, false};
-    default: return {title, "%.4f"};
+    case Metric::nll:
+      return {title + " - entropy", "%+.3f", results.entropy};
+    case Metric::token_entropy:
+      return {title, "%.4f", 0, false};
+    case Metric::impossible_transitions:
+      return {title, "%.5f", 0, false};
+    default:
+      return {title, "%.4f"};
   }
 }
 
@@ -91,7 +95,8 @@ double microseconds_a_step(Run const& run) { return 1e3 * milliseconds_a_sample(
 
 std::string results_csv(Results const& results) {
   std::string csv = "integrator,nfe,metric,value,low,high,null_low,null_high\n";
-  each_row(results, [&](Run const& run, std::string const& metric, auto value, auto low, auto high, NullBand const* band) {
+  each_row(results, [&](Run const& run, std::string const& metric, auto value, auto low, auto high,
+                        NullBand const* band) {
     csv += run.integrator + "," + evaluations(run).dump() + "," + metric + "," + number(value) + "," + number(low) +
            "," + number(high) + "," + (band ? number(band->low) : "") + "," + (band ? number(band->high) : "") + "\n";
   });
@@ -132,15 +137,20 @@ Json results_json(Results const& results) {
   }
   json["runs"] = std::move(runs);
   Json rows = Json::array();
-  each_row(results, [&](Run const& run, std::string const& metric, auto value, auto low, auto high, NullBand const* band) {
-    Json row{{"integrator", run.integrator}, {"nfe", evaluations(run)}, {"metric", metric},
-             {"value", value},               {"low", low},              {"high", high}};
-    if (band) {
-      row["null_low"] = band->low;
-      row["null_high"] = band->high;
-    }
-    rows.push_back(std::move(row));
-  });
+  each_row(results,
+           [&](Run const& run, std::string const& metric, auto value, auto low, auto high, NullBand const* band) {
+             Json row{{"integrator", run.integrator},
+                      {"nfe", evaluations(run)},
+                      {"metric", metric},
+                      {"value", value},
+                      {"low", low},
+                      {"high", high}};
+             if (band) {
+               row["null_low"] = band->low;
+               row["null_high"] = band->high;
+             }
+             rows.push_back(std::move(row));
+           });
   json["rows"] = std::move(rows);
   return json;
 }
@@ -166,8 +176,7 @@ Table comparison_table(Results const& results, std::vector<Metric> const& shown_
   for (auto const& measured : columns) table.head.push_back(measured.column.head);
   table.head.insert(table.head.end(), {"clamps", "seconds"});
   for (auto const& run : results.runs) {
-    std::vector<std::string> row{run.integrator,
-                                 results.forward && run.own_steps ? "exact" : evaluations(run).dump()};
+    std::vector<std::string> row{run.integrator, results.forward && run.own_steps ? "exact" : evaluations(run).dump()};
     for (auto const& measured : columns) row.push_back(measured.column.cell(run.estimates[measured.position]));
     row.insert(row.end(), {std::to_string(run.report.clamps), shown("%.2f", run.report.seconds)});
     table.rows.push_back(std::move(row));

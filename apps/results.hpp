@@ -22,20 +22,20 @@ struct Run {
 
 /// Everything that a comparison found out; tables, files and the report follow from it.
 struct Results {
-  std::string title;    ///< in words: what was sampled
-  Json header;          ///< version, machine, parameters, model or process
+  std::string title;                 ///< in words: what was sampled
+  Json header;                       ///< version, machine, parameters, model or process
   std::vector<std::string> command;  ///< that gives these results again, in pieces
   Alphabet alphabet;
   bool forward = false;
-  std::size_t samples = 0;  ///< of each run
-  double entropy = 0;       ///< of the law, nats a sequence
+  std::size_t samples = 0;    ///< of each run
+  double entropy = 0;         ///< of the law, nats a sequence
   std::vector<double> sites;  ///< [length, states]: the law's own
   Metric rank{};
   std::vector<Metric> metrics;
-  std::vector<NullBand> bands;  ///< of metrics
-  int replicates = 0;           ///< perfect samplers behind the bands
-  double band_error = 0;        ///< probability that a perfect sampler leaves one band
-  double family_error = 0;      ///< all bands that are asserted together
+  std::vector<NullBand> bands;       ///< of metrics
+  int replicates = 0;                ///< perfect samplers behind the bands
+  double band_error = 0;             ///< probability that a perfect sampler leaves one band
+  double family_error = 0;           ///< all bands that are asserted together
   std::vector<std::string> methods;  ///< in the order that they were asked for
   std::vector<Run> runs;             ///< best first
 
