@@ -2,7 +2,6 @@
 #include "metrics.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include <boost/math/distributions/students_t.hpp>
@@ -14,24 +13,29 @@ namespace {
 
 constexpr std::size_t groups = 20;
 constexpr double normal_975 = 1.959963984540054;
+constexpr double most_triples = 4e6;  // counters, in each of the groups
 
 // The law's side of the metrics, computed once.
 struct Exact {
   explicit Exact(SequenceLaw const& law_)
-      : law(law_), states(static_cast<std::size_t>(law_.states())), length(static_cast<std::size_t>(law_.length())),
-        sites(law_.site_marginals()), pairs(law_.pair_marginals()) {}
+      : law(law_), metrics(metrics_for(law_)), states(static_cast<std::size_t>(law_.states())),
+        length(static_cast<std::size_t>(law_.length())), sites(law_.site_marginals()), pairs(law_.pair_marginals()) {
+    if (std::find(metrics.begin(), metrics.end(), Metric::tv_triple) != metrics.end()) triples = law_.triple_marginals();
+  }
   SequenceLaw const& law;
+  std::vector<Metric> metrics;
   std::size_t states, length;
-  std::vector<double> sites, pairs;
+  std::vector<double> sites, pairs, triples;  // no triples: they are not measured
 };
 
 // What is counted over a group of sequences.
 struct Tally {
-  std::vector<std::uint32_t> sites, pairs;
+  std::vector<std::uint32_t> sites, pairs, triples;
   std::size_t count = 0;
   double nll = 0, nll_squared = 0, entropy = 0, entropy_squared = 0, impossible = 0, impossible_squared = 0;
 
-  Tally(Exact const& exact) : sites(exact.sites.size()), pairs(exact.pairs.size()) {}
+  explicit Tally(Exact const& exact)
+      : sites(exact.sites.size()), pairs(exact.pairs.size()), triples(exact.triples.size()) {}
 
   void add(Exact const& exact, std::span<token_t const> x, std::vector<double>& histogram) {
     std::size_t const n = exact.states;
@@ -45,6 +49,7 @@ struct Tally {
         std::size_t const pair = (l * n + here) * n + static_cast<std::size_t>(x[l + 1]);
         ++pairs[pair];
         bad += exact.pairs[pair] == 0 && exact.sites[l * n + here] > 0;
+        if (l + 2 < x.size() && !triples.empty()) ++triples[pair * n + static_cast<std::size_t>(x[l + 2])];
       }
     }
     double h = 0;
@@ -63,6 +68,7 @@ struct Tally {
   void add(Tally const& other) {
     for (std::size_t i = 0; i < sites.size(); ++i) sites[i] += other.sites[i];
     for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] += other.pairs[i];
+    for (std::size_t i = 0; i < triples.size(); ++i) triples[i] += other.triples[i];
     count += other.count;
     nll += other.nll;
     nll_squared += other.nll_squared;
@@ -113,10 +119,12 @@ std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& pa
   Tally all(exact);
   for (auto const& part : parts) all.add(part);
   std::vector<Estimate> out;
-  for (auto const& spec : metric_table()) {
-    switch (spec.metric) {
-      case Metric::tv_site: out.push_back(tv(all, parts, &Tally::sites, exact.sites, exact.states)); break;
-      case Metric::tv_pair: out.push_back(tv(all, parts, &Tally::pairs, exact.pairs, exact.states * exact.states)); break;
+  std::size_t const n = exact.states;
+  for (Metric const metric : exact.metrics) {
+    switch (metric) {
+      case Metric::tv_site: out.push_back(tv(all, parts, &Tally::sites, exact.sites, n)); break;
+      case Metric::tv_pair: out.push_back(tv(all, parts, &Tally::pairs, exact.pairs, n * n)); break;
+      case Metric::tv_triple: out.push_back(tv(all, parts, &Tally::triples, exact.triples, n * n * n)); break;
       case Metric::nll: out.push_back(mean_of(all.nll, all.nll_squared, all.count)); break;
       case Metric::token_entropy: out.push_back(mean_of(all.entropy, all.entropy_squared, all.count)); break;
       case Metric::impossible_transitions: {
@@ -134,12 +142,40 @@ std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& pa
 
 std::vector<MetricSpec> const& metric_table() {
   static std::vector<MetricSpec> const table{
-      {Metric::tv_site, "tv_site", "total variation of the one-site laws, mean over sites"},
-      {Metric::tv_pair, "tv_pair", "total variation of the adjacent-pair laws, mean over pairs"},
-      {Metric::nll, "nll", "mean negative log-likelihood, nats a sequence"},
-      {Metric::token_entropy, "token_entropy", "mean entropy of a sequence's token histogram, nats"},
-      {Metric::impossible_transitions, "impossible_transitions", "share of adjacent pairs that the law forbids"}};
+      {Metric::tv_site, "tv_site", "site error", "total variation of the one-site laws, mean over sites"},
+      {Metric::tv_pair, "tv_pair", "pair error", "total variation of the laws of two adjacent sites, mean over pairs"},
+      {Metric::tv_triple, "tv_triple", "triple error",
+       "total variation of the laws of three adjacent sites, mean over triples"},
+      {Metric::nll, "nll", "nll", "mean negative log-likelihood, nats a sequence"},
+      {Metric::token_entropy, "token_entropy", "token entropy",
+       "mean entropy of the tokens of a sequence (of their histogram), nats"},
+      {Metric::impossible_transitions, "impossible_transitions", "impossible",
+       "share of adjacent pairs that the law forbids"}};
   return table;
+}
+
+MetricSpec const& spec_of(Metric metric) {
+  for (auto const& spec : metric_table()) {
+    if (spec.metric == metric) return spec;
+  }
+  internal_error("a metric that is not in the table");
+}
+
+std::vector<Metric> metrics_for(SequenceLaw const& law) {
+  std::vector<Metric> metrics;
+  for (auto const& spec : metric_table()) {
+    bool const large = std::pow(law.states(), 3) * law.length() > most_triples;
+    if (spec.metric != Metric::tv_triple || !large) metrics.push_back(spec.metric);
+  }
+  return metrics;
+}
+
+std::vector<double> site_frequencies(std::span<token_t const> tokens, std::size_t length, std::size_t states) {
+  std::vector<double> share(length * states, 0.0);
+  double const one = static_cast<double>(length) / static_cast<double>(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    share[i % length * states + static_cast<std::size_t>(tokens[i])] += one;
+  return share;
 }
 
 std::vector<Estimate> measure(SequenceLaw const& law, std::span<token_t const> tokens, std::size_t count) {
@@ -179,11 +215,11 @@ std::vector<NullBand> null_bands(SequenceLaw const& law, std::size_t count, int 
   double const n = replicates;
   double const quantile = boost::math::quantile(boost::math::complement(boost::math::students_t(n - 1), error / 2));
   std::vector<NullBand> bands;
-  for (std::size_t m = 0; m < metric_table().size(); ++m) {
+  for (std::size_t m = 0; m < exact.metrics.size(); ++m) {
     double mean = 0, squares = 0;
     for (auto const& result : results) mean += result[m].value / n;
     for (auto const& result : results) squares += (result[m].value - mean) * (result[m].value - mean);
-    bool const known = metric_table()[m].metric == Metric::nll && law.entropy_error() == 0;  // the entropy, exactly
+    bool const known = exact.metrics[m] == Metric::nll && law.entropy_error() == 0;  // the entropy, exactly
     double const center = known ? law.entropy() : mean;
     double const half = quantile * std::sqrt(squares / (n - 1) * (known ? 1 : 1 + 1 / n));
     bands.push_back({center, std::max(0.0, center - half), center + half});  // no metric is negative

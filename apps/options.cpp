@@ -149,6 +149,8 @@ std::vector<OptionSpec> const& option_table() {
       {"Output", "format", "NAME", "", runs,
        "fasta, txt, csv or npy; default: by the ending of --out, else fasta (txt for numbers)"},
       {"Output", "summary", "FILE", "", runs, "JSON: version, every parameter, seed, NFE, jumps, clamps, timings"},
+      {"Output", "check", "", "", command_compare,
+       "bias check: exit code 3 when a method does not hold what it claims"},
       {"Output", "quiet", "", "", runs, "no progress line, no notes; compare: no table"},
       {"Output", "json", "", "", command_info, "as JSON"},
       {"Other", "config", "FILE", "", reverse, "options from a file of 'name = value' lines; the command line wins"},
@@ -300,6 +302,27 @@ std::string Options::config() const {
     text += name + " = " + found->second + "\n";
   }
   return text;
+}
+
+std::vector<std::string> Options::call() const {
+  auto const quoted = [](std::string const& text) {
+    if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%") == text.npos)
+      return text;
+    std::string out = "'";
+    for (char const c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + "'";
+  };
+  std::vector<std::string> pieces{"saltus " + std::string(name_of(command_))};
+  for (auto const& spec : option_table()) {
+    std::string const name = spec.name;
+    if (!(spec.commands & command_) || !given(name) || name == "config" || name == "print-config") continue;
+    if (*spec.argument) {
+      pieces.push_back("--" + name + " " + quoted(text(name)));
+    } else if (flag(name)) {
+      pieces.push_back("--" + name);
+    }
+  }
+  return pieces;
 }
 
 std::string program_help() {

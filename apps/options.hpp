@@ -54,6 +54,9 @@ class Options {
 
   /// What --config reads back: a line 'name = value' for every option of the command that has a value.
   std::string config() const;
+  /// The call in pieces: program and command, then each option that was given with its value, quoted for a shell where
+  /// it has to be; those of --config are spelled out.
+  std::vector<std::string> call() const;
   /// Names and values of the same options.
   std::map<std::string, std::string> const& values() const { return values_; }
 

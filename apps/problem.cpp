@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "problem.hpp"
 
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include <saltus/ctmc/error.hpp>
@@ -153,6 +155,21 @@ KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) 
 
 KokkosSession::~KokkosSession() { Kokkos::finalize(); }
 
+namespace {
+std::string machine() {
+  utsname system{};
+  uname(&system);
+  std::string text = std::string(system.sysname) + " " + system.machine + ", " +
+                     std::to_string(std::thread::hardware_concurrency()) + " cores";
+  std::ifstream processors("/proc/cpuinfo");
+  for (std::string line; std::getline(processors, line);) {
+    if (auto const colon = line.find(": "); line.starts_with("model name") && colon != line.npos)
+      return text + ", " + line.substr(colon + 2);
+  }
+  return text;
+}
+}  // namespace
+
 Json run_header(Options const& options) {
   Json parameters;
   for (auto const& [name, value] : options.values()) parameters[name] = value;
@@ -162,6 +179,7 @@ Json run_header(Options const& options) {
           {"compiler", compiler()},
           {"kokkos", kokkos_version()},
           {"backend", backend()},
+          {"machine", machine()},
           {"threads", ExecSpace().concurrency()},
           {"seed", options.seed("seed")},
           {"parameters", parameters}};

@@ -289,6 +289,34 @@ std::vector<double> HiddenMarkov::pair_marginals() const {
   return pairs;
 }
 
+std::vector<double> HiddenMarkov::triple_marginals() const {
+  auto const n = initial_.size(), s = static_cast<std::size_t>(states_);
+  std::vector<double> const hidden = hidden_marginals();
+  std::vector<double> triples, next(n), last(n);
+  // to(h) = sum over g of from(g) * what emits `token` at site l * the way from g to h
+  auto const through = [&](double const* from, int l, std::size_t token, std::vector<double>& to) {
+    to.assign(n, 0);
+    for (std::size_t g = 0; g < n; ++g) {
+      double const p = from[g] * emission(l)[g * s + token];
+      for (std::size_t h = 0; h < n; ++h) to[h] += p * matrix(l)[g * n + h];
+    }
+  };
+  for (int l = 0; l + 2 < length_; ++l) {
+    for (std::size_t x = 0; x < s; ++x) {
+      through(hidden.data() + static_cast<std::size_t>(l) * n, l, x, next);
+      for (std::size_t y = 0; y < s; ++y) {
+        through(next.data(), l + 1, y, last);
+        for (std::size_t z = 0; z < s; ++z) {
+          double p = 0;
+          for (std::size_t h = 0; h < n; ++h) p += last[h] * emission(l + 2)[h * s + z];
+          triples.push_back(p);
+        }
+      }
+    }
+  }
+  return triples;
+}
+
 void HiddenMarkov::draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const {
   auto const n = initial_.size(), s = static_cast<std::size_t>(states_);
   int hidden = 0;

@@ -269,6 +269,17 @@ std::vector<double> MarkovChain::pair_marginals() const {
   return pairs;
 }
 
+std::vector<double> MarkovChain::triple_marginals() const {
+  auto const n = static_cast<std::size_t>(states_);
+  std::vector<double> const pairs = pair_marginals();
+  std::vector<double> triples;
+  for (int l = 0; l + 2 < length_; ++l) {
+    double const* const here = pairs.data() + static_cast<std::size_t>(l) * n * n;
+    for (std::size_t i = 0; i < n * n * n; ++i) triples.push_back(here[i / n] * matrix(l + 1)[i % (n * n)]);
+  }
+  return triples;
+}
+
 double MarkovChain::entropy() const {
   // H(x) = -sum over sites and pairs of p ln p(next | this)
   double sum = 0;

@@ -34,6 +34,7 @@ class MarkovChain final : public SequenceLaw {
   double entropy() const override;
   std::vector<double> site_marginals() const override;
   std::vector<double> pair_marginals() const override;
+  std::vector<double> triple_marginals() const override;
   void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const override;
 
  private:

@@ -91,6 +91,17 @@ std::vector<double> ProductLaw::pair_marginals() const {
   return pairs;
 }
 
+std::vector<double> ProductLaw::triple_marginals() const {
+  auto const n = static_cast<std::size_t>(states_);
+  std::vector<double> const pairs = pair_marginals();
+  std::vector<double> triples;
+  for (std::size_t l = 0; l + 2 < static_cast<std::size_t>(length_); ++l) {
+    for (std::size_t i = 0; i < n * n * n; ++i)
+      triples.push_back(pairs[l * n * n + i / n] * probabilities_[(l + 2) * n + i % n]);
+  }
+  return triples;
+}
+
 void ProductLaw::draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const {
   auto const n = static_cast<std::size_t>(states_);
   for (std::size_t l = 0; l < x.size(); ++l) {

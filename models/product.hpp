@@ -21,6 +21,7 @@ class ProductLaw final : public SequenceLaw {
   double entropy() const override;
   std::vector<double> site_marginals() const override { return probabilities_; }
   std::vector<double> pair_marginals() const override;
+  std::vector<double> triple_marginals() const override;
   void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const override;
 
  private:

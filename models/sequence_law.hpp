@@ -31,6 +31,8 @@ class SequenceLaw {
   virtual std::vector<double> site_marginals() const = 0;
   /// [length - 1, states, states]: p(x^l = y, x^(l+1) = z).
   virtual std::vector<double> pair_marginals() const = 0;
+  /// [length - 2, states, states, states]: the same of three adjacent sites; empty below three sites.
+  virtual std::vector<double> triple_marginals() const = 0;
   /// Draws sequence number `sample` of the stream `seed` into x.
   virtual void draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const = 0;
 

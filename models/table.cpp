@@ -236,6 +236,20 @@ std::vector<double> TableLaw::pair_marginals() const {
   return p;
 }
 
+std::vector<double> TableLaw::triple_marginals() const {
+  StateSpace const space(states_, length_);
+  auto const n = static_cast<std::size_t>(states_);
+  std::vector<double> p(static_cast<std::size_t>(std::max(length_ - 2, 0)) * n * n * n, 0.0);
+  for (std::size_t i = 0; i < space.size(); ++i) {
+    auto const x = space.tokens(i);
+    for (std::size_t l = 0; l + 2 < x.size(); ++l) {
+      auto const at = [&](std::size_t d) { return static_cast<std::size_t>(x[l + d]); };
+      p[((l * n + at(0)) * n + at(1)) * n + at(2)] += probabilities_[i];
+    }
+  }
+  return p;
+}
+
 void TableLaw::draw(std::uint64_t seed, std::uint64_t sample, std::span<token_t> x) const {
   double const u = uniform53(StreamKey{seed, 0}.draw(sample, Role::ancestral, 0).event);
   StateSpace(states_, length_).tokens(static_cast<std::size_t>(draw_index(probabilities_, u)), x.data());

@@ -8,6 +8,7 @@ recomputed here from the sequences that the program wrote, or derived by hand; n
 import ast
 import collections
 import csv
+import html.parser
 import io
 import json
 import math
@@ -18,6 +19,8 @@ import random
 import re
 import resource
 import select
+import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -31,7 +34,8 @@ SOURCE = pathlib.Path(os.environ["SALTUS_SOURCE"]).resolve()
 KUNITZ = str(SOURCE / "examples/data/kunitz.fasta")
 PROTEIN = "ACDEFGHIKLMNPQRSTVWY-"
 DNA = "ACGT-"
-METRICS = {"tv_site", "tv_pair", "nll", "token_entropy", "impossible_transitions", "clamps"}
+METRICS = {"tv_site", "tv_pair", "tv_triple", "nll", "token_entropy", "impossible_transitions", "clamps"}
+GNUPLOT = shutil.which("gnuplot")
 ENDINGS = {"fasta": ".fasta", "txt": ".txt", "csv": ".csv", "npy": ".npy"}
 # The options that the issue names, by command.
 SHARED = {"model", "data", "noise", "seed", "samples", "batch", "threads", "out", "format", "summary", "config",
@@ -40,7 +44,7 @@ PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "no
 OPTIONS = {"sample": SHARED | {"integrator", "steps", "generator", "alphabet"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
-           "compare": SHARED | PROCESS | {"integrators", "nfe"}, "info": {"json", "help"}}
+           "compare": SHARED | PROCESS | {"integrators", "nfe", "check"}, "info": {"json", "help"}}
 
 
 # Threads that wait must not take the cores from those that work when tests run side by side.
@@ -162,9 +166,14 @@ class Chain:
         flat = [[p for row in matrix for p in row] for matrix in pairs]
         tv_pair = sum(distance(flat[l], collections.Counter(x[l] * self.states + x[l + 1] for x in sequences))
                       for l in range(length - 1))
+        triples = [[p * q for p, row in zip(flat[l], self.matrices[l + 1] * self.states) for q in row]
+                   for l in range(length - 2)] if self.states**3 * length <= 4e6 else []
+        tv_triple = sum(distance(triples[l], collections.Counter(
+            (x[l] * self.states + x[l + 1]) * self.states + x[l + 2] for x in sequences)) for l in range(len(triples)))
         histogram_entropy = lambda x: -sum(k / length * math.log(k / length) for k in collections.Counter(x).values())
         impossible = sum(self.matrices[l][x[l]][x[l + 1]] == 0 for x in sequences for l in range(length - 1))
-        return {"tv_site": tv_site / length, "tv_pair": tv_pair / (length - 1),
+        return {"tv_site": tv_site / length, "tv_pair": tv_pair / (length - 1)} | (
+            {"tv_triple": tv_triple / len(triples)} if triples else {}) | {
                 "nll": sum(map(self.nll, sequences)) / n,
                 "token_entropy": sum(map(histogram_entropy, sequences)) / n,
                 "impossible_transitions": impossible / n / (length - 1)}
@@ -445,7 +454,7 @@ class Terminal(Case):
         done = [int(match[1]) for match in shown]
         self.assertEqual(done, sorted(done))
         for match in shown:
-            self.assertEqual(int(match[2]), round(int(match[1]) / 4 - 1e-9))
+            self.assertEqual(int(match[2]), round(int(match[1]) / 4))  # halves to even, as printf
 
     def test_progress_of_compare_has_a_line_for_each_run(self):
         code, _, seen = self.on_terminal("compare", "--data", self.data, "--samples", 50, "--nfe", "2,3", "--out", "r")
@@ -555,12 +564,19 @@ class Compare(Case):
         form, symbols = ("txt", None) if name == "countdown" else ("fasta", PROTEIN)
         return read_sequences((self.folder / name / "samples" / (label + ENDINGS[form])).read_bytes(), form, symbols)
 
+    def metrics(self, name):
+        """Triples of 32 states at 256 sites are too many to count."""
+        return METRICS - ({"tv_triple"} if name == "countdown" else set())
+
     def runs(self, length):
         return {("gillespie", length)} | {(name, nfe) for name in ("euler", "tweedie") for nfe in (4, 8)}
 
     def test_files(self):
         for name, ending in (("kunitz", ".fasta"), ("countdown", ".txt")):
-            expected = {"results.csv", "results.json", "samples"}
+            expected = {"report.html", "results.csv", "results.json", "samples", "plots"}
+            plots = self.metrics(name) - {"token_entropy", "impossible_transitions", "clamps"} | {"cost"}
+            endings = (".gp", ".dat", ".svg") if GNUPLOT else (".gp", ".dat")
+            expected |= {f"plots/{plot}{ending}" for plot in plots for ending in endings}
             expected |= {f"samples/{run}{ending}" for run in ("gillespie", "euler_nfe4", "euler_nfe8", "tweedie_nfe4",
                                                               "tweedie_nfe8")}
             expected |= {"model", "model/model.json"} if name == "kunitz" else set()
@@ -572,7 +588,7 @@ class Compare(Case):
             for row in rows:
                 self.assertLessEqual({"integrator", "nfe", "metric", "value", "low", "high"}, set(row))
             found = collections.Counter((row["integrator"], row["nfe"], row["metric"]) for row in rows)
-            expected = {(*run, metric) for run in self.runs(length) for metric in METRICS}
+            expected = {(*run, metric) for run in self.runs(length) for metric in self.metrics(name)}
             self.assertEqual(found, collections.Counter(expected))
 
     def test_csv_equals_json(self):
@@ -657,7 +673,7 @@ class Compare(Case):
         for name in ("kunitz", "countdown"):
             results = self.results(name)
             bands = {band["metric"]: band for band in results["null"]["bands"]}
-            self.assertEqual(set(bands), METRICS - {"clamps"})
+            self.assertEqual(set(bands), self.metrics(name) - {"clamps"})
             self.assertLessEqual(results["null"]["family_error"], 0.01)
             entropy = self.laws[name].entropy()
             self.assertAlmostEqual((bands["nll"]["low"] + bands["nll"]["high"]) / 2, entropy, delta=1e-8 * entropy)
@@ -766,8 +782,236 @@ class Compare(Case):
         data.write_text("A\nC\nC\n")
         self.run_well("compare", "--data", data, "--nfe", 1, "--samples", 40, "--out", "r")
         rows = json.loads((self.cwd / "r/results.json").read_text())["rows"]
-        self.assertEqual({row["value"] for row in rows if row["metric"] == "tv_pair"}, {0})
+        self.assertEqual({row["value"] for row in rows if row["metric"] in ("tv_pair", "tv_triple")}, {0})
         self.assertEqual(len(rows), 3 * len(METRICS))
+
+
+class Html(html.parser.HTMLParser):
+    """A page taken apart: it must be balanced, load nothing and name nothing twice."""
+
+    VOID = {"meta", "br", "rect", "circle", "path", "use", "feFlood", "feComposite"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tables, self.text, self.ids, self.style, self.tags = [], [], [], [], "", collections.Counter()
+        self.feed(text)
+        self.close()
+        if self.open:
+            raise ValueError(f"not closed: {self.open}")
+        if len(set(self.ids)) < len(self.ids):
+            raise ValueError("an id comes twice")
+
+    def handle_starttag(self, tag, attributes, closed=False):
+        self.tags[tag] += 1
+        for name, value in attributes:
+            if name in ("src", "action", "data") or name.startswith("on"):
+                raise ValueError(f"<{tag} {name}={value}>")
+            if name.endswith("href") and not value.startswith("#"):
+                raise ValueError(f"<{tag} {name}={value}>")
+            self.ids += [value] if name == "id" else []
+        if tag in ("script", "link", "iframe", "img", "object"):
+            raise ValueError(f"<{tag}>")
+        if tag not in self.VOID and not closed:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes, closed=True)
+
+    def handle_endtag(self, tag):
+        if tag in self.VOID:
+            return
+        if self.open.pop() != tag:
+            raise ValueError(f"</{tag}> closes something else")
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if "style" in self.open:
+            self.style += data
+        elif self.open and self.open[-1] in ("td", "th"):
+            self.tables[-1][-1][-1] += data
+
+
+class Report(Case):
+    """report.html, as far as it can be looked at without eyes."""
+
+    NO_PLOTS = "install gnuplot"
+
+    def report(self, *arguments, out="r", **more):
+        self.run_well("compare", *arguments, "--samples", 60, "--out", out, "--quiet", **more)
+        text = (self.cwd / out / "report.html").read_text(encoding="utf-8")
+        return text, Html(text), json.loads((self.cwd / out / "results.json").read_text())
+
+    def kunitz(self, **more):
+        return self.report("--data", KUNITZ, "--integrators", "gillespie,euler,tweedie", "--nfe", "4,8", **more)
+
+    def test_it_needs_nothing_else(self):
+        text, page, _ = self.kunitz()
+        self.assertNotIn("@import", text)
+        self.assertNotIn("url(", page.style)
+        # What looks like an address names a namespace.
+        self.assertLessEqual(set(re.findall(r"https?://[^\"']*", text)),
+                             {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"})
+        self.assertIn("prefers-color-scheme:dark", page.style)
+
+    def test_tables_are_the_results(self):
+        _, page, results = self.kunitz()
+        errors, cost = page.tables
+        head = errors[0]
+        self.assertEqual(head[:2], ["integrator", "NFE"])
+        rows = {(row["integrator"], row["nfe"], row["metric"]): row for row in results["rows"]}
+        runs = [(run["integrator"], run["nfe"]) for run in results["runs"]]
+        self.assertEqual([(row[0], float(row[1])) for row in errors[1:-1]], runs)
+        columns = {"pair error": "tv_pair", "triple error": "tv_triple", "site error": "tv_site"}
+        for line in errors[1:-1]:
+            for title, metric in columns.items():
+                row = rows[line[0], float(line[1]), metric]
+                self.assertEqual(line[head.index(title)], f"{row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]")
+            row, entropy = rows[line[0], float(line[1]), "nll"], results["entropy_nats"]
+            self.assertEqual(line[head.index("nll - entropy")],
+                             "{:+.3f} [{:+.3f}, {:+.3f}]".format(*(row[key] - entropy for key in ("value", "low", "high"))))
+        for title, metric in columns.items():
+            band, = [band for band in results["null"]["bands"] if band["metric"] == metric]
+            self.assertEqual(errors[-1][head.index(title)], f"{band['low']:.4f} to {band['high']:.4f}")
+        self.assertEqual(cost[0], ["integrator", "NFE", "ms a sample", "\u00b5s a step", "jumps", "clamps"])
+        for line, run in zip(cost[1:], results["runs"], strict=True):
+            milliseconds = 1e3 * run["seconds"] / 60
+            self.assertAlmostEqual(run["milliseconds_a_sample"], milliseconds, delta=1e-9 * milliseconds)
+            self.assertEqual(run["steps"], run["nfe"])
+            self.assertAlmostEqual(run["microseconds_a_step"], 1e3 * milliseconds / run["nfe"], delta=1e-9 * milliseconds)
+            self.assertEqual(line[2:], [f"{run['milliseconds_a_sample']:.3g}", f"{run['microseconds_a_step']:.3g}",
+                                        str(run["jumps"]), str(run["clamps"])])
+
+    def test_it_says_what_was_run_and_how(self):
+        _, page, results = self.kunitz()
+        words = "".join(page.text)
+        for key in ("version", "git_state", "compiler", "machine", "backend"):
+            self.assertIn(results[key], words)
+        for name, value in results["parameters"].items():
+            self.assertIn(name, words)
+            self.assertIn(value, words)
+        self.assertIn(results["command"], words)
+        self.assertIn("gillespie claims to be exact and lies inside all bands", words)
+
+    def test_the_command_gives_the_results_again(self):
+        folder = self.cwd / "it's <here> & there"
+        folder.mkdir()
+        shutil.copy(self.data, folder / "a b.fasta")
+        (folder / "c.cfg").write_text("nfe = 2,3\nhomogeneous = true\n")
+        text, page, results = self.report("--data", folder / "a b.fasta", "--config", folder / "c.cfg", "--integrators",
+                                          "tweedie", "--seed", 5, out=folder / "out")
+        self.assertNotIn("<here>", text)
+        self.assertIn(results["command"], "".join(page.text))
+        program, command, *options = shlex.split(results["command"])
+        self.assertEqual((program, command), ("saltus", "compare"))
+        self.assertNotIn("--config", options)
+        csv_before = (folder / "out/results.csv").read_bytes()
+        shutil.rmtree(folder / "out")
+        self.run_well(command, *options)
+        self.assertEqual((folder / "out/results.csv").read_bytes(), csv_before)
+
+    @unittest.skipUnless(GNUPLOT, "needs gnuplot")
+    def test_plots(self):
+        text, page, results = self.kunitz()
+        self.assertNotIn(self.NO_PLOTS, text)
+        # Four errors and the cost, each with its axes, and colours that change with the page.
+        self.assertEqual(text.count("<desc>Produced by GNUPLOT"), 5)
+        self.assertNotIn("rgb(", text)
+        self.assertEqual(text.count("evaluations of the model a sample (NFE)"), 4)
+        for label in ("pair error (total variation)", "nll - entropy (nats a sequence)", "milliseconds a sample"):
+            self.assertIn(label, text)
+        for variable in set(re.findall(r"var\((--[a-z0-9]+)\)", text)):
+            self.assertGreaterEqual(page.style.count(variable + ":"), 1 if variable == "--sans" else 2, variable)
+        # What is drawn is what was measured: points in the order of the methods, shifted sideways by less than 10 %.
+        blocks = (self.cwd / "r/plots/tv_pair.dat").read_text().split("\n\n")[1:]
+        self.assertEqual([block.strip().splitlines()[0] for block in blocks], ["# gillespie", "# euler", "# tweedie"])
+        for block, method in zip(blocks, ("gillespie", "euler", "tweedie")):
+            drawn = [list(map(float, line.split())) for line in block.strip().splitlines()[1:]]
+            rows = sorted((row for row in results["rows"] if (row["integrator"], row["metric"]) == (method, "tv_pair")),
+                          key=lambda row: row["nfe"])
+            for point, row in zip(drawn, rows, strict=True):
+                self.assertAlmostEqual(point[0], row["nfe"], delta=0.1 * row["nfe"])
+                for value, key in zip(point[1:], ("value", "low", "high")):
+                    self.assertAlmostEqual(value, row[key], delta=1e-5 * abs(row[key]))
+
+    def test_without_gnuplot(self):
+        # None on the PATH, one that fails, and one that draws nothing.
+        for name, script in (("none", None), ("fails", "exit 1"), ("nothing", "echo nothing")):
+            with self.subTest(gnuplot=name):
+                folder = self.cwd / name
+                folder.mkdir()
+                if script:
+                    (folder / "gnuplot").write_text("#!/bin/sh\n" + script + "\n")
+                    (folder / "gnuplot").chmod(0o755)
+                text, page, _ = self.kunitz(env=os.environ | {"PATH": str(folder)}, out=f"{name}/r")
+                self.assertEqual(text.count(self.NO_PLOTS), 1)
+                self.assertNotIn("GNUPLOT", text)
+                self.assertEqual(len(page.tables), 2)
+                self.assertFalse(list((folder / "r/plots").glob("*.svg")))
+                # The scripts are there for later.
+                self.assertTrue((folder / "r/plots/tv_pair.gp").exists())
+
+    def test_sequences(self):
+        text, page, _ = self.kunitz()
+        for title in ("exact law", "gillespie, NFE 53", "euler, NFE 4", "tweedie, NFE 4"):
+            self.assertIn(f"<figcaption>{title}</figcaption>", text)
+        self.assertNotIn("euler, NFE 8", text)
+        text, page, _ = self.report("--model", "countdown", "--nfe", 8, out="c")
+        self.assertEqual(text.count('aria-label="tokens of '), 3)
+        self.assertIn("Infinite nll, since they drew sequences that the law forbids: euler at 8; tweedie at 8.", text)
+
+    def test_forwards(self):
+        text, page, results = self.report("--generator", "hky85:kappa=2,freqs=0.3,0.2,0.2,0.3", "--normalise", "--start",
+                                          "ACGT", "--times", 0.5, "--integrators", "tweedie,euler", "--nfe", "1,4")
+        self.assertEqual(page.tables[0][0][:2], ["integrator", "steps"])
+        exact, = [row for row in page.tables[0] if row[0] == "tweedie"]
+        self.assertEqual(exact[1], "exact")
+        run, = [run for run in results["runs"] if run["integrator"] == "tweedie"]
+        self.assertEqual((run["nfe"], run["steps"]), (0, 1))
+
+    def test_one_site_and_one_method(self):
+        # No pair errors to draw: all are 0.
+        (self.cwd / "one.txt").write_text("A\nC\nC\n")
+        text, page, _ = self.report("--data", "one.txt", "--integrators", "gillespie")
+        self.assertEqual(len(page.tables), 2)
+
+
+class Check(Case):
+    """The bias check."""
+
+    def test_exact_methods_pass(self):
+        self.run_well("compare", "--data", self.data, "--integrators", "gillespie,euler", "--nfe", 4, "--check", "--out", "r",
+                      "--quiet")
+        self.run_well("compare", "--generator", "jc69", "--start", "ACGTACGT", "--times", 0.5, "--integrators",
+                      "gillespie,tweedie,uniformization", "--samples", 5000, "--check", "--out", "f", "--quiet")
+
+    def test_results_are_there_when_it_fails(self):
+        # Two sequences say nothing of a token that 1 in 400 has: a hundred perfect samplers did not draw it, so that
+        # their likelihoods do not vary and nothing but the entropy itself is allowed.
+        (self.cwd / "rare.txt").write_text("A\n" * 400 + "C\n")
+        run = ["compare", "--model", "product", "--data", "rare.txt", "--pseudo-count", "1e-9", "--samples", 2, "--integrators",
+               "gillespie", "--quiet"]
+        self.run_well(*run, "--out", "without")
+        result = saltus(*run, "--check", "--out", "r", cwd=self.cwd)
+        self.assertEqual((result.returncode, result.stdout), (3, b""))
+        lines = result.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertRegex(lines[1], r"^  gillespie claims to be exact: nll is \S+, allowed is \S+ to \S+$")
+        self.assertEqual((self.cwd / "r/results.csv").read_bytes(), (self.cwd / "without/results.csv").read_bytes())
+        row, = [row for row in csv.DictReader((self.cwd / "r/results.csv").read_text().splitlines()) if row["metric"] == "nll"]
+        self.assertEqual(lines[1], f"  gillespie claims to be exact: nll is {row['value']}, "
+                                   f"allowed is {row['null_low']} to {row['null_high']}")
+
+    def test_nothing_to_check(self):
+        result = saltus("compare", "--data", self.data, "--integrators", "euler", "--check", "--out", "r", cwd=self.cwd)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(b"claims to be exact", result.stderr)
+        self.assertFalse((self.cwd / "r").exists())
 
 
 class Refusals(Case):

@@ -99,7 +99,41 @@ TEST(Metrics, TableIsInOrderAndNamed) {
     names.emplace_back(spec.name);
     EXPECT_FALSE(std::string(spec.help).empty());
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"tv_site", "tv_pair", "nll", "token_entropy", "impossible_transitions"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"tv_site", "tv_pair", "tv_triple", "nll", "token_entropy",
+                                              "impossible_transitions"}));
+  for (auto const& spec : metric_table()) EXPECT_EQ(spec_of(spec.metric).name, spec.name);
+}
+
+// Where the triples of a law are too many to count, they are left out everywhere, and only they.
+TEST(Metrics, TriplesOfLargeLawsAreLeftOut) {
+  auto const all = metrics_for(some_chain(3, 110));  // 110^3 3 < 4e6 < 111^3 3
+  EXPECT_EQ(all.size(), metric_table().size());
+  MarkovChain const large = some_chain(3, 111);
+  auto const metrics = metrics_for(large);
+  EXPECT_EQ(metrics, (std::vector{Metric::tv_site, Metric::tv_pair, Metric::nll, Metric::token_entropy,
+                                  Metric::impossible_transitions}));
+  auto const found = measure(large, Sequences{1, 2, 3, 4, 5, 6}, 2);
+  ASSERT_EQ(found.size(), metrics.size());
+  EXPECT_NEAR(found[2].value, -(large.log_likelihood(Sequences{1, 2, 3}) + large.log_likelihood(Sequences{4, 5, 6})) / 2,
+              1e-12);
+  auto const bands = null_bands(large, 2, 3, 0.05, 1);
+  ASSERT_EQ(bands.size(), metrics.size());
+  EXPECT_DOUBLE_EQ(bands[2].mean, large.entropy());
+}
+
+TEST(Metrics, TriplesByHand) {
+  // Independent sites with p(0) = 1/2, 1/4, 1/2, 1/2. Triples of the sites 0-2: 0xx and 1xx the same 1/16 for x0x,
+  // 3/16 for x1x; of the sites 1-3: 1/16 for 0xx, 3/16 for 1xx.
+  ProductLaw const law(4, 2, {0.5, 0.5, 0.25, 0.75, 0.5, 0.5, 0.5, 0.5});
+  Sequences const tokens{0, 0, 0, 0, 0, 1, 1, 0};
+  // Triples 000 and 011, each half; 000 and 110, each half: each time two differ by 7/16 and 5/16, the rest is as much.
+  EXPECT_DOUBLE_EQ(measure(law, tokens, 2)[at(Metric::tv_triple)].value, 7.0 / 16 + 5.0 / 16);
+  EXPECT_EQ(measure(ProductLaw(2, 2, {0.5, 0.5, 0.5, 0.5}), Sequences{0, 1}, 1)[at(Metric::tv_triple)].value, 0);
+}
+
+TEST(Metrics, SiteFrequenciesByHand) {
+  EXPECT_EQ(site_frequencies(Sequences{0, 2, 1, 2, 0, 2, 0, 1}, 2, 3),
+            (std::vector<double>{0.75, 0.25, 0, 0, 0.25, 0.75}));
 }
 
 TEST(Metrics, ByHand) {
@@ -189,20 +223,24 @@ TEST(Metrics, IntervalsCoverTheErrorsOfAWrongSampler) {
   // Exact errors: shares 0.7 against 0.5; pairs 0.49, 0.21, 0.21, 0.09 against 0.25, each more than 4 standard
   // deviations of a share away from it.
   double const truth_site = 0.2, truth_pair = 0.24;
+  // Triples 0.343, 3 of 0.147, 3 of 0.063 and 0.027 against 0.125; the nearest more than 2.7 standard deviations away.
+  double const truth_triple = 0.343 - 0.125 + 3 * (0.147 - 0.125);
   ASSERT_GT(0.25 - 0.21, 4 * std::sqrt(0.21 * 0.79 / count));
   double const ln3 = std::log(3.0), entropy21 = ln3 - 2.0 / 3 * std::log(2.0);  // of the histogram (2, 1)
   double const truth_entropy = 3 * 0.7 * 0.3 * entropy21;  // 2 + 1 of either kind: 3 p q (p + q)
-  int site = 0, pair = 0, tokens = 0;
+  int site = 0, pair = 0, triple = 0, tokens = 0;
   for (int k = 0; k < trials; ++k) {
     auto const found = measure(law, draws(wrong, count, 1000 + static_cast<std::uint64_t>(k)), count);
     site += contains(found[at(Metric::tv_site)], truth_site);
     pair += contains(found[at(Metric::tv_pair)], truth_pair);
+    triple += contains(found[at(Metric::tv_triple)], truth_triple);
     tokens += contains(found[at(Metric::token_entropy)], truth_entropy);
     // Every sequence is as likely as any other under `law`.
     EXPECT_NEAR(found[at(Metric::nll)].value, 3 * std::log(2.0), 1e-9);
   }
   EXPECT_TRUE(covers(site, trials, 20, Metric::tv_site));
   EXPECT_TRUE(covers(pair, trials, 20, Metric::tv_pair));
+  EXPECT_TRUE(covers(triple, trials, 20, Metric::tv_triple));
   EXPECT_TRUE(covers(tokens, trials, count, Metric::token_entropy));
 }
 
@@ -235,18 +273,20 @@ TEST(Metrics, IntervalsCoverForPerfectSamples) {
   }
   double const site_mean = mean_tv_of_perfect(law.site_marginals(), 4, count);
   double const pair_mean = mean_tv_of_perfect(law.pair_marginals(), 16, count);
-  int nll = 0, tokens = 0, site = 0, pair = 0;
+  double const triple_mean = mean_tv_of_perfect(law.triple_marginals(), 64, count);
+  int nll = 0, tokens = 0, site = 0, pair = 0, triple = 0;
   for (int k = 0; k < trials; ++k) {
     auto const found = measure(law, draws(law, count, 5000 + static_cast<std::uint64_t>(k)), count);
     nll += contains(found[at(Metric::nll)], law.entropy());
     tokens += contains(found[at(Metric::token_entropy)], mean_entropy);
     site += contains(found[at(Metric::tv_site)], site_mean);
     pair += contains(found[at(Metric::tv_pair)], pair_mean);
+    triple += contains(found[at(Metric::tv_triple)], triple_mean);
   }
   EXPECT_TRUE(covers(nll, trials, count, Metric::nll));
   EXPECT_TRUE(covers(tokens, trials, count, Metric::token_entropy));
   boost::math::binomial const nominal(trials, normal_coverage(20));
-  for (int const k : {site, pair}) EXPECT_TRUE(stats::accepts(cdf(nominal, k), std::to_string(k) + " covered"));
+  for (int const k : {site, pair, triple}) EXPECT_TRUE(stats::accepts(cdf(nominal, k), std::to_string(k) + " covered"));
   // Negative control: intervals of half the width would not cover often enough.
   EXPECT_LT(cdf(nominal, std::floor(trials * normal_coverage(20, 0.5 * 1.959963984540054))), stats::false_alarm);
 }
@@ -292,6 +332,7 @@ TEST(NullBands, LieAroundExactMeans) {
     return sd;
   };
   check(Metric::tv_site, mean_tv_of_perfect(law.site_marginals(), 3, count));
+  check(Metric::tv_triple, mean_tv_of_perfect(law.triple_marginals(), 27, count));
   double const sd = check(Metric::tv_pair, mean_tv_of_perfect(law.pair_marginals(), 9, count));
   // Negative control: a bias of half a standard deviation of one sampler would be seen.
   EXPECT_LT(stats::normal_p_value(0.5 * std::sqrt(replicates)), stats::false_alarm);
@@ -309,7 +350,8 @@ void check_bands(int trials, int replicates, double error) {
     auto const found = measure(law, draws(law, count, seed + 1), count);
     for (std::size_t m = 0; m < bands.size(); ++m) outside[m] += !inside(bands[m], found[m]);
   }
-  for (Metric const metric : {Metric::tv_site, Metric::tv_pair, Metric::nll, Metric::token_entropy}) {
+  for (Metric const metric :
+       {Metric::tv_site, Metric::tv_pair, Metric::tv_triple, Metric::nll, Metric::token_entropy}) {
     int const k = outside[at(metric)];
     EXPECT_TRUE(stats::accepts(stats::binomial_p_value(k, trials, error),
                                std::string(metric_table()[at(metric)].name) + ": " + std::to_string(k) + " outside"));
@@ -352,7 +394,7 @@ TEST(NullBands, AWrongSamplerLiesOutside) {
   ProductLaw const law(length, states, p), wrong(length, states, q);
   auto const bands = null_bands(law, count, 100, error, 21);
   auto const good = measure(law, draws(law, count, 22), count), bad = measure(law, draws(wrong, count, 23), count);
-  for (Metric const metric : {Metric::tv_site, Metric::tv_pair}) {
+  for (Metric const metric : {Metric::tv_site, Metric::tv_pair, Metric::tv_triple}) {
     std::size_t const m = at(metric);
     EXPECT_TRUE(inside(bands[m], good[m])) << metric_table()[m].name;
     EXPECT_GT(bad[m].value, bands[m].high) << metric_table()[m].name;

@@ -38,6 +38,7 @@ std::map<std::string, unsigned> const readers{
     {"json", command_info},      {"help", runs | command_info},
     {"integrator", command_sample | command_simulate},     {"steps", command_sample},
     {"integrators", command_compare},                      {"nfe", command_compare},
+    {"check", command_compare},
     {"tree", command_simulate},  {"ancestors", command_simulate}, {"step", command_simulate},
     {"trajectory", command_simulate},                      {"statistics", command_simulate}};
 

@@ -390,7 +390,7 @@ TEST(Models, LikelihoodEntropyAndMarginals) {
   for (Case const& c : cases()) {
     auto const V = static_cast<std::size_t>(c.law->states()), L = static_cast<std::size_t>(c.law->length());
     auto const clean = all_sequences(static_cast<int>(V), static_cast<int>(L));
-    Reals sites(L * V, 0), pairs((L - 1) * V * V, 0);
+    Reals sites(L * V, 0), pairs((L - 1) * V * V, 0), triples(L < 3 ? 0 : (L - 2) * V * V * V, 0);
     long double entropy = 0, sum = 0;
     for (std::size_t i = 0; i < clean.size(); ++i) {
       long double const p = c.joint[i];
@@ -405,18 +405,25 @@ TEST(Models, LikelihoodEntropyAndMarginals) {
       for (std::size_t l = 0; l < L; ++l) {
         auto const y = static_cast<std::size_t>(clean[i][l]);
         sites[l * V + y] += p;
-        if (l + 1 < L) pairs[(l * V + y) * V + static_cast<std::size_t>(clean[i][l + 1])] += p;
+        if (l + 1 >= L) continue;
+        std::size_t const pair = (l * V + y) * V + static_cast<std::size_t>(clean[i][l + 1]);
+        pairs[pair] += p;
+        if (l + 2 < L) triples[pair * V + static_cast<std::size_t>(clean[i][l + 2])] += p;
       }
     }
     ASSERT_NEAR(static_cast<double>(sum), 1, 1e-14) << c.name;
     EXPECT_NEAR(c.law->entropy(), static_cast<double>(entropy), 1e-12) << c.name;
-    auto const got_sites = c.law->site_marginals(), got_pairs = c.law->pair_marginals();
+    auto const got_sites = c.law->site_marginals(), got_pairs = c.law->pair_marginals(),
+               got_triples = c.law->triple_marginals();
     ASSERT_EQ(got_sites.size(), sites.size()) << c.name;
     ASSERT_EQ(got_pairs.size(), pairs.size()) << c.name;
+    ASSERT_EQ(got_triples.size(), triples.size()) << c.name;
     for (std::size_t i = 0; i < sites.size(); ++i)
       EXPECT_NEAR(got_sites[i], static_cast<double>(sites[i]), 1e-14) << c.name;
     for (std::size_t i = 0; i < pairs.size(); ++i)
       EXPECT_NEAR(got_pairs[i], static_cast<double>(pairs[i]), 1e-14) << c.name;
+    for (std::size_t i = 0; i < triples.size(); ++i)
+      EXPECT_NEAR(got_triples[i], static_cast<double>(triples[i]), 1e-14) << c.name;
   }
 }
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "forward.hpp"
+#include "metrics.hpp"
+#include "problem.hpp"
+
+namespace saltus::app {
+
+/// What the options of a comparison describe: a reverse process with its data, or a forward one at a time, and who runs
+/// on it.
+struct Subject {
+  std::uint64_t seed = 1;
+  std::size_t samples = 0;
+  int batch = 0;
+  std::vector<std::string> methods;
+  std::vector<std::int64_t> budgets;
+  std::optional<Problem> reverse;
+  std::optional<ForwardProblem> forward;
+  double time = default_end_time;  ///< reverse: where steps end; forward: the time to compare at
+
+  Alphabet const& alphabet() const { return forward ? forward->named.alphabet : reverse->named.alphabet; }
+};
+/// Reads and fits; no Kokkos yet. UserError as the options deserve.
+Subject read_subject(Options const& options);
+
+/// One run: a method with its steps.
+struct Entrant {
+  std::string integrator;
+  bool exact = false;      ///< claims to draw from the law of the process itself
+  bool own_steps = false;  ///< needs no number of steps
+  int steps = 1;
+  SamplePlan plan;
+  bool pictured = false;  ///< the method's smallest budget, whose sequences are shown in the report
+  std::string label;      ///< of its file of sequences and its progress line
+};
+
+/// What is run, and the law that it is judged by. Needs Kokkos.
+struct Contest {
+  Process process;
+  std::shared_ptr<SequenceLaw const> law;  ///< what an exact method draws from
+  Alphabet alphabet;
+  bool forward;
+  std::string title;  ///< in words: what is sampled
+  Metric rank;        ///< best first by this
+  Json header;        ///< of the results: version, machine, parameters, model or process
+  std::vector<Entrant> entrants;
+};
+/// Every method at every budget. UserError that names the methods that would do for one that
+/// cannot run on the process.
+Contest make_contest(Subject const& subject, Options const& options);
+
+}  // namespace saltus::app

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "report.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include <saltus/ctmc/error.hpp>
+
+#include "logo.hpp"
+#include "plot.hpp"
+
+namespace saltus::app {
+namespace {
+
+constexpr std::size_t most_pictures = 6;  // methods whose sequences are shown
+
+constexpr char const* style = R"(
+*{box-sizing:border-box}
+:root{--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif}
+body{margin:0 auto;padding:1.5rem clamp(1rem,3vw,2rem) 4rem;max-width:76rem;background:var(--page);color:var(--text);
+font:16px/1.5 var(--sans)}
+h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0 .6rem}
+h2{font-size:1.2rem;margin:2.6rem 0 .6rem;padding-bottom:.25rem;border-bottom:1px solid var(--grid)}
+p{margin:.4rem 0;max-width:60rem}
+.lead{font-size:1.05rem}
+.note,figcaption{color:var(--frame);font-size:.9rem}
+.bad{color:var(--c1);font-weight:600}
+.legend{display:flex;flex-wrap:wrap;gap:.2rem 1.3rem;margin:1rem 0;padding:0;list-style:none}
+.legend li{display:flex;align-items:center;gap:.45rem}
+.key{width:2.2rem;height:1rem;flex:none}
+td .key{width:1.8rem;vertical-align:-.15rem;margin-right:.4rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1.2rem 2rem}
+.cost{grid-template-columns:repeat(auto-fit,minmax(min(100%,32rem),1fr))}
+.histograms{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem 1.5rem}
+figure{margin:0;min-width:0}
+figure>svg{display:block;width:100%;height:auto}
+.plots svg,.histograms svg{max-width:42rem}
+.scroll{overflow-x:auto}
+.logos{display:flex;flex-wrap:wrap;gap:.6rem 2rem}
+.logos figure{overflow-x:auto}
+.logos figure>svg{width:auto}
+.logos figcaption,.histograms figcaption{color:var(--text);font-weight:600}
+figure text,figure tspan{font-family:var(--sans)}
+.drawn{fill:var(--text);font-size:11px}
+.drawn .letters{font:700 10px Arial,Helvetica,"Liberation Sans","DejaVu Sans",sans-serif}
+.drawn .axis{stroke:var(--frame);fill:none}
+.drawn .outline{stroke:var(--text);stroke-width:1.5;fill:none}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.85rem}
+th,td{padding:.28rem .5rem;text-align:right;white-space:nowrap}
+th{border-bottom:2px solid var(--frame);font-weight:600}
+td{border-bottom:1px solid var(--grid)}
+th:first-child,td:first-child{text-align:left;padding-left:0}
+tr.perfect td{background:var(--shade);border-bottom:0}
+.parameters{columns:26rem;column-gap:2.5rem;font-size:.9rem;margin:.3rem 0}
+.parameters div{display:flex;gap:1rem;padding:.15rem 0;break-inside:avoid}
+.parameters dt{flex:0 0 8.5rem;color:var(--frame)}
+.parameters dd{margin:0;min-width:0;overflow-wrap:anywhere}
+pre{margin:.6rem 0;padding:.8rem 1rem;background:var(--shade);border-radius:.4rem;white-space:pre-wrap;
+font:.9rem/1.45 ui-monospace,"Liberation Mono","DejaVu Sans Mono",Menlo,monospace;user-select:all}
+pre span{display:inline-block;max-width:100%;overflow-wrap:anywhere}
+h3{font-size:1rem;margin:1.2rem 0 .3rem}
+)";
+
+std::string colours(char const* page, char const* shade, char const* Colour::* shade_of_all) {
+  std::string css = ":root{--page:" + std::string(page) + ";--shade:" + shade;
+  auto const add = [&](Colour const& colour) {
+    css += std::string(";") + colour.variable + ":" + colour.*shade_of_all;
+  };
+  for (auto const& colour : palette) add(colour);
+  for (auto const& colour : {text_colour, frame_colour, grid_colour, band_colour}) add(colour);
+  return css + "}";
+}
+
+std::string joined(std::vector<std::string> const& items, std::string const& between, std::string const& last) {
+  std::string text;
+  for (std::size_t i = 0; i < items.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == items.size() ? last : between) + items[i];
+  return text;
+}
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+class Page {
+ public:
+  Page(Results const& results, OutputFolder const& folder) : results_(results), folder_(folder) {}
+
+  std::string html() {
+    std::string body = opening() + plots() + table() + cost() + sequences() + again();
+    return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+           "<meta name=\"color-scheme\" content=\"light dark\">\n<title>" +
+           escaped("Integrators compared: " + results_.title) + "</title>\n<style>" +
+           colours("#ffffff", "#f3f4f6", &Colour::light) + "\n@media(prefers-color-scheme:dark){" +
+           colours("#15181c", "#20252b", &Colour::dark) + "}" + style + "</style>\n</head>\n<body>\n" + body +
+           "</body>\n</html>\n";
+  }
+
+ private:
+  Look look(std::string const& integrator) const {
+    auto const& methods = results_.methods;
+    return {static_cast<std::size_t>(std::find(methods.begin(), methods.end(), integrator) - methods.begin())};
+  }
+
+  // Line and marker of a method, as the plots have them.
+  static std::string key(Look look) {
+    static constexpr std::array shapes{
+        "<circle cx=\"18\" cy=\"8\" r=\"4.2\"/>", "<path d=\"M14 4h8v8h-8z\"/>", "<path d=\"M18 2.6l5 8.6h-10z\"/>",
+        "<path d=\"M18 2.4l5.6 5.6-5.6 5.6-5.6-5.6z\"/>", "<path d=\"M18 13.4l5-8.6h-10z\"/>"};
+    static constexpr std::array dashes{"", " stroke-dasharray=\"6 3\"", " stroke-dasharray=\"2 2\""};
+    std::string const colour = "var(" + std::string(look.colour().variable) + ")";
+    return "<svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><g fill=\"" + colour + "\" stroke=\"" +
+           colour + "\"><path d=\"M0 8h36\" stroke-width=\"2\"" + dashes[look.dash() % dashes.size()] + "/>" +
+           shapes[look.marker()] + "</g></svg>";
+  }
+
+  std::string opening() const {
+    std::string html =
+        "<h1>Integrators compared</h1>\n<p class=\"lead\">" +
+        escaped(joined(results_.methods, ", ", " and ") + " on: " + results_.title + ", noise " +
+                results_.header["parameters"]["noise"].get<std::string>() + ". " + std::to_string(results_.samples) +
+                " sequences of each, judged by the exact law (entropy " + short_number(results_.entropy) +
+                " nats a sequence).") +
+        "</p>\n";
+    for (auto const& run : results_.runs) {
+      if (!run.exact) continue;
+      bool const fine = results_.inside(run);
+      html += std::string("<p") + (fine ? "" : " class=\"bad\"") + ">" + escaped(run.integrator) +
+              " claims to be exact and lies " + (fine ? "inside all bands of" : "OUTSIDE a band of") +
+              " a perfect sampler.</p>\n";
+    }
+    return html;
+  }
+
+  std::string legend() const {
+    std::string html = "<ul class=\"legend\">";
+    for (auto const& method : results_.methods) html += "<li>" + key(look(method)) + escaped(method) + "</li>";
+    return html +
+           "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><rect width=\"36\" height=\"16\" "
+           "fill=\"var(--band)\" fill-opacity=\".22\"/></svg>perfect sampler</li></ul>\n";
+  }
+
+  // The errors of a metric over x(run), a series a method.
+  template <class X>
+  Plot plot_of(std::size_t m, std::string name, X const& x) const {
+    Metric const metric = results_.metrics[m];
+    bool const nll = metric == Metric::nll;
+    double const center = nll ? results_.entropy : 0;
+    Plot plot{
+        .name = std::move(name),
+        .x_label = "",
+        .y_label = nll ? "nll - entropy (nats a sequence)" : std::string(spec_of(metric).title) + " (total variation)",
+        .log_y = !nll};
+    plot.band = {{results_.bands[m].low - center, results_.bands[m].high - center}};
+    for (auto const& method : results_.methods) {
+      Series series{.name = method, .look = look(method)};
+      for (auto const& run : results_.runs) {
+        Estimate const& e = run.estimates[m];
+        if (run.integrator != method || !std::isfinite(e.value) || (plot.log_y && !(e.value > 0))) continue;
+        series.level = run.exact;
+        series.points.push_back({x(run), e.value - center, e.low - center, e.high - center});
+      }
+      std::sort(series.points.begin(), series.points.end(), [](Point const& a, Point const& b) { return a.x < b.x; });
+      if (!series.points.empty()) plot.series.push_back(std::move(series));
+    }
+    return plot;
+  }
+
+  std::string infinite(std::size_t m) const {
+    std::vector<std::string> names;
+    for (auto const& method : results_.methods) {
+      std::set<double> budgets;
+      for (auto const& run : results_.runs) {
+        if (run.integrator == method && !std::isfinite(run.estimates[m].value)) budgets.insert(run.report.evaluations);
+      }
+      if (budgets.empty()) continue;
+      std::vector<std::string> at;
+      for (double const budget : budgets) at.push_back(to_text(budget));
+      names.push_back(method + " at " + joined(at, ", ", " and "));
+    }
+    return names.empty()
+               ? ""
+               : "Infinite nll, since they drew sequences that the law forbids: " + joined(names, "; ", "; ") + ".";
+  }
+
+  // A figure; nothing where there is nothing to draw (no errors above 0), and one line for the whole page if gnuplot
+  // does not draw.
+  std::string figure(Plot const& plot, std::string const& caption) {
+    if (plot.series.empty()) return "";
+    auto const svg = draw(plot, folder_);
+    if (svg) return "<figure>" + *svg + "<figcaption>" + escaped(caption) + "</figcaption></figure>\n";
+    bool const first = !missing_;
+    missing_ = true;
+    return first ? "<p class=\"note\">The plots are drawn by gnuplot, which is not there or failed: install gnuplot "
+                   "(Debian: gnuplot-nox) and run this again, or draw plots/*.gp with it.</p>\n"
+                 : "";
+  }
+
+  std::string plots() {
+    std::set<double> budgets;
+    for (auto const& run : results_.runs) {
+      if (!run.own_steps) budgets.insert(run.report.evaluations);
+    }
+    std::string html;
+    for (Metric const metric : {results_.rank, Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll}) {
+      std::size_t const m = results_.position(metric);
+      std::string const name = spec_of(metric).name;
+      if (m == results_.metrics.size() || !drawn_.insert(metric).second) continue;
+      Plot plot = plot_of(m, name, [](Run const& run) { return run.report.evaluations; });
+      plot.x_label = results_.forward ? "steps" : "evaluations of the model a sample (NFE)";
+      if (!budgets.empty() && budgets.size() <= 9) plot.x_ticks.assign(budgets.begin(), budgets.end());
+      std::string help = spec_of(metric).help;
+      help[0] = static_cast<char>(std::toupper(help[0]));
+      html += figure(plot, help + ".");
+      if (std::string const note = infinite(m); !note.empty()) html += "<p class=\"note\">" + escaped(note) + "</p>\n";
+    }
+    return "<h2>Error</h2>\n<p class=\"note\">Bars are 95 % intervals. Sampling noise alone puts a perfect sampler of "
+           "as many sequences into the shaded band (it leaves one band with probability " +
+           short_number(results_.band_error) +
+           "): what lies inside cannot be told from exact. Points are moved a "
+           "little sideways where methods share a budget; dashed lines carry exact methods across.</p>\n" +
+           legend() + "<div class=\"plots\">\n" + html + "</div>\n";
+  }
+
+  std::string html_table(std::vector<std::string> const& head,
+                         std::vector<std::vector<std::string>> const& rows) const {
+    std::string html = "<div class=\"scroll\"><table>\n<thead><tr>";
+    for (auto const& cell : head) html += "<th>" + escaped(cell) + "</th>";
+    html += "</tr></thead>\n<tbody>\n";
+    for (auto const& row : rows) {
+      bool const run = look(row[0]).method < results_.methods.size();
+      html += run ? "<tr>" : "<tr class=\"perfect\">";
+      for (std::size_t i = 0; i < row.size(); ++i)
+        html += "<td>" + (i == 0 && run ? key(look(row[0])) : "") + escaped(row[i]) + "</td>";
+      html += "</tr>\n";
+    }
+    return html + "</tbody></table></div>\n";
+  }
+
+  std::string table() const {
+    Table const table = comparison_table(results_, {Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll,
+                                                    Metric::token_entropy, Metric::impossible_transitions});
+    return "<h2>Table</h2>\n<p class=\"note\">Best first. Read likelihood and token entropy together: a sampler that "
+           "prefers likely tokens has a negative nll - entropy and too little token entropy.</p>\n" +
+           html_table(table.head, table.rows);
+  }
+
+  std::string cost() {
+    std::vector<std::vector<std::string>> rows;
+    for (auto const& run : results_.runs) {
+      rows.push_back({run.integrator, results_.forward && run.own_steps ? "exact" : evaluations(run).dump(),
+                      short_number(milliseconds_a_sample(run)), short_number(microseconds_a_step(run)),
+                      std::to_string(run.report.jumps), std::to_string(run.report.clamps)});
+    }
+    std::size_t const m = results_.position(results_.rank);
+    Plot plot = plot_of(m, "cost", [](Run const& run) { return milliseconds_a_sample(run); });
+    plot.x_label = "milliseconds a sample";
+    plot.beside = false;
+    return "<h2>Cost</h2>\n<p class=\"note\">Wall clock on the machine named below, evaluations of the model "
+           "included; a step of a method that goes by events is one event. A clamp is a jump probability above 1 that "
+           "was cut off.</p>\n<div class=\"plots cost\">\n" +
+           html_table({"integrator", results_.forward ? "steps" : "NFE", "ms a sample", "µs a step", "jumps", "clamps"},
+                      rows) +
+           figure(plot, "The same error against the time that a sample takes.") + "</div>\n";
+  }
+
+  std::string sequences() const {
+    std::vector<Frequencies> pictures{{"exact law", "var(--text)", results_.sites}};
+    for (auto const& method : results_.methods) {
+      for (auto const& run : results_.runs) {
+        if (run.integrator != method || run.sites.empty() || pictures.size() > most_pictures) continue;
+        std::string const steps = results_.forward ? (run.own_steps ? "" : ", steps: ") : ", NFE ";
+        pictures.push_back({method + steps + (steps.empty() ? "" : evaluations(run).dump()),
+                            "var(" + std::string(look(method).colour().variable) + ")", run.sites});
+      }
+    }
+    Alphabet const& alphabet = results_.alphabet;
+    auto const states = static_cast<std::size_t>(alphabet.size());
+    bool const letters = !alphabet.numbered() && alphabet.width() == 1;
+    std::string html = "<h2>Sequences</h2>\n<p class=\"note\">Each method at its smallest budget";
+    if (results_.methods.size() > most_pictures) html += " (the first " + std::to_string(most_pictures) + " methods)";
+    if (!letters)
+      return html +
+             ": all tokens of its sequences as bars, those of the exact law as a line.</p>\n<div "
+             "class=\"histograms\">" +
+             histograms(pictures, alphabet) + "</div>\n";
+    std::size_t shown = 0;
+    std::string const svg = logos(pictures, alphabet, shown);
+    std::size_t const length = results_.sites.size() / states;
+    html +=
+        ". A stack is as high as the information of its site, log2 of the alphabet less the entropy; letters share "
+        "it by their frequency.";
+    if (shown < length) html += " Sites 1 to " + std::to_string(shown) + " of " + std::to_string(length) + ".";
+    return html + "</p>\n<div class=\"logos\">" + svg + "</div>\n";
+  }
+
+  std::string again() const {
+    std::vector<std::string> pieces;
+    for (auto const& piece : results_.command) pieces.push_back("<span>" + escaped(piece) + "</span>");
+    std::string html = "<h2>To get this again</h2>\n<pre>" + joined(pieces, " ", " ") + "</pre>\n";
+    auto const group = [&](std::string const& title, Json const& values) {
+      html += "<h3>" + escaped(title) + "</h3>\n<dl class=\"parameters\">\n";
+      for (auto const& [name, value] : values.items()) {
+        if (!value.is_object())
+          html += "<div><dt>" + escaped(name) + "</dt><dd>" +
+                  escaped(value.is_string() ? value.get<std::string>() : value.dump()) + "</dd></div>\n";
+      }
+      html += "</dl>\n";
+    };
+    group("Program and machine", results_.header);
+    for (auto const& [name, value] : results_.header.items()) {
+      if (value.is_object()) group(name, value);
+    }
+    return html +
+           "<p class=\"note\">results.json and results.csv beside this file hold every "
+           "number in it, samples/ the sequences, plots/ data and gnuplot scripts of the plots.</p>\n";
+  }
+
+  Results const& results_;
+  OutputFolder const& folder_;
+  std::set<Metric> drawn_;
+  bool missing_ = false;
+};
+
+}  // namespace
+
+void write_report(Results const& results, OutputFolder const& folder) {
+  write_text(folder.path("report.html"), Page(results, folder).html());
+}
+
+}  // namespace saltus::app
