@@ -11,12 +11,12 @@
 
 #include "run_detail.hpp"
 
-/// Events of reverse processes, one at a time in every row, all rows abreast: candidates come at a rate that bounds that of
-/// the row, and each happens with its own rate as a share of the bound. What gillespie, thinning and uniformization share;
-/// not installed. A struct of Candidates says when the next candidate comes and at which site:
+/// Events of reverse processes, one at a time in every row, all rows abreast: candidates come at a rate that bounds that
+/// of the row, and each happens with its own rate as a share of the bound. What gillespie, thinning and uniformization
+/// share; not installed. A struct of Candidates says when the next candidate comes and at which site:
 ///   Clock start(int b) const                  where row b stands at the start of the step
-///   int next(int b, Clock& clock) const       moves the clock to the next candidate and tells its site; -1 at the end of
-///                                             the step, and from then on
+///   int next(int b, Clock& clock) const       moves the clock to the next candidate and tells its site; -1 at the end
+///                                             of the step, and from then on
 ///   double time(Clock const& clock) const     t of the candidate
 ///   void look(Clock const&, StepCoeff&) const what a field needs to know of the noise there
 ///   void settle(int b, Clock& clock) const    the candidate has happened
@@ -107,7 +107,7 @@ struct UniformCandidates : CandidateBase {
   KOKKOS_FUNCTION void settle(int, Clock&) const {}
 };
 
-/// Candidates of a masked process: each of the sites that are still masked has the hazard of the schedule, times phi and
+/// Candidates of a masked process: each of the sites that are still masked has the schedule's hazard, times phi and
 /// `factor`; with n of them the next comes where 1 - alpha has fallen by u^(1/(n phi factor)) (A§6.2 (i), 6.4).
 struct MaskedCandidates : CandidateBase {
   Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> sites;  // [batch, length]: those still masked come first
@@ -149,17 +149,15 @@ struct MaskedCandidates : CandidateBase {
       return -1;
     }
     if (due) clock.lost = end;
-    double const t = time(clock);
-    clock.rate = certain || due ? 0 : c.phi * factor * noise.alpha(t) / noise.lost(t);
+    clock.rate = certain || due ? 0 : c.phi * factor * hazard(time(clock));
     clock.chosen = static_cast<int>(uniform53(random.target) * clock.masked);
     return sites(b, clock.chosen);
   }
   KOKKOS_FUNCTION double time(Clock const& clock) const { return noise.time_at_lost(clock.lost); }
+  // A unit of sigma_bar, from the time that the model sees.
+  KOKKOS_FUNCTION double hazard(double t) const { return noise.alpha(t) / noise.lost(t); }
   KOKKOS_FUNCTION void look(Clock const& clock, StepCoeff& c) const {
-    double const t = time(clock);  // as the model sees it
-    c.alpha_from = noise.alpha(t);
-    c.lost_from = noise.lost(t);
-    c.hazard = c.alpha_from / c.lost_from;
+    if (!certain) c.hazard = hazard(time(clock));
   }
   KOKKOS_FUNCTION void settle(int b, Clock& clock) const {
     clock.happens();
@@ -284,8 +282,8 @@ class CandidateLoop {
     return batch;
   }
 
-  /// One step. It waits once, and where refused candidates repeat also after every candidate but those that were certain
-  /// to come: as long as none is refused, twice.
+  /// One step. It waits for the number of candidates; where a refused one means another one later, again after these,
+  /// until none is left (twice if none is refused).
   void run(ExecSpace const& exec, Process& process, State const& state, Step const& step, Candidates const& candidates,
            CounterView const& counters, bool stops = false) {
     Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>> const rows(exec, 0, state.batch());

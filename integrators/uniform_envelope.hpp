@@ -3,8 +3,8 @@
 
 #include <Kokkos_Core.hpp>
 
-/// The integral of the largest rate at which a site of a reverse process with uniform noise can leave under exact scores,
-/// over tau = sigma_bar, and its inverse; not installed.
+/// The integral over tau = sigma_bar of the largest rate at which a site of a reverse process with uniform noise can leave
+/// under exact scores, and its inverse; not installed.
 namespace saltus::detail {
 
 /// F(tau) = ((S-1)/S) tau + ln(1 - e^-tau), whose derivative is the bound (S-1+e^-tau)/(S(1-e^-tau)) of A§4.3. tau > 0.
@@ -12,9 +12,9 @@ KOKKOS_INLINE_FUNCTION double uniform_envelope(double tau, int states) {
   return (states - 1.0) / states * tau + Kokkos::log(-Kokkos::expm1(-tau));
 }
 
-/// The tau with F(tau) = f, from any `above` at or beyond it; at least 2 states. Within some 1e-15 of tau, relative, for each
-/// 1 in |f|. Newton's method in v = ln tau: dF/dv = ((S-1)/S) tau + tau/(e^tau - 1) rises with v (the second term falls by
-/// less than 1/2 for each 1 in tau), so F is convex in v and the iterates fall to the root and never pass it.
+/// The tau with F(tau) = f, from any `above` at or beyond it; at least 2 states. Relative error: some 1e-15 (1 + |f|).
+/// Newton's method in v = ln tau: dF/dv = ((S-1)/S) tau + tau/(e^tau - 1) rises with v (the second term falls by less
+/// than 1/2 for each 1 in tau), so F is convex in v and the iterates fall to the root and never pass it.
 KOKKOS_INLINE_FUNCTION double uniform_envelope_inverse(double f, double above, int states) {
   double const slow = (states - 1.0) / states;
   double tau = above;

@@ -9,10 +9,10 @@
 
 #include "run_detail.hpp"
 
-/// Unmasking in an order that is drawn ahead. The hazard of a masked site under normalised scores is the schedule's alone, so
-/// that the times of all sites can be drawn before anything is asked of the model (A§6.4, 17.6). What first_hitting and
-/// next_reaction share; not installed. A struct Level says when:
-///   static double level(std::uint64_t bits, double phi)   (1 - alpha)/(1 - alpha_from) at which a site is revealed, in [0, 1]
+/// Unmasking in an order that is drawn ahead. The hazard of a masked site under normalised scores is the schedule's alone,
+/// so that the times of all sites can be drawn before anything is asked of the model (A§6.4, 17.6). What first_hitting
+/// and next_reaction share; not installed. A struct Level says when a site is revealed:
+///   static double level(std::uint64_t bits, double phi)   (1 - alpha)/(1 - alpha_from) there, in [0, 1]
 namespace saltus::detail {
 
 using Order = Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace>;

@@ -8,8 +8,8 @@
 namespace saltus {
 namespace {
 
-// A site that is masked at `from` is revealed when 1 - alpha has fallen to U (1 - alpha_from), independently of the tokens;
-// with hazards times phi, U^(1/phi) (A§6.4).
+// A site that is masked at `from` is revealed when 1 - alpha has fallen to U (1 - alpha_from), independently of the
+// tokens; with hazards times phi, U^(1/phi) (A§6.4).
 struct HittingLevel {
   KOKKOS_FUNCTION static double level(std::uint64_t bits, double phi) {
     double const u = uniform53(bits);

@@ -15,8 +15,8 @@ struct MakeDirect {
 };
 using Paths = PathMethod<MakeDirect>;
 
-// Masked: with n masks left the row's total rate is n phi times the schedule's hazard, whatever the tokens, and any of the
-// masks is as likely to be next; each event reads the row of that site alone (A§6.4, 17.2).
+// Masked: with n masks left the row's total rate is n phi times the schedule's hazard, whatever the tokens, and any of
+// the masks is as likely to be next; each event reads the row of that site alone (A§6.4, 17.2).
 class Gillespie final : public Integrator {
  public:
   IntegratorInfo const& info() const override { return info_; }
@@ -54,7 +54,7 @@ class Gillespie final : public Integrator {
  private:
   IntegratorInfo const info_{
       .name = "gillespie",
-      .summary = "exact: the direct method, event by event; masked models (one evaluation a site) and forward processes",
+      .summary = "exact: the direct method, event by event; masked models (one evaluation a site), forward processes",
       .reference = "Gillespie 1977, doi:10.1021/j100540a008; masked: Zheng et al. 2024, arXiv:2409.02908",
       .exact = true,
       .evaluations = 0,

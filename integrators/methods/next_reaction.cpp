@@ -10,16 +10,16 @@ namespace {
 // Modified next reaction, with a site as the channel (A§6.2 (iii), 17.5). A site fires when its internal time T, the
 // integral of its rate, reaches its threshold P, the next point of a Poisson process of rate 1.
 //
-// Masked: T = phi ln((1 - alpha_from)/(1 - alpha)) for all sites alike, and a site that has fired has rate 0; so it fires
-// once, where 1 - alpha has fallen by exp(-P/phi).
+// Masked: T = phi ln((1 - alpha_from)/(1 - alpha)) for all sites alike, and a site that has fired has rate 0; so it
+// fires once, where 1 - alpha has fallen by exp(-P/phi).
 struct ThresholdLevel {
   KOKKOS_FUNCTION static double level(std::uint64_t bits, double phi) {
     return Kokkos::exp(-exponential_from(bits) / phi);
   }
 };
 
-// Forward: the rate of a site changes only when it fires, so T = P after each event and P - T is the next increment of P.
-// That is the wait that path.hpp draws once an event and carries from window to window.
+// Forward: the rate of a site changes only when it fires, so T = P after each event and P - T is the next increment of
+// P. That is the wait that path.hpp draws once an event and carries from window to window.
 struct MakeThresholds {
   template <class Jumps>
   static DirectEvents<Jumps> make(Process const&, Jumps const& jumps) {
@@ -56,13 +56,13 @@ class NextReaction final : public Integrator {
  private:
   IntegratorInfo const info_{
       .name = "next_reaction",
-      .summary = "exact: each site has its own clock and threshold; forward processes and masked ones with normalised rows",
+      .summary = "exact: a clock and a threshold for each site; forward processes, masked ones with normalised rows",
       .reference = "Anderson 2007, doi:10.1063/1.2799998, modified next reaction method",
       .exact = true,
       .evaluations = 0,
       .host_syncs = 1,
-      .needs = "rates with an integral in closed form: a forward process, or a masked reverse process whose rows are laws "
-               "(a model of an x0 kind, or normalised scores)"};
+      .needs = "rates with an integral in closed form: a forward process, or a masked reverse process whose rows are "
+               "laws (a model of an x0 kind, or normalised scores)"};
   detail::OrderedUnmasking<ThresholdLevel> unmasking_{"saltus::integrators::next_reaction"};
 };
 

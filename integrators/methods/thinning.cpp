@@ -7,7 +7,8 @@
 namespace saltus {
 namespace {
 
-// Candidates at the largest rate that exact scores can have, which changes with sigma_bar; its integral is known (A§17.3).
+// Candidates at the largest rate that exact scores can have; it changes with sigma_bar, and its integral is known
+// (A§17.3).
 struct EnvelopeCandidates : detail::UniformCandidates {
   struct Clock {
     double total;     // sigma_bar
@@ -38,11 +39,6 @@ struct EnvelopeCandidates : detail::UniformCandidates {
     return -1;
   }
 };
-
-std::string about() {
-  return "exact: candidates under an envelope of the rates, thinned; reverse uniform and masked processes, also with scores "
-         "that are not normalised (bound=F, policy=clip or error)";
-}
 
 class Thinning final : public Integrator {
  public:
@@ -78,7 +74,8 @@ class Thinning final : public Integrator {
  private:
   // host_syncs: of a masked process, where each refusal of a candidate calls for more, the least number.
   IntegratorInfo const info_{.name = "thinning",
-                             .summary = about(),
+                             .summary = "exact: candidates under an envelope of the rates, thinned; reverse uniform and "
+                                        "masked processes, normalised or not (bound=F, policy=clip or error)",
                              .reference = "Lewis and Shedler 1979, doi:10.1002/nav.3800260304",
                              .exact = true,
                              .evaluations = 0,

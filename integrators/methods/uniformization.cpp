@@ -15,8 +15,8 @@ struct MakeUniformized {
 };
 using Paths = PathMethod<MakeUniformized>;
 
-// Candidates come at a rate that bounds the row's total rate within a window of sigma_bar; windows halve, since the bound
-// grows like 1/sigma_bar (A§6.3).
+// Candidates come at a rate that bounds the row's total rate within a window of sigma_bar; windows halve, since the
+// bound grows like 1/sigma_bar (A§6.3).
 struct WindowCandidates : detail::UniformCandidates {
   struct Clock {
     double total;  // sigma_bar
@@ -80,8 +80,8 @@ class Uniformization final : public Integrator {
     }
     key = key.at(static_cast<std::uint32_t>(step.index)).derived();
     loop_.run(exec, process, state, step,
-              {{{step.coefficients, process.noise(), key, state}, process.generator().states(), bound_.factor}}, counters,
-              bound_.stops);
+              {{{step.coefficients, process.noise(), key, state}, process.generator().states(), bound_.factor}},
+              counters, bound_.stops);
   }
 
   bool follows_paths(Process const& process) const override { return !process.is_reverse(); }
@@ -93,8 +93,8 @@ class Uniformization final : public Integrator {
  private:
   IntegratorInfo const info_{
       .name = "uniformization",
-      .summary = "exact: candidates at a bounding rate, thinned; reverse uniform processes (bound=F, policy=clip or error) "
-                 "and forward ones",
+      .summary = "exact: candidates at a bounding rate, thinned; reverse uniform processes (bound=F, policy=clip or "
+                 "error) and forward ones",
       .reference = "Jensen 1953, doi:10.1080/03461238.1953.10419459; reverse: Chen and Ying 2024, arXiv:2402.08095",
       .exact = true,
       .evaluations = 0,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Event-driven methods of reverse processes beyond what test_registry.cpp runs: scores that are not normalised, bounds other
-// than the exact one, and first_hitting's groups.
+// Event-driven methods of reverse processes beyond what test_registry.cpp runs: scores that are not normalised, bounds
+// other than the exact one, and first_hitting's groups.
 #include <cmath>
 #include <memory>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Event-driven methods of reverse processes: which rows they read, groups of sites, the envelope of thinning, and bounds
-// that scores break.
+// Event-driven methods of reverse processes: which rows they read, groups of sites, the envelope of thinning, bounds that
+// scores break.
 #include <cmath>
 #include <limits>
 #include <memory>
