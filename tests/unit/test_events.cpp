@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Event-driven methods of reverse processes: which rows they read, groups of sites, the envelope of thinning, bounds that
 // scores break.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
