@@ -376,6 +376,28 @@ TEST(Kernels, EventsLaunchThreePerEventOfTheBusiestRow) {
   }
 }
 
+// How many candidates of a masked process come depends on those before: the host waits again, but not for each of them.
+TEST(Kernels, ThinningWaitsSeldom) {
+  ExecSpace const exec;
+  Process process = make_process(Direction::masked);
+  auto const counted = [&](std::string const& name, std::int64_t& waits) {
+    SamplePlan const plan{.grid = TimeGrid::uniform(1, 0, 1), .samples = batch, .length = length, .batch = batch};
+    std::int64_t evaluations = 0;
+    waits = 0;
+    for (Event const& e : record([&] { sample(exec, process, *make_integrator(name), plan); })) {
+      evaluations += e.kind == Kind::kernel && e.label == "saltus::integrators::thinning::aim";
+      waits += e.kind == Kind::fence && e.label.starts_with("saltus::integrators::thinning");
+    }
+    return evaluations;
+  };
+  std::int64_t waits = 0;
+  EXPECT_EQ(counted("thinning", waits), length);
+  EXPECT_EQ(waits, 2);
+  auto const evaluations = counted("thinning:bound=4", waits);
+  EXPECT_GT(evaluations, 4 * length);  // of the busiest row of 40, which needs 28 on average
+  EXPECT_LT(2 * waits, evaluations);
+}
+
 // Negative control: a method that breaks every promise is caught by the same checker.
 struct Touch {
   Tokens tokens;
