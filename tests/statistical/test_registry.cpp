@@ -131,11 +131,12 @@ std::vector<std::int64_t> sampled(Integrator& integrator, Setting const& s, Scen
   return count_sequences(s.space(), sample(ExecSpace(), process, integrator, plan));
 }
 
-// Event-driven methods have no errors that come and go with a step, so that half of the settings will do; and candidates
-// without masks cost an evaluation each, so that a quarter of those must.
+// Event-driven methods have no errors that come and go with a step, so that half of the settings will do. Forward, sites
+// do not depend on each other: a quarter will. Candidates without masks cost an evaluation each: a quarter must.
 bool is_spared(Integrator const& integrator, Setting const& s, Scenario const& run) {
   if (integrator.info().evaluations != 0) return false;
-  if (s.masked || !run.reverse) return (s.length == 2) != (s.strength < 1);
+  if (!run.reverse) return s.length > 2 || s.strength < 1;
+  if (s.masked) return (s.length == 2) != (s.strength < 1);
   return s.length > 2 || (s.noise.describe() != NoiseSchedule::log_linear().describe() &&
                           s.noise.describe() != NoiseSchedule::constant(1, 3).describe());
 }
