@@ -238,7 +238,7 @@ struct Update {
     if (alive && selection) {
       int const survivor = drawn(w, largest, sum, uniform53(pair.event));
       for (int i = 0; i < particles; ++i) ancestors(begin + i) = survivor;
-    } else if (alive && !last && group.effective < threshold * particles) {
+    } else if (alive && !last && group.effective < threshold * particles * (1 - 1e-12)) {  // rounding is no difference
       group.log_normaliser += largest + Kokkos::log(sum / particles);
       ++group.resamplings;
       systematic_ancestors(w, largest, sum, particles, uniform53(pair.event), &ancestors(begin));

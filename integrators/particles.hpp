@@ -134,8 +134,8 @@ KOKKOS_INLINE_FUNCTION void systematic_ancestors(double const* log_weights, doub
   int i = -1, alive = 0;
   double reached = 0;
   for (int j = 0; j < n; ++j) {
-    double const point = (j + uniform) / n * sum;
-    while (point >= reached && i + 1 < n) {
+    // point j is at the share (j + uniform)/n; written so that equal weights give one copy each for every uniform
+    while (uniform >= reached / sum * n - j && i + 1 < n) {
       ++i;
       double const w = Kokkos::exp(log_weights[i] - largest);
       reached += w;

@@ -217,7 +217,9 @@ TEST(Particles, DrawnParticlesApproachTheTarget) {
     ASSERT_GT(power(target, wrong, samples), 1 - missed_alarm);
     EXPECT_TRUE(rejects(g_test(counts, wrong)));
     EXPECT_EQ(report.evaluations, particles * c.steps);
-    if (particles == 1) EXPECT_EQ(report.resamplings, 0);
+    if (particles == 1) {
+      EXPECT_EQ(report.resamplings, 0);
+    }
   }
 }
 
@@ -435,7 +437,9 @@ TEST(Particles, PowersOfTheLaw) {
         // With many steps it is a power of the data's law, up to the pairs that are still revealed together.
         auto power_of_data = p;
         for (double& x : power_of_data) x = x > 0 ? std::pow(x, gamma) : 0;
-        if (steps == 40) EXPECT_LT(total_variation(normalised(target(gamma)), normalised(power_of_data)), 0.02);
+        if (steps == 40) {
+          EXPECT_LT(total_variation(normalised(target(gamma)), normalised(power_of_data)), 0.02);
+        }
       }
     }
   }
