@@ -117,6 +117,9 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
                                 : "a forward process needs an increasing time grid, got one from ") +
               to_text(plan.grid.point(0)) + " to " + to_text(plan.grid.point(plan.grid.steps())));
   detail::check(integrator, process);
+  require(integrator.info().takes_phi || plan.phi.empty(),
+          "learned factors phi mean nothing to '" + integrator.info().name +
+              "', which fixes how many sites a step reveals; leave them away or take a method that reveals by its rates");
   process.check_length(plan.length);
   Kokkos::Timer timer;
   auto const batch = std::min(static_cast<std::size_t>(plan.batch), std::max<std::size_t>(plan.samples, 1));
