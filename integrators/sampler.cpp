@@ -72,9 +72,9 @@ SamplePlan make_plan(Process const& process, Integrator const& integrator, int s
           "a reverse process starts at the end of its noise, which must be finite: " + process.noise().describe());
   require(steps >= 1, "the number of steps must be at least 1, got " + std::to_string(steps));
   bool const masked = process.is_masked();
-  int const intervals = integrator.info().evaluations == 0 ? 1 : steps;
-  return {.grid = make_grid(intervals == 1 ? "uniform" : grid, process.noise(), process.noise().end(),
-                            masked ? 0 : end, intervals),
+  bool const own_steps = integrator.info().evaluations == 0;
+  return {.grid = make_grid(own_steps ? "uniform" : grid, process.noise(), process.noise().end(), masked ? 0 : end,
+                            own_steps ? 1 : steps),
           .length = length,
           .forced_last = masked};
 }
