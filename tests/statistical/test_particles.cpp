@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sequential Monte Carlo against enumerated laws (A§13.16). The statement that holds for every number of particles is that
-// of unnormalised averages: E[Zhat sum_i W_i f(x_i)] = sum_x q(x) e^{lambda r(x)} f(x), f = 1 being the normalising constant.
+// Sequential Monte Carlo against enumerated laws (A§13.16). The statement that holds for every number of particles is
+// that of unnormalised averages: E[Zhat sum_i W_i f(x_i)] = sum_x q(x) e^{lambda r(x)} f(x), f = 1 being the
+// normalising constant.
 #include <cmath>
 #include <random>
 
@@ -361,7 +362,7 @@ TEST(Particles, ControlDroppedWeightsAreSeen) {
   EXPECT_LT(twin_p_value(c, 1.2, true, target), false_alarm);
 }
 
-// ------------------------------------------------------------------------------------------------------------ the power
+// ----------------------------------------------------------------------------------------------------------- the power
 
 // The measure that a power weights: each step's kernel times the product of what it revealed to the power gamma - 1.
 std::vector<double> power_measure(Enumerated const& e, int steps, double gamma) {
@@ -445,7 +446,7 @@ TEST(Particles, PowersOfTheLaw) {
   }
 }
 
-// -------------------------------------------------------------------------------------------------- soft-value selection
+// ------------------------------------------------------------------------------------------------ soft-value selection
 
 // p(x_0^l = y | x_t), [site][token], by Bayes' rule on the enumerated joint law; alpha at t.
 std::vector<std::vector<double>> posterior(Case const& c, std::vector<token_t> const& x, double alpha) {
@@ -468,7 +469,8 @@ std::vector<std::vector<double>> posterior(Case const& c, std::vector<token_t> c
   return p;
 }
 
-// The values of a state at time t, as (probability, exponential of the value): one in closed form, or that of a single draw.
+// The values of a state at time t, as (probability, exponential of the value): one in closed form, or that of a single
+// draw.
 using Values = std::vector<std::pair<double, double>>;
 Values values_of(Case const& c, std::vector<token_t> const& x, double t, bool last, bool drawn, double strength) {
   if (last) return {{1, std::exp(strength * ones(x))}};

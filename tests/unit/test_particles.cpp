@@ -259,7 +259,8 @@ TEST(Particles, OneParticle) {
 }
 
 TEST(Particles, OneParticleWithAllTheWeight) {
-  // Independent sites, one step: r = 1000 if the first token is 1. Groups with such particles share all weight among them.
+  // Independent sites, one step: r = 1000 if the first token is 1. Groups with such particles share all weight among
+  // them.
   ProductLaw const law(2, 2, {0.5, 0.5, 0.5, 0.5});
   ParticlePlan plan = plan_of(law, std::make_shared<TokenReward>(3, std::vector<double>{0, 1000, 0, 0, 0, 0}));
   plan.run.grid = TimeGrid::uniform(1, 0, 1);
@@ -301,7 +302,7 @@ TEST(Particles, ForbiddenSequences) {
   }
   EXPECT_EQ(found.report.dead, dead);
   EXPECT_GT(dead, 0);
-  EXPECT_NEAR(z, 1.0 / 3, 0.12);  // 4.5 standard errors of at most sqrt(2/9/2/200); the law is tested in the statistical suite
+  EXPECT_NEAR(z, 1.0 / 3, 5 * std::sqrt(2.0 / 9 / 2 / 200));
   EXPECT_SAYS(reference::message_of<NumericalError>(
                   [&] { sample_particles(ExecSpace(), process, *make_integrator("tweedie"), plan); }),
               "no particle of result");
