@@ -55,22 +55,27 @@ class Rows {
 
   std::size_t capacity() const { return capacity_; }
   State const& state() const { return state_; }
-  token_t const* tokens(std::size_t row) const { return &tokens_(row, 0); }
+  token_t const* tokens(std::size_t row) const { return &host_tokens_(row, 0); }
 
   void load(std::span<std::size_t const> indices) {
     if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return;
     loaded_.assign(indices.begin(), indices.end());
     times_ = {};
     auto const rows = indices.size(), length = static_cast<std::size_t>(space_.length());
-    if (state_.tokens.extent(0) != rows) {
-      state_ = {Tokens("saltus::integrators::law::tokens", rows, length),
-                Times("saltus::integrators::law::time", rows), {}, 0};
-      sites_ = SiteProbabilities();
+    if (all_tokens_.extent(0) < rows) {
+      all_tokens_ = Tokens("saltus::integrators::law::tokens", rows, length);
+      all_times_ = Times("saltus::integrators::law::time", rows);
+      all_sites_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"),
+                                     rows, length, static_cast<std::size_t>(space_.states()));
+      host_tokens_ = Kokkos::create_mirror_view(all_tokens_);
+      host_sites_ = Kokkos::create_mirror_view(all_sites_);
       process_.reserve({static_cast<int>(rows), space_.length()}, slots_);
     }
-    tokens_ = HostTokens("saltus::integrators::law::tokens", rows, length);
-    for (std::size_t b = 0; b < rows; ++b) space_.tokens(indices[b], &tokens_(b, 0));
-    Kokkos::deep_copy(exec_, state_.tokens, tokens_);
+    auto const range = std::make_pair(std::size_t{0}, rows);
+    state_ = {Kokkos::subview(all_tokens_, range, Kokkos::ALL), Kokkos::subview(all_times_, range), {}, 0};
+    for_each_row("saltus::integrators::law::tokens", rows,
+                 [&](std::size_t b) { space_.tokens(indices[b], &host_tokens_(b, 0)); });
+    Kokkos::deep_copy(exec_, state_.tokens, Kokkos::subview(host_tokens_, range, Kokkos::ALL));
     exec_.fence("saltus::integrators: tokens of the host");
   }
 
@@ -86,16 +91,12 @@ class Rows {
 
   /// [rows, length, states] of the first stage; may be changed, and lives until the next call.
   double* first(Integrator const& integrator, Step const& step) {
-    if (sites_.extent(0) != loaded_.size()) {
-      sites_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"),
-                                 loaded_.size(), static_cast<std::size_t>(space_.length()),
-                                 static_cast<std::size_t>(space_.states()));
-    }
-    integrator.site_probabilities(exec_, process_, state_, step, sites_);
-    host_ = Kokkos::create_mirror_view(sites_);
-    Kokkos::deep_copy(exec_, host_, sites_);
+    auto const range = std::make_pair(std::size_t{0}, loaded_.size());
+    auto const sites = Kokkos::subview(all_sites_, range, Kokkos::ALL, Kokkos::ALL);
+    integrator.site_probabilities(exec_, process_, state_, step, sites);
+    Kokkos::deep_copy(exec_, Kokkos::subview(host_sites_, range, Kokkos::ALL, Kokkos::ALL), sites);
     exec_.fence("saltus::integrators: the laws of the sites are read on the host");
-    return host_.data();
+    return host_sites_.data();
   }
 
  private:
@@ -106,10 +107,13 @@ class Rows {
   std::size_t capacity_;
   Indices loaded_;
   State state_{};
-  HostTokens tokens_;
   std::array<std::optional<double>, 2> times_{};
-  SiteProbabilities sites_;
-  SiteProbabilities::HostMirror host_;
+  // as large as was needed so far
+  Tokens all_tokens_;
+  Times all_times_;
+  SiteProbabilities all_sites_;
+  Tokens::HostMirror host_tokens_;
+  SiteProbabilities::HostMirror host_sites_;
 };
 
 /// One step of the exact process, q(y|x) = to(y) prod_l site_l(x_l, y_l) / from(x).
@@ -520,12 +524,16 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
   SiteProbabilities const sites("saltus::integrators::law::second", most, length_, states_);
   auto const host_sites = Kokkos::create_mirror_view(sites);
   auto const places = g.places();
-  std::vector<double> weights;
-  std::vector<Place> targets;
-  std::vector<token_t> tokens;
+  std::vector<double> weights(most);
+  std::vector<Place> targets(most);
+  std::vector<token_t> tokens(most * length_);
+  std::vector<char> strays(most);
   std::size_t count = 0;
 
   auto const flush = [&] {
+    for_each_row("saltus::integrators::law::between", count, [&](std::size_t r) {
+      std::copy_n(rows_.tokens(static_cast<std::size_t>(host_pairs(r, 1))), length_, tokens.data() + r * length_);
+    });
     auto const range = std::make_pair(std::size_t{0}, count);
     Kokkos::deep_copy(exec_, pairs, host_pairs);
     integrator.second_probabilities(exec_, process_, rows_.state(), step, Kokkos::subview(pairs, range, Kokkos::ALL),
@@ -534,13 +542,20 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
     exec_.fence("saltus::integrators: the laws of the sites are read on the host");
     double* const laws = host_sites.data();
     check(laws, count, step, [&](std::size_t r) { return space_.index(tokens.data() + r * length_); });
+    for_each_row("saltus::integrators::law::between", count, [&](std::size_t r) {
+      strays[r] = 0;
+      for (std::size_t l = 0; l < length_; ++l) {
+        double const stays = laws[(r * length_ + l) * states_ + static_cast<std::size_t>(tokens[r * length_ + l])];
+        strays[r] |= targets[r].stride[l] == 0 && stays != 1;
+      }
+    });
+    // Their targets have no place.
+    SALTUS_ASSERT(std::find(strays.begin(), strays.begin() + static_cast<std::ptrdiff_t>(count), 1) ==
+                  strays.begin() + static_cast<std::ptrdiff_t>(count));
     std::vector<double> const counts =
         counted(integrator) ? count_laws(laws, tokens.data(), count) : std::vector<double>();
     products_.add({count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
                   g.after.data());
-    weights.clear();
-    targets.clear();
-    tokens.clear();
     count = 0;
   };
   auto const take = [&](auto const& row_of_first, auto const& row_of_second) {
@@ -551,10 +566,8 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
         if (row < 0) return;
         host_pairs(count, 0) = row_of_first(i);
         host_pairs(count, 1) = row;
-        weights.push_back(g.between[compact]);
-        targets.push_back(places[i]);
-        token_t const* const z = rows_.tokens(static_cast<std::size_t>(row));
-        tokens.insert(tokens.end(), z, z + length_);
+        weights[count] = g.between[compact];
+        targets[count] = places[i];
         if (++count == most) flush();
       });
     }
