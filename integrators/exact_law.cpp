@@ -395,6 +395,7 @@ void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, double
       auto const own = static_cast<std::size_t>(rows_.tokens(r)[l]);
       double const* const k = laws + (r * length_ + l) * states_;
       double const* const w = q.site(l, own, states_);
+      if (!counts && k[own] == 1 && w[own] == 1) continue;  // stays, under both
       double const* const others = q.marginal_of(l) + used[r] - own * stride_[l];
       double const scale = p / q.from[used[r]];
       double jump = 0;
@@ -402,7 +403,6 @@ void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, double
       bool const masked = static_cast<token_t>(own) == mask;
       if (masked && !counts) discretisation[r] += p * bernoulli_divergence(q.reveal, jump);
       for (std::size_t y = 0; y < states_; ++y) {
-        if (w[y] == k[y] && !masked) continue;
         double const now = scale * w[y] * others[y * stride_[l]];
         if (masked && y != own) {
           double const revealed = counts ? scale * (jump > 0 ? chosen : 0) * others[y * stride_[l]] : now;

@@ -67,6 +67,7 @@ class SiteProducts {
     std::size_t row;   // of the tile
     std::size_t head;  // entry
   };
+  std::size_t targets(SiteRows const& rows, std::size_t r, std::size_t l) const;
   void fill(SiteRows const& rows, std::size_t r, Lists const& lists);
   std::size_t expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last, bool as_block, Entry* entries) const;
   template <bool counted>
