@@ -125,8 +125,8 @@ struct ExactStep {
   double const* site(std::size_t l, std::size_t x, std::size_t states) const {
     return sites.data() + (sites.size() == states * states ? x : l * states + x) * states;
   }
-  /// The array A, over the space, by which site l alone has the law site_l(x_l, y) A(x with y at l) / from(x): the other
-  /// sites summed out. With a mask and forwards that changes nothing.
+  /// The array A, over the space, by which site l alone has the law site_l(x_l, y) A(x with y at l) / from(x): the
+  /// other sites summed out. With a mask and forwards that changes nothing.
   double const* marginal_of(std::size_t l) const { return others.empty() ? to : others[l].data(); }
 };
 
@@ -170,7 +170,8 @@ class ExactProcess {
       std::vector<double> sites;
       if (rates.empty()) sites = generator_.transition_matrix(c.delta);
       for (int const category : rates.category) {
-        auto const kernel = generator_.transition_matrix(rates.multiplier[static_cast<std::size_t>(category)] * c.delta);
+        auto const kernel =
+            generator_.transition_matrix(rates.multiplier[static_cast<std::size_t>(category)] * c.delta);
         sites.insert(sites.end(), kernel.begin(), kernel.end());
       }
       return {next_.data(), next_.data(), std::move(sites)};
@@ -215,7 +216,7 @@ class ExactProcess {
 
 /// The terms of a path divergence, and the law that their expectations are over.
 struct PathTerms {
-  Law law;                           // before the step: of the exact process or, with fixed counts, of one that shares them
+  Law law;  // before the step: of the exact process or, with fixed counts, of one that shares them
   Law next;                          // fixed counts: after the step
   ExactStep const* exact = nullptr;  // of this step
   bool masked = false;
@@ -259,7 +260,8 @@ class Pusher {
     } else {
       std::size_t const most = rows_.capacity();
       for (std::size_t begin = 0; begin < used.size(); begin += most) {
-        push_rows(integrator, step, law, std::span(used).subspan(begin, std::min(most, used.size() - begin)), path, out);
+        push_rows(integrator, step, law, std::span(used).subspan(begin, std::min(most, used.size() - begin)), path,
+                  out);
       }
     }
     if (path && counted(integrator)) {
@@ -321,8 +323,8 @@ void Pusher::check(double const* laws, std::size_t n, Step const& step, Function
                        " are not finite or leave no target");
 }
 
-// Turns laws of sites into what a method of fixed counts does: a site that was chosen goes to a target, the others stay.
-// Returns the probability of one set of chosen sites by its size, [n, length + 1].
+// Turns laws of sites into what a method of fixed counts does: a site that was chosen goes to a target, the others
+// stay. Returns the probability of one set of chosen sites by its size, [n, length + 1].
 std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std::size_t n) const {
   std::vector<double> counts(n * (length_ + 1), 0.0);
   for_each_row("saltus::integrators::law::counts", n, [&](std::size_t r) {
@@ -351,8 +353,8 @@ std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std:
   return counts;
 }
 
-void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law, std::span<std::size_t const> used,
-                       PathTerms* path, Law& out) {
+void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law,
+                       std::span<std::size_t const> used, PathTerms* path, Law& out) {
   rows_.load(used);
   rows_.evaluate(step.host->from, 0);
   double* const laws = rows_.first(integrator, step);
@@ -457,7 +459,8 @@ void Pusher::for_each_target(Group const& g, std::size_t i, std::size_t l, std::
   std::size_t const stride = g.stride[i * length_ + l];
   if (stride == 0) return for_each_target(g, i, l + 1, compact, index + own * stride_[l], bit, pattern, f);
   for (std::size_t y = 0; y < states_; ++y) {
-    for_each_target(g, i, l + 1, compact + y * stride, index + y * stride_[l], bit << 1, pattern | (y == own ? 0 : bit), f);
+    for_each_target(g, i, l + 1, compact + y * stride, index + y * stride_[l], bit << 1, pattern | (y == own ? 0 : bit),
+                    f);
   }
 }
 
@@ -505,8 +508,9 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
     g.after.assign(g.begin.back(), 0.0);
     std::vector<double> const ones(n, 1.0);
     auto const places = g.places();
-    products_.add({n, laws.data(), ones.data(), places.data(), g.tokens.data(), counts.empty() ? nullptr : counts.data()},
-                  g.between.data());
+    products_.add(
+        {n, laws.data(), ones.data(), places.data(), g.tokens.data(), counts.empty() ? nullptr : counts.data()},
+        g.between.data());
     push_pairs(integrator, step, g, whole);
     std::vector<double> weights(n);
     for (std::size_t i = 0; i < n; ++i) weights[i] = law[g.states[i]];
@@ -554,8 +558,9 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
                   strays.begin() + static_cast<std::ptrdiff_t>(count));
     std::vector<double> const counts =
         counted(integrator) ? count_laws(laws, tokens.data(), count) : std::vector<double>();
-    products_.add({count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
-                  g.after.data());
+    products_.add(
+        {count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
+        g.after.data());
     count = 0;
   };
   auto const take = [&](auto const& row_of_first, auto const& row_of_second) {
@@ -575,7 +580,8 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
   };
 
   if (whole) {
-    take([&](std::size_t i) { return static_cast<int>(g.states[i]); }, [](std::size_t z) { return static_cast<int>(z); });
+    take([&](std::size_t i) { return static_cast<int>(g.states[i]); },
+         [](std::size_t z) { return static_cast<int>(z); });
     return;
   }
   // As many of the states between as there is memory for, beside those they come from.
@@ -593,7 +599,8 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
   for (std::size_t begin = 0; begin < between.size(); begin += at_once) {
     std::size_t const end = std::min(begin + at_once, between.size());
     Indices all = g.states;
-    all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin), between.begin() + static_cast<std::ptrdiff_t>(end));
+    all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin),
+               between.begin() + static_cast<std::ptrdiff_t>(end));
     rows_.load(all);
     rows_.evaluate(step.host->from, 0);
     if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
@@ -612,8 +619,9 @@ void Pusher::unpack(Group const& g, std::vector<double> const& values, std::vect
       double const weight = weights[i];
       std::size_t const stride = g.stride[i * length_];
       if (weight == 0 || (stride == 0 && g.tokens[i * length_] != static_cast<token_t>(first))) continue;
-      for_each_target(g, i, 1, g.begin[i] + first * stride, first * stride_[0], 0, 0,
-                      [&](std::size_t compact, std::size_t index, std::size_t) { out[index] += weight * values[compact]; });
+      for_each_target(
+          g, i, 1, g.begin[i] + first * stride, first * stride_[0], 0, 0,
+          [&](std::size_t compact, std::size_t index, std::size_t) { out[index] += weight * values[compact]; });
     }
   });
 }
@@ -640,7 +648,8 @@ void Pusher::add_path(PathTerms& path, Group& g, bool fixed_counts) {
       for_each_target(g, i, 0, g.begin[i], 0, 1, 0,
                       [&](std::size_t compact, std::size_t, std::size_t a) { set[a] += g.after[compact]; });
       for (std::size_t a = 0; a < set.size(); ++a) {
-        if (exact_set[a] > 0) discretisation[i] += exact_set[a] * (set[a] > 0 ? std::log(exact_set[a] / set[a]) : impossible);
+        if (exact_set[a] > 0)
+          discretisation[i] += exact_set[a] * (set[a] > 0 ? std::log(exact_set[a] / set[a]) : impossible);
       }
     }
     for_each_target(g, i, 0, g.begin[i], 0, 1, 0, [&](std::size_t compact, std::size_t y, std::size_t a) {
@@ -697,9 +706,14 @@ std::vector<char> Pusher::reached(Integrator const& integrator, Step const& step
   return reached;
 }
 
-void require_law(Integrator const& integrator) {
+// UserError if some part of the step has no law.
+std::vector<Integrator::Kernel> kernels_of(Integrator const& integrator, Step const& step) {
   require(integrator.info().has_site_law, "the integrator '" + integrator.info().name +
                                               "' has no law by site, so its exact law cannot be computed");
+  auto kernels = integrator.kernels(step);
+  require(!kernels.empty(), "a part of the integrator '" + integrator.info().name +
+                                "' has no law by site, so its exact law cannot be computed");
+  return kernels;
 }
 
 StepTable table_of(ExecSpace const& exec, Process const& process, Integrator const& integrator, LawPlan const& plan) {
@@ -723,7 +737,7 @@ double count(Pusher& pusher, Integrator const& integrator, StateSpace const& spa
   }
   double sum = 0;
   for (int k = 0; k < table.steps(); ++k) {
-    for (auto const& kernel : integrator.kernels(table.step(k))) {
+    for (auto const& kernel : kernels_of(integrator, table.step(k))) {
       auto const reached = pusher.reached(*kernel.integrator, kernel.step);
       int const stages = kernel.integrator->info().stages;
       double once = 1, twice = 1;
@@ -753,8 +767,8 @@ double count(Pusher& pusher, Integrator const& integrator, StateSpace const& spa
 }
 
 void require_within(double transitions, double limit) {
-  require(transitions <= limit, "the exact law would need " + to_text(transitions) + " transitions (limit " + to_text(limit) +
-                                    "); take fewer sites, states or steps, or sample");
+  require(transitions <= limit, "the exact law would need " + to_text(transitions) + " transitions (limit " +
+                                    to_text(limit) + "); take fewer sites, states or steps, or sample");
 }
 
 Law start_of(Process const& process, StateSpace const& space, LawPlan const& plan) {
@@ -786,22 +800,21 @@ Law prior_law(Process const& process, StateSpace const& space) {
 
 Law push_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
              Law const& law, Step const& step) {
-  require_law(integrator);
   Pusher pusher(exec, process, space, integrator, law_memory);
   Law out = law;
-  for (auto const& kernel : integrator.kernels(step)) out = pusher.push(*kernel.integrator, kernel.step, out, nullptr);
+  for (auto const& kernel : kernels_of(integrator, step))
+    out = pusher.push(*kernel.integrator, kernel.step, out, nullptr);
   return out;
 }
 
 Law output_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space, Law law,
                TimeGrid const& grid, bool forced_last, std::vector<double> const& phi) {
-  require_law(integrator);
   LawPlan const plan{.grid = grid, .phi = phi, .forced_last = forced_last};
   StepTable const table = table_of(exec, process, integrator, plan);
   Pusher pusher(exec, process, space, integrator, plan.memory);
   require_within(count(pusher, integrator, space, table, law), plan.limit);
   for (int k = 0; k < table.steps(); ++k) {
-    for (auto const& kernel : integrator.kernels(table.step(k))) {
+    for (auto const& kernel : kernels_of(integrator, table.step(k))) {
       law = pusher.push(*kernel.integrator, kernel.step, law, nullptr);
     }
   }
@@ -810,7 +823,6 @@ Law output_law(ExecSpace const& exec, Process& process, Integrator const& integr
 
 double count_transitions(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
                          LawPlan const& plan) {
-  require_law(integrator);
   StepTable const table = table_of(exec, process, integrator, plan);
   Pusher pusher(exec, process, space, integrator, plan.memory);
   return count(pusher, integrator, space, table, start_of(process, space, plan));
@@ -818,7 +830,6 @@ double count_transitions(ExecSpace const& exec, Process& process, Integrator con
 
 LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
                      LawPlan const& plan) {
-  require_law(integrator);
   StepTable const table = table_of(exec, process, integrator, plan);
   Pusher pusher(exec, process, space, integrator, plan.memory);
   Law law = start_of(process, space, plan);
@@ -831,7 +842,7 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
   path.masked = exact.masked();
   bool fixed_counts = false;
   for (int k = 0; k < table.steps(); ++k) {
-    auto const kernels = integrator.kernels(table.step(k));
+    auto const kernels = kernels_of(integrator, table.step(k));
     if (kernels.size() != 1) report.why_not = "a step of '" + integrator.info().name + "' is more than one kernel";
     for (auto const& kernel : kernels) fixed_counts |= kernel.integrator->info().selection == Selection::fixed_count;
   }
@@ -844,7 +855,7 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
     path.exact = &q;
     double rise = -expected_log(path.law, q.from);
     exact.advance(q);
-    for (auto const& kernel : integrator.kernels(table.step(k))) {
+    for (auto const& kernel : kernels_of(integrator, table.step(k))) {
       law = pusher.push(*kernel.integrator, kernel.step, law, with_path ? &path : nullptr);
     }
     if (!fixed_counts) path.law = exact.law();

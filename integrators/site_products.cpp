@@ -25,8 +25,8 @@ SiteProducts::SiteProducts(int states, int length)
   tasks_.resize(blocks_);
 }
 
-// The number of tokens that a site may have. Most sites of masked rows stay for sure, which is told without a loop; with
-// counts the laws are no laws.
+// The number of tokens that a site may have. Most sites of masked rows stay for sure, which is told without a loop;
+// with counts the laws are no laws.
 std::size_t SiteProducts::targets(SiteRows const& rows, std::size_t r, std::size_t l) const {
   double const* const p = rows.laws + (r * length_ + l) * states_;
   if (!rows.counts && p[rows.tokens[r * length_ + l]] == 1) return 1;
@@ -35,10 +35,10 @@ std::size_t SiteProducts::targets(SiteRows const& rows, std::size_t r, std::size
   return n;
 }
 
-// The products of the sites first .. last - 1 with their offsets, in ascending order; returns how many. `as_block`: offsets
-// number the combinations of tokens instead.
-std::size_t SiteProducts::expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last, bool as_block,
-                                 Entry* entries) const {
+// The products of the sites first .. last - 1 with their offsets, in ascending order; returns how many. `as_block`:
+// offsets number the combinations of tokens instead.
+std::size_t SiteProducts::expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last,
+                                 bool as_block, Entry* entries) const {
   double const* const law = rows.laws + r * length_ * states_;
   token_t const* const own = rows.tokens + r * length_;
   std::size_t n = 1;
@@ -124,7 +124,8 @@ void SiteProducts::add(SiteRows const& rows, double* out) {
   for_each_on_host("saltus::integrators::law::count", (rows.rows + group - 1) / group, [&](std::int64_t item) {
     std::size_t const first = static_cast<std::size_t>(item) * group;
     for (std::size_t r = first; r < std::min(first + group, rows.rows); ++r) {
-      if (rows.weights[r] != 0) sizes[r] = {count(r, 0, middle_), count(r, middle_, tail_), count(r, tail_, length_), 0};
+      if (rows.weights[r] != 0)
+        sizes[r] = {count(r, 0, middle_), count(r, middle_, tail_), count(r, tail_, length_), 0};
     }
   });
   for (std::size_t begin = 0, end = 0; begin < rows.rows; begin = end) {
@@ -132,7 +133,8 @@ void SiteProducts::add(SiteRows const& rows, double* out) {
     std::size_t used = 0;
     for (; end < rows.rows && used < most_entries && end - begin < most_rows; ++end) {
       Lists const& size = sizes[end];
-      lists_.push_back({used, used + size.head, used + size.head + size.middle, used + size.head + size.middle + size.tail});
+      lists_.push_back(
+          {used, used + size.head, used + size.head + size.middle, used + size.head + size.middle + size.tail});
       used = lists_.back().end;
     }
     if (entries_.size() < used) {

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// Transitions a second of exact laws: exact_law_bench [CASE [METHOD]] prints for each case the transitions counted beforehand
-// and the time that the law at the end (output_law) and the whole report (law_report) take, by the clock and of all cores.
+// SPDX-License-Identifier: BSD-3-Clause Transitions a second of exact laws: exact_law_bench [CASE [METHOD]] prints for
+// each case the transitions counted beforehand and the time that the law at the end (output_law) and the whole report
+// (law_report) take, by the clock and of all cores.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -22,12 +22,14 @@ void measure(char const* what, bool masked, int states, int length, std::string 
   for (int x = 0; x < states; ++x) {
     for (int y = 0; y < states; ++y) transitions.push_back((x == y ? 0.6 : 0.0) + 0.4 / states);
   }
-  MarkovChain const chain(length, states, std::vector<double>(static_cast<std::size_t>(states), 1.0 / states), transitions);
+  MarkovChain const chain(length, states, std::vector<double>(static_cast<std::size_t>(states), 1.0 / states),
+                          transitions);
   Generator const generator = masked ? Generator::absorbing(states + 1) : Generator::uniform(states);
   Process process = Process::reverse(generator, NoiseSchedule::log_linear(), chain.denoiser(generator));
   auto const integrator = make_integrator(method, process);
   StateSpace const space(generator.states(), length);
-  LawPlan const plan{.grid = TimeGrid::uniform(1, masked ? 0 : 0.01, steps), .data = enumerate(chain), .forced_last = masked};
+  LawPlan const plan{
+      .grid = TimeGrid::uniform(1, masked ? 0 : 0.01, steps), .data = enumerate(chain), .forced_last = masked};
   double const count = count_transitions(exec, process, *integrator, space, plan);
   auto const timed = [&](char const* name, auto const& action) {
     Kokkos::Timer const timer;
