@@ -38,6 +38,7 @@ Run run_entrant(Contest& contest, Entrant const& entrant, Options const& options
   writer.append(tokens);
   writer.commit();
   run.steps = entrant.own_steps && !contest.forward ? run.report.evaluations : entrant.steps;
+  count_networks(run.report, contest.process);
   // A forward process evaluates no network: its column counts steps.
   if (contest.forward) run.report.evaluations = entrant.own_steps ? 0 : entrant.steps;
   run.estimates = measure(*contest.law, tokens, samples);
@@ -112,7 +113,8 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   require(
       !check || std::any_of(contest.entrants.begin(), contest.entrants.end(),
                             [](Entrant const& entrant) { return entrant.exact; }),
-      "--check has nothing to check: none of " + options.text("integrators") + " claims to be exact on this process");
+      "--check has nothing to check: none of " + options.text("integrators") + " claims to be exact on this process" +
+                    (subject.reverse && !subject.reverse->decoration.text.empty() ? " with a decorated model" : ""));
   std::optional<OutputFolder> folder;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));

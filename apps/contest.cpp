@@ -7,6 +7,8 @@
 #include <saltus/integrators/registry.hpp>
 #include <saltus/models/product.hpp>
 
+#include "methods.hpp"
+
 namespace saltus::app {
 namespace {
 
@@ -32,46 +34,69 @@ std::shared_ptr<SequenceLaw const> forward_product(ForwardProblem const& problem
   return std::make_shared<ProductLaw>(problem.length, static_cast<int>(n), std::move(law));
 }
 
-// The grid of a plan in `steps` steps, everything else as in `base`.
-SamplePlan plan_for(SamplePlan base, Contest const& contest, Integrator const& integrator, int steps, double end) {
+std::string title_of(Problem const& problem) {
+  std::string const& changes = problem.decoration.text;
+  return problem.source + (changes.empty() ? "" : "; decorated: " + changes + "; judged by the law without that");
+}
+
+// The plan of `steps` steps, with what all plans share in `base`.
+SamplePlan plan_for(SamplePlan base, Contest const& contest, Subject const& subject, Integrator const& integrator,
+                    int steps) {
   if (contest.forward) {
-    base.grid = TimeGrid::uniform(0, end, steps);
+    base.grid = TimeGrid::uniform(0, subject.time, steps);
     return base;
   }
-  SamplePlan const made = make_plan(contest.process, integrator, steps, base.length, end);
+  SamplePlan const made = subject.rules->plan(contest.process, integrator, steps);
   base.grid = made.grid;
   base.forced_last = made.forced_last;
+  base.last = made.last;
   return base;
+}
+
+// Numbers of steps of a method that takes `cost` network evaluations for each.
+std::vector<int> numbers_of_steps(Subject const& subject, std::string const& method, int cost) {
+  if (subject.rules && subject.rules->own_steps()) return {*subject.rules->own_steps()};
+  std::vector<int> steps;
+  for (std::int64_t const nfe : subject.budgets) {
+    require(nfe % cost == 0, "'" + method + "' makes " + std::to_string(cost) +
+                                 " evaluations a step, so --nfe must be a multiple of it; got " + std::to_string(nfe));
+    steps.push_back(static_cast<int>(nfe / cost));
+  }
+  return steps;
 }
 
 std::vector<Entrant> entrants(Contest const& contest, Subject const& subject, SamplePlan const& base) {
   std::vector<Entrant> all;
+  // A claim is about the law of the process itself, with its usual end.
+  bool const claims =
+      contest.forward || (subject.reverse->decoration.text.empty() && !subject.rules->unusual());
+  int const networks = contest.forward ? 1 : contest.process.model()->info().evaluations,
+            after = contest.forward ? 0 : subject.rules->last_evaluations();
   for (auto const& method : subject.methods) {
     auto const integrator = make_integrator(method, contest.process);
     IntegratorInfo const& info = integrator->info();
-    bool const exact = info.exact || (contest.forward && info.exact_forward);
+    bool const exact = claims && (info.exact || (contest.forward && info.exact_forward));
     bool const own_steps = info.evaluations == 0 || (contest.forward && exact);
-    auto const add = [&](int steps, std::string label, bool pictured) {
-      std::replace_if(label.begin(), label.end(), [](char c) { return c == ':' || c == '='; }, '_');
+    auto const add = [&](int steps, std::string const& budget, bool pictured) {
       all.push_back({.integrator = method,
                      .exact = exact,
                      .own_steps = own_steps,
                      .steps = steps,
-                     .plan = plan_for(base, contest, *integrator, steps, subject.time),
+                     .plan = plan_for(base, contest, subject, *integrator, steps),
                      .pictured = pictured,
-                     .label = std::move(label)});
+                     .label = file_name(method) + budget});
     };
     if (own_steps) {
-      add(1, method, true);
+      add(1, "", true);
       continue;
     }
-    for (std::int64_t const nfe : subject.budgets) {
-      require(nfe % info.evaluations == 0, "'" + method + "' makes " + std::to_string(info.evaluations) +
-                                               " evaluations a step, so --nfe must be a multiple of it; got " +
-                                               std::to_string(nfe));
-      add(static_cast<int>(nfe / info.evaluations),
-          method + (contest.forward ? "_steps" : "_nfe") + std::to_string(nfe),
-          nfe == std::ranges::min(subject.budgets));
+    int const cost = networks * info.evaluations;
+    auto const numbers = numbers_of_steps(subject, method, cost);
+    for (int const steps : numbers) {
+      add(steps,
+          contest.forward ? "_steps" + std::to_string(steps)
+                          : "_nfe" + std::to_string(steps * cost + networks * after),
+          steps == std::ranges::min(numbers));
     }
   }
   return all;
@@ -83,11 +108,11 @@ Subject read_subject(Options const& options) {
   Subject subject{.seed = options.seed("seed"),
                   .samples = static_cast<std::size_t>(options.integer("samples", 2, 1'000'000'000)),
                   .batch = static_cast<int>(options.integer("batch", 1, 1 << 24)),
-                  .methods = options.list("integrators"),
+                  .methods = read_methods(options),
                   .budgets = options.integers("nfe", 1, 1'000'000),
                   .reverse = {},
+                  .rules = {},
                   .forward = {}};
-  for (auto const& method : subject.methods) make_integrator(method);
   bool const forward =
       !options.given("model") && !options.given("data") && (options.has("generator") || options.has("process"));
   for (char const* const other : {"process", "site-rates", "start", "times", "length", "fix-diagonal", "normalise"}) {
@@ -96,8 +121,19 @@ Subject read_subject(Options const& options) {
         "--" + std::string(other) +
             " is for comparing on a forward process: leave --model and --data away and give --generator or --process");
   }
+  for (char const* const other : {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid",
+                                  "last", "categorical"}) {
+    require(!forward || !options.given(other),
+            "--" + std::string(other) + " is for comparing on a reverse process: give --model or --data");
+  }
   if (!forward) {
-    subject.reverse.emplace(read_problem(options));
+    subject.reverse.emplace(read_problem(options, subject.methods));
+    subject.rules.emplace(options, *subject.reverse);
+    require(!subject.rules->leaves_masks(),
+            "--last none leaves masks, and compare measures whole sequences: take fold, sample or argmax");
+    require(!subject.rules->own_steps() || !options.given("nfe"),
+            "--grid " + options.text("grid") + " has " + std::to_string(subject.rules->own_steps().value_or(0)) +
+                " steps of its own: leave --nfe away");
     return subject;
   }
   subject.forward.emplace(read_forward(options));
@@ -112,12 +148,14 @@ Contest make_contest(Subject const& subject, Options const& options) {
   auto const& forward = subject.forward;
   auto const& reverse = subject.reverse;
   Contest contest{.process = forward ? forward->process() : reverse->process(),
-                  .law = forward ? forward_product(*forward, subject.time) : reverse->final_law(),
+                  .law = forward                                ? forward_product(*forward, subject.time)
+                         : subject.rules->last_evaluations() > 0 ? reverse->named.law  // the last step goes to t = 0
+                                                                 : reverse->final_law(),
                   .alphabet = subject.alphabet(),
                   .forward = forward.has_value(),
                   .title = forward ? forward->named.description + " from " + forward->start_text +
                                          " to t = " + to_text(subject.time)
-                                   : reverse->source,
+                                   : title_of(*reverse),
                   .rank = forward ? Metric::tv_site : Metric::tv_pair,
                   .header = forward ? run_header(options, *forward) : run_header(options, *reverse),
                   .entrants = {}};

@@ -9,6 +9,7 @@
 #include "forward.hpp"
 #include "metrics.hpp"
 #include "problem.hpp"
+#include "step_rules.hpp"
 
 namespace saltus::app {
 
@@ -21,6 +22,7 @@ struct Subject {
   std::vector<std::string> methods;
   std::vector<std::int64_t> budgets;
   std::optional<Problem> reverse;
+  std::optional<StepRules> rules;  ///< of a reverse process
   std::optional<ForwardProblem> forward;
   double time = default_end_time;  ///< reverse: where steps end; forward: the time to compare at
 

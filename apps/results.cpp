@@ -10,6 +10,9 @@
 namespace saltus::app {
 namespace {
 
+// A cell of CSV; methods with several parameters hold commas.
+std::string cell(std::string const& text) { return text.find(',') == text.npos ? text : '"' + text + '"'; }
+
 std::string number(double value) { return to_text(value); }
 std::string number(std::int64_t value) { return std::to_string(value); }
 
@@ -97,7 +100,7 @@ std::string results_csv(Results const& results) {
   std::string csv = "integrator,nfe,metric,value,low,high,null_low,null_high\n";
   each_row(results, [&](Run const& run, std::string const& metric, auto value, auto low, auto high,
                         NullBand const* band) {
-    csv += run.integrator + "," + evaluations(run).dump() + "," + metric + "," + number(value) + "," + number(low) +
+    csv += cell(run.integrator) + "," + evaluations(run).dump() + "," + metric + "," + number(value) + "," + number(low) +
            "," + number(high) + "," + (band ? number(band->low) : "") + "," + (band ? number(band->high) : "") + "\n";
   });
   return csv;
