@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/ctmc/exact.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -51,17 +52,26 @@ std::vector<double> StateSpace::embed(std::vector<double> const& data_law, Gener
 }
 
 std::vector<double> push_sites(StateSpace const& space, std::vector<double> law, std::vector<double> const& kernel) {
-  auto const n = static_cast<std::size_t>(space.states());
-  SALTUS_ASSERT(law.size() == space.size() && kernel.size() == n * n);
-  std::vector<double> column(n);
-  for (std::size_t stride = 1; stride < space.size(); stride *= n) {
-    for (std::size_t base = 0; base < space.size(); ++base) {
-      if (base / stride % n != 0) continue;
-      for (std::size_t y = 0; y < n; ++y) {
-        column[y] = 0;
-        for (std::size_t x = 0; x < n; ++x) column[y] += law[base + x * stride] * kernel[x * n + y];
+  auto const n = static_cast<std::size_t>(space.states()), length = static_cast<std::size_t>(space.length());
+  bool const one = kernel.size() == n * n;
+  SALTUS_ASSERT(law.size() == space.size() && (one || kernel.size() == length * n * n));
+  std::vector<double> block;
+  std::size_t stride = 1;
+  for (std::size_t l = length; l-- > 0; stride *= n) {
+    double const* const k = kernel.data() + (one ? 0 : l * n * n);
+    block.resize(n * stride);
+    for (std::size_t base = 0; base < space.size(); base += n * stride) {
+      std::fill(block.begin(), block.end(), 0.0);
+      for (std::size_t x = 0; x < n; ++x) {
+        for (std::size_t y = 0; y < n; ++y) {
+          double const p = k[x * n + y];
+          if (p == 0) continue;
+          double const* const from = law.data() + base + x * stride;
+          double* const to = block.data() + y * stride;
+          for (std::size_t i = 0; i < stride; ++i) to[i] += from[i] * p;
+        }
       }
-      for (std::size_t y = 0; y < n; ++y) law[base + y * stride] = column[y];
+      std::copy(block.begin(), block.end(), law.begin() + static_cast<std::ptrdiff_t>(base));
     }
   }
   return law;
@@ -75,6 +85,15 @@ std::vector<double> forward_law(StateSpace const& space, std::vector<double> con
                                 NoiseSchedule const& noise, double t) {
   // alpha(0) may be below 1 (geometric noise): from "no noise at all" to t.
   return push_sites(space, p0, generator.transition_matrix(noise.alpha(t), noise.lost(t), noise.total(t)));
+}
+
+std::vector<double> context_probabilities(StateSpace const& space, std::vector<double> const& p0,
+                                          Generator const& generator) {
+  SALTUS_ASSERT(generator.mask().has_value());
+  auto const n = static_cast<std::size_t>(space.states()), mask = static_cast<std::size_t>(*generator.mask());
+  std::vector<double> kernel(n * n, 0.0);
+  for (std::size_t x = 0; x < n; ++x) kernel[x * n + x] = kernel[x * n + mask] = 1;
+  return push_sites(space, p0, kernel);
 }
 
 std::vector<double> reverse_step(StateSpace const& space, std::vector<double> const& p0, Generator const& generator,
@@ -110,9 +129,14 @@ double kl_divergence(std::vector<double> const& p, std::vector<double> const& q)
   SALTUS_ASSERT(p.size() == q.size());
   double sum = 0;
   for (std::size_t i = 0; i < p.size(); ++i) {
-    if (p[i] == 0) continue;
-    if (q[i] == 0) return std::numeric_limits<double>::infinity();
-    sum += p[i] * std::log(p[i] / q[i]);
+    double const excess = p[i] - q[i];
+    if (p[i] == 0) {
+      sum += q[i];
+    } else if (q[i] == 0) {
+      return std::numeric_limits<double>::infinity();
+    } else {
+      sum += p[i] * (std::abs(excess) < 0.5 * q[i] ? std::log1p(excess / q[i]) : std::log(p[i] / q[i])) - excess;
+    }
   }
   return sum;
 }

@@ -30,7 +30,8 @@ class StateSpace {
   std::size_t size_;
 };
 
-/// law * K (x) K (x) ... : every site moves by the same kernel K [states, states], K(x, y) from x to y.
+/// law * K (x) K (x) ... : every site moves by the same kernel K [states, states], K(x, y) from x to y; or each by its
+/// own, [length, states, states]. Any matrix will do.
 std::vector<double> push_sites(StateSpace const& space, std::vector<double> law, std::vector<double> const& kernel);
 
 /// P_{t|s} of one site, [states, states] row by row, for the forward times s <= t.
@@ -40,6 +41,11 @@ std::vector<double> site_transition(Generator const& generator, NoiseSchedule co
 std::vector<double> forward_law(StateSpace const& space, std::vector<double> const& p0, Generator const& generator,
                                 NoiseSchedule const& noise, double t);
 
+/// For every sequence of a space with a mask, the probability that data drawn from `p0` (over that space, no masks) agree
+/// with it wherever it is not masked: 1 for nothing but masks, p0 itself where there are none.
+std::vector<double> context_probabilities(StateSpace const& space, std::vector<double> const& p0,
+                                          Generator const& generator);
+
 /// One exact step of the reverse process from `from` down to `to`: law(x_from) -> law(x_to), by Bayes' rule on the
 /// enumerated joint law. States that the forward process cannot reach at `from` must have no mass.
 std::vector<double> reverse_step(StateSpace const& space, std::vector<double> const& p0, Generator const& generator,
@@ -47,7 +53,8 @@ std::vector<double> reverse_step(StateSpace const& space, std::vector<double> co
 
 /// 1/2 sum |p - q|.
 double total_variation(std::vector<double> const& p, std::vector<double> const& q);
-/// sum p ln(p/q) in nats; infinite where q misses mass of p; 0 ln 0 = 0.
+/// sum p ln(p/q) in nats; infinite where q misses mass of p; 0 ln 0 = 0. Of laws that sum to 1: it is summed up as
+/// p ln(p/q) - (p - q), whose terms are none below 0, so that small divergences keep their digits.
 double kl_divergence(std::vector<double> const& p, std::vector<double> const& q);
 /// -sum p ln p in nats.
 double entropy(std::vector<double> const& p);

@@ -24,7 +24,10 @@ enum class Role : std::uint32_t {
   subkey = 5,   ///< derivation of a key
   ancestral = 6,///< draws from a sequence law itself
   site_rate = 7,///< category of a site's rate multiplier
-  count = 8     ///< numbers of events in a step; names a stream of its own for each site
+  count = 8,    ///< numbers of events in a step; names a stream of its own for each site
+  resample = 9, ///< resampling of the particles of a group; the sample is the group's first particle
+  clean = 10,   ///< draws of whole clean sequences from one evaluation
+  permute = 11  ///< permutations of the sequences of two sets; the site says for which statistic, the step which permutation
 };
 
 struct PhiloxBlock {

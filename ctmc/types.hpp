@@ -70,8 +70,10 @@ struct Counters {
   std::int64_t clamps = 0;       ///< proposals whose jump probability exceeded 1, or whose weights were negative
   std::int64_t evaluations = 0;  ///< rows whose scores were asked for by an event-driven method (fixed steps: host)
   std::int64_t overflows = 0;    ///< sites whose count or number of events left its type
+  std::int64_t violations = 0;   ///< events whose rate exceeded the bound that a method works with; cut off at it
+  std::int64_t broken_bounds = 0; ///< those of them at which the method was told to stop (policy=error)
   std::int64_t bad_scores = 0;   ///< sites whose scores were NaN, infinite or gave no target
-  std::int32_t bad_step = -1, bad_row = -1, bad_site = -1;  ///< the first of them in this work item
+  std::int32_t bad_step = -1, bad_row = -1, bad_site = -1;  ///< the first of these two in this work item
 };
 using CounterView = Kokkos::View<Counters*, MemorySpace>;
 

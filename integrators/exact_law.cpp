@@ -1,65 +1,852 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/integrators/exact_law.hpp>
 
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <span>
+
 #include <saltus/ctmc/error.hpp>
+
+#include "site_products.hpp"
 
 namespace saltus {
 namespace {
-// Adds weight * product of the sites' laws to `out`, skipping impossible targets.
-void multiply_out(StateSpace const& space, double const* sites, double weight, int l, std::size_t index,
-                  std::vector<double>& out) {
-  if (l == space.length()) {
-    out[index] += weight;
-    return;
+
+using detail::for_each_on_host;
+using detail::Place;
+using detail::SiteProducts;
+using detail::SiteRows;
+
+using Law = std::vector<double>;
+using Indices = std::vector<std::size_t>;
+
+// Bytes of evaluations, and of laws of sites for each of them.
+constexpr std::size_t most_memory = std::size_t{1} << 28;
+// The logarithm of nothing.
+constexpr double impossible = std::numeric_limits<double>::infinity();
+// Entries of all targets of the states that two stages start from, at a time.
+constexpr std::size_t most_targets = std::size_t{1} << 22;
+// Sequences that a work item handles where each costs little.
+constexpr std::size_t group = 256;
+
+template <class Function>
+void for_each_row(std::string const& label, std::size_t n, Function const& f) {
+  for_each_on_host(label, (n + group - 1) / group, [&](std::int64_t item) {
+    std::size_t const first = static_cast<std::size_t>(item) * group;
+    for (std::size_t r = first; r < std::min(first + group, n); ++r) f(r);
+  });
+}
+
+double sum_of(std::vector<double> const& terms) { return std::accumulate(terms.begin(), terms.end(), 0.0); }
+
+/// Sequences on the device with their evaluations, and the laws of their sites on the host.
+class Rows {
+ public:
+  Rows(ExecSpace const& exec, Process& process, StateSpace const& space, Integrator const& integrator)
+      : exec_(exec), process_(process), space_(space), slots_(std::max(integrator.info().slots, 1)) {
+    std::size_t const row = 8 * static_cast<std::size_t>(space.length()) * static_cast<std::size_t>(space.states());
+    capacity_ = std::max<std::size_t>(most_memory / row / static_cast<std::size_t>(slots_), 2);
   }
-  for (int y = 0; y < space.states(); ++y) {
-    double const p = sites[l * space.states() + y];
-    if (p != 0) multiply_out(space, sites, weight * p, l + 1, index * static_cast<std::size_t>(space.states()) + static_cast<std::size_t>(y), out);
+
+  std::size_t capacity() const { return capacity_; }
+  State const& state() const { return state_; }
+  token_t const* tokens(std::size_t row) const { return &tokens_(row, 0); }
+
+  void load(std::span<std::size_t const> indices) {
+    if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return;
+    loaded_.assign(indices.begin(), indices.end());
+    times_ = {};
+    auto const rows = indices.size(), length = static_cast<std::size_t>(space_.length());
+    if (state_.tokens.extent(0) != rows) {
+      state_ = {Tokens("saltus::integrators::law::tokens", rows, length),
+                Times("saltus::integrators::law::time", rows), {}, 0};
+      sites_ = SiteProbabilities();
+      process_.reserve({static_cast<int>(rows), space_.length()}, slots_);
+    }
+    tokens_ = HostTokens("saltus::integrators::law::tokens", rows, length);
+    for (std::size_t b = 0; b < rows; ++b) space_.tokens(indices[b], &tokens_(b, 0));
+    Kokkos::deep_copy(exec_, state_.tokens, tokens_);
+    exec_.fence("saltus::integrators: tokens of the host");
+  }
+
+  /// Scores at `time` into the slot, unless they are there.
+  void evaluate(double time, int slot) {
+    auto& at = times_[static_cast<std::size_t>(slot)];
+    bool const timeless = !process_.model() || process_.model()->info().time == TimeInput::none;
+    if (at && (timeless || *at == time)) return;
+    Kokkos::deep_copy(exec_, state_.time, time);
+    process_.refresh(exec_, state_, slot);
+    at = time;
+  }
+
+  /// [rows, length, states] of the first stage; may be changed, and lives until the next call.
+  double* first(Integrator const& integrator, Step const& step) {
+    if (sites_.extent(0) != loaded_.size()) {
+      sites_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"),
+                                 loaded_.size(), static_cast<std::size_t>(space_.length()),
+                                 static_cast<std::size_t>(space_.states()));
+    }
+    integrator.site_probabilities(exec_, process_, state_, step, sites_);
+    host_ = Kokkos::create_mirror_view(sites_);
+    Kokkos::deep_copy(exec_, host_, sites_);
+    exec_.fence("saltus::integrators: the laws of the sites are read on the host");
+    return host_.data();
+  }
+
+ private:
+  ExecSpace exec_;
+  Process& process_;
+  StateSpace const& space_;
+  int slots_;
+  std::size_t capacity_;
+  Indices loaded_;
+  State state_{};
+  HostTokens tokens_;
+  std::array<std::optional<double>, 2> times_{};
+  SiteProbabilities sites_;
+  SiteProbabilities::HostMirror host_;
+};
+
+/// One step of the exact process, q(y|x) = to(y) prod_l site_l(x_l, y_l) / from(x).
+struct ExactStep {
+  double const *from, *to;
+  std::vector<double> sites;   // [states, states], or [length, states, states]
+  double reveal = 0;           // masked: v
+  std::vector<Law> others{};   // [length], or empty: see marginal_of()
+  double const* site(std::size_t l, std::size_t x, std::size_t states) const {
+    return sites.data() + (sites.size() == states * states ? x : l * states + x) * states;
+  }
+  /// The array A, over the space, by which site l alone has the law site_l(x_l, y) A(x with y at l) / from(x): the other
+  /// sites summed out. With a mask and forwards that changes nothing.
+  double const* marginal_of(std::size_t l) const { return others.empty() ? to : others[l].data(); }
+};
+
+/// The exact process that a run is held against.
+class ExactProcess {
+ public:
+  ExactProcess(Process const& process, StateSpace const& space, Law const& data, Law const& start, TimeGrid const& grid)
+      : process_(process), space_(space), generator_(process.generator()), law_(start) {
+    if (!process.is_reverse()) {
+      next_.assign(space.size(), 1.0);
+      return;
+    }
+    StateSpace const sequences(generator_.data_states(), space.length());
+    require(data.size() == sequences.size(),
+            "the exact law of a reverse process needs the law of the data: expected " +
+                std::to_string(sequences.size()) + " probabilities, got " + std::to_string(data.size()));
+    p0_ = space.embed(data, generator_);
+    next_ = masked() ? context_probabilities(space, p0_, generator_)
+                     : forward_law(space, p0_, generator_, process.noise(), grid.point(0));
+    if (!masked()) law_ = next_;
+  }
+
+  bool masked() const { return process_.is_reverse() && process_.is_masked(); }
+  /// Now; at first the law it starts from.
+  Law const& law() const { return law_; }
+
+  ExactStep step(StepCoeff const& c) {
+    auto const n = static_cast<std::size_t>(space_.states());
+    if (masked()) {
+      double const v = c.forced ? 1 : c.reveal;
+      auto const mask = static_cast<std::size_t>(*generator_.mask());
+      Law kernel(n * n, 0.0);
+      for (std::size_t y = 0; y < n; ++y) {
+        kernel[y * n + y] = 1;
+        kernel[mask * n + y] = y == mask ? 1 - v : v;
+      }
+      return {next_.data(), next_.data(), std::move(kernel), v};
+    }
+    if (!process_.is_reverse()) {
+      auto const& rates = process_.site_rates();
+      std::vector<double> sites;
+      if (rates.empty()) sites = generator_.transition_matrix(c.delta);
+      for (int const category : rates.category) {
+        auto const kernel = generator_.transition_matrix(rates.multiplier[static_cast<std::size_t>(category)] * c.delta);
+        sites.insert(sites.end(), kernel.begin(), kernel.end());
+      }
+      return {next_.data(), next_.data(), std::move(sites)};
+    }
+    from_ = std::move(next_);
+    next_ = forward_law(space_, p0_, generator_, process_.noise(), c.to);
+    auto const forward = site_transition(generator_, process_.noise(), c.to, c.from);
+    Law kernel(n * n);
+    for (std::size_t x = 0; x < n; ++x) {
+      for (std::size_t y = 0; y < n; ++y) kernel[y * n + x] = forward[x * n + y];
+    }
+    ExactStep q{from_.data(), next_.data(), std::move(kernel)};
+    auto const length = static_cast<std::size_t>(space_.length());
+    for (std::size_t l = 0; l < length; ++l) {
+      std::vector<double> kernels;  // K(y, x) = site(x, y), and nothing at site l
+      for (std::size_t d = 0; d < length; ++d) {
+        for (std::size_t y = 0; y < n; ++y) {
+          for (std::size_t x = 0; x < n; ++x) kernels.push_back(d == l ? x == y : q.sites[x * n + y]);
+        }
+      }
+      q.others.push_back(push_sites(space_, next_, kernels));
+    }
+    return q;
+  }
+
+  void advance(ExactStep const& q) {
+    for (std::size_t i = 0; i < law_.size(); ++i) {
+      if (law_[i] == 0) continue;
+      require(q.from[i] > 0, "the run starts at sequences that data and noise cannot lead to");
+      law_[i] /= q.from[i];
+    }
+    law_ = push_sites(space_, std::move(law_), q.sites);
+    for (std::size_t i = 0; i < law_.size(); ++i) law_[i] *= q.to[i];
+  }
+
+ private:
+  Process const& process_;
+  StateSpace const& space_;
+  Generator const& generator_;
+  Law p0_, law_, from_, next_;
+};
+
+/// The terms of a path divergence, and the law that their expectations are over.
+struct PathTerms {
+  Law law;                           // before the step: of the exact process or, with fixed counts, of one that shares them
+  Law next;                          // fixed counts: after the step
+  ExactStep const* exact = nullptr;  // of this step
+  bool masked = false;
+  double total = 0, discretisation = 0, factorisation = 0;
+};
+
+// v ln(v/u) + (1-v) ln((1-v)/(1-u)).
+double bernoulli_divergence(double v, double u) {
+  auto const term = [](double p, double q) { return p > 0 ? (q > 0 ? p * std::log(p / q) : impossible) : 0.0; };
+  return term(v, u) + term(1 - v, 1 - u);
+}
+
+// E ln f under p.
+double expected_log(Law const& p, double const* f) {
+  double sum = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) sum += p[i] > 0 ? p[i] * std::log(f[i]) : 0;
+  return sum;
+}
+
+/// Pushes laws through kernels of methods.
+class Pusher {
+ public:
+  Pusher(ExecSpace const& exec, Process& process, StateSpace const& space, Integrator const& integrator)
+      : exec_(exec), process_(process), space_(space), rows_(exec, process, space, integrator),
+        products_(space.states(), space.length()), length_(static_cast<std::size_t>(space.length())),
+        states_(static_cast<std::size_t>(space.states())), stride_(length_) {
+    for (std::size_t l = length_, stride = 1; l-- > 0; stride *= states_) stride_[l] = stride;
+  }
+
+  Law push(Integrator const& integrator, Step const& step, Law const& law, PathTerms* path) {
+    SALTUS_ASSERT(law.size() == space_.size() && step.host != nullptr);
+    Law out(space_.size(), 0.0);
+    if (path) path->next.assign(counted(integrator) ? space_.size() : 0, 0.0);
+    Indices used;
+    for (std::size_t i = 0; i < law.size(); ++i) {
+      if (law[i] > 0 || (path && path->law[i] > 0)) used.push_back(i);
+    }
+    if (integrator.info().stages == 2) {
+      push_two_stages(integrator, step, law, used, path, out);
+    } else {
+      std::size_t const most = rows_.capacity();
+      for (std::size_t begin = 0; begin < used.size(); begin += most) {
+        push_rows(integrator, step, law, std::span(used).subspan(begin, std::min(most, used.size() - begin)), path, out);
+      }
+    }
+    if (path && counted(integrator)) {
+      for (std::size_t i = 0; i < out.size(); ++i) path->next[i] *= path->exact->to[i];
+      path->law = std::move(path->next);
+    }
+    return out;
+  }
+
+  /// [states, states]: which tokens a site can get from which, as far as a few sequences show.
+  std::vector<char> reached(Integrator const& integrator, Step const& step);
+
+ private:
+  static bool counted(Integrator const& integrator) { return integrator.info().selection == Selection::fixed_count; }
+  std::size_t law_size() const { return length_ * states_; }
+
+  template <class Function>
+  void check(double const* laws, std::size_t n, Step const& step, Function const& number_of) const;
+  std::vector<double> count_laws(double* laws, token_t const* tokens, std::size_t n) const;
+  void push_rows(Integrator const& integrator, Step const& step, Law const& law, std::span<std::size_t const> used,
+                 PathTerms* path, Law& out);
+  void add_path(PathTerms& path, std::span<std::size_t const> used, double const* laws, double const* counts);
+
+  struct Group;
+  void push_two_stages(Integrator const& integrator, Step const& step, Law const& law, Indices const& used,
+                       PathTerms* path, Law& out);
+  void push_pairs(Integrator const& integrator, Step const& step, Group& g, bool whole);
+  void add_path(PathTerms& path, Group& g, bool fixed_counts);
+  void unpack(Group const& g, std::vector<double> const& values, std::vector<double> const& weights, Law& out) const;
+  template <class Function>
+  void for_each_target(Group const& g, std::size_t i, std::size_t l, std::size_t compact, std::size_t index,
+                       std::size_t bit, std::size_t pattern, Function const& f) const;
+
+  ExecSpace exec_;
+  Process& process_;
+  StateSpace const& space_;
+  Rows rows_;
+  SiteProducts products_;
+  std::size_t length_, states_;
+  std::vector<std::size_t> stride_;  // of the space
+};
+
+// NumericalError that names the sequence unless all laws are finite.
+template <class Function>
+void Pusher::check(double const* laws, std::size_t n, Step const& step, Function const& number_of) const {
+  std::vector<char> bad(n, 0);
+  for_each_row("saltus::integrators::law::check", n, [&](std::size_t r) {
+    double sum = 0;
+    for (std::size_t i = 0; i < law_size(); ++i) sum += laws[r * law_size() + i];
+    bad[r] = !std::isfinite(sum);
+  });
+  auto const first = std::find(bad.begin(), bad.end(), 1);
+  if (first == bad.end()) return;
+  std::string text;
+  for (token_t const x : space_.tokens(number_of(static_cast<std::size_t>(first - bad.begin())))) {
+    text += (text.empty() ? "" : " ") + std::to_string(x);
+  }
+  throw NumericalError("the scores at t = " + to_text(step.host->from) + " of the sequence " + text +
+                       " are not finite or leave no target");
+}
+
+// Turns laws of sites into what a method of fixed counts does: a site that was chosen goes to a target, the others stay.
+// Returns the probability of one set of chosen sites by its size, [n, length + 1].
+std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std::size_t n) const {
+  std::vector<double> counts(n * (length_ + 1), 0.0);
+  for_each_row("saltus::integrators::law::counts", n, [&](std::size_t r) {
+    double mean = 0;
+    int sites = 0;
+    for (std::size_t l = 0; l < length_; ++l) {
+      double* const p = laws + r * law_size() + l * states_;
+      auto const own = static_cast<std::size_t>(tokens[r * length_ + l]);
+      double jump = 0;
+      for (std::size_t y = 0; y < states_; ++y) jump += y == own ? 0 : p[y];
+      p[own] = 1;
+      if (!(jump > 0)) continue;
+      for (std::size_t y = 0; y < states_; ++y) p[y] /= y == own ? 1 : jump;
+      mean += jump;
+      ++sites;
+    }
+    if (std::abs(mean - std::round(mean)) < 1e-9) mean = std::round(mean);
+    double const low = std::floor(mean), share = mean - low;
+    double subsets = 1;  // of size a
+    for (int a = 0; a <= sites; ++a) {
+      double const p = a == low ? 1 - share : (a == low + 1 ? share : 0);
+      counts[r * (length_ + 1) + static_cast<std::size_t>(a)] = p / subsets;
+      subsets = subsets * (sites - a) / (a + 1);
+    }
+  });
+  return counts;
+}
+
+void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law, std::span<std::size_t const> used,
+                       PathTerms* path, Law& out) {
+  rows_.load(used);
+  rows_.evaluate(step.host->from, 0);
+  double* const laws = rows_.first(integrator, step);
+  check(laws, used.size(), step, [&](std::size_t r) { return used[r]; });
+  std::vector<double> counts, weights(used.size());
+  if (counted(integrator)) counts = count_laws(laws, rows_.tokens(0), used.size());
+  if (path) add_path(*path, used, laws, counts.empty() ? nullptr : counts.data());
+  for (std::size_t r = 0; r < used.size(); ++r) weights[r] = law[used[r]];
+  std::vector<Place> const places(used.size(), Place{0, stride_.data()});
+  products_.add({used.size(), laws, weights.data(), places.data(), rows_.tokens(0),
+                 counts.empty() ? nullptr : counts.data()},
+                out.data());
+}
+
+// The terms of these rows, from the laws of one stage: logarithms of products, so that laws of single sites will do.
+// push() adds what does not belong to a site.
+void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, double const* laws, double const* counts) {
+  ExactStep const& q = *path.exact;
+  std::size_t const n = used.size();
+  token_t const mask = path.masked ? *process_.generator().mask() : -1;
+  std::vector<double> total(n, 0.0), discretisation(n, 0.0), factorisation(n, 0.0);
+  for_each_row("saltus::integrators::law::path", n, [&](std::size_t r) {
+    double const p = path.law[used[r]];
+    if (!(p > 0)) return;
+    // with fixed counts, the probability that a site is chosen that may be
+    double chosen = 0, sites = 0;
+    for (std::size_t l = 0; counts && l < length_; ++l) {
+      double const* const k = laws + (r * length_ + l) * states_;
+      double jump = 0;
+      for (std::size_t y = 0; y < states_; ++y) jump += static_cast<token_t>(y) == rows_.tokens(r)[l] ? 0 : k[y];
+      sites += jump > 0;
+    }
+    double subsets = 1;  // of size a
+    for (std::size_t a = 0; counts && static_cast<double>(a) <= sites && sites > 0; ++a) {
+      auto const size = static_cast<double>(a);
+      chosen += counts[r * (length_ + 1) + a] * subsets * size / sites;
+      subsets = subsets * (sites - size) / (size + 1);
+    }
+    for (std::size_t l = 0; l < length_; ++l) {
+      auto const own = static_cast<std::size_t>(rows_.tokens(r)[l]);
+      double const* const k = laws + (r * length_ + l) * states_;
+      double const* const w = q.site(l, own, states_);
+      double const* const others = q.marginal_of(l) + used[r] - own * stride_[l];
+      double const scale = p / q.from[used[r]];
+      double jump = 0;
+      for (std::size_t y = 0; y < states_; ++y) jump += y == own ? 0 : k[y];
+      bool const masked = static_cast<token_t>(own) == mask;
+      if (masked && !counts) discretisation[r] += p * bernoulli_divergence(q.reveal, jump);
+      for (std::size_t y = 0; y < states_; ++y) {
+        if (w[y] == k[y] && !masked) continue;
+        double const now = scale * w[y] * others[y * stride_[l]];
+        if (masked && y != own) {
+          double const revealed = counts ? scale * (jump > 0 ? chosen : 0) * others[y * stride_[l]] : now;
+          if (revealed > 0) factorisation[r] += revealed * (k[y] > 0 ? std::log(jump / k[y]) : impossible);
+        }
+        if (!counts && now > 0) total[r] += now * (k[y] > 0 ? std::log(w[y] / k[y]) : impossible);
+      }
+    }
+  });
+  path.factorisation += sum_of(factorisation);
+  path.discretisation += sum_of(discretisation);
+  path.total += sum_of(total);
+  if (!counts) return;
+  // The process that shares the counts takes its own step; push() multiplies by to(y).
+  std::vector<double> choices(n * law_size()), weights(n);
+  for_each_row("saltus::integrators::law::choices", n, [&](std::size_t r) {
+    weights[r] = path.law[used[r]] > 0 ? path.law[used[r]] / q.from[used[r]] : 0;
+    for (std::size_t l = 0; l < length_; ++l) {
+      std::size_t const at = (r * length_ + l) * states_;
+      token_t const own = rows_.tokens(r)[l];
+      double jump = 0;
+      for (std::size_t y = 0; y < states_; ++y) jump += static_cast<token_t>(y) == own ? 0 : laws[at + y];
+      for (std::size_t y = 0; y < states_; ++y) choices[at + y] = static_cast<token_t>(y) == own || jump > 0 ? 1 : 0;
+    }
+  });
+  std::vector<Place> const places(n, Place{0, stride_.data()});
+  products_.add({n, choices.data(), weights.data(), places.data(), rows_.tokens(0), counts}, path.next.data());
+}
+
+/// States that two stages start from, with what they lead to: entry `compact` of state i is at begin[i] + sum_l y_l
+/// stride[i, l], where only sites that may move have a stride.
+struct Pusher::Group {
+  Indices states;                      // numbers in the space
+  std::vector<token_t> tokens;         // [states, length]
+  std::vector<std::size_t> begin;      // [states + 1]
+  std::vector<std::size_t> stride;     // [states, length]
+  std::vector<double> between, after;  // [begin.back()]: the law between the stages, and after both
+  std::vector<Place> places() const {
+    std::vector<Place> all;
+    std::size_t const length = states.empty() ? 0 : stride.size() / states.size();
+    for (std::size_t i = 0; i < states.size(); ++i) all.push_back({begin[i], stride.data() + i * length});
+    return all;
+  }
+};
+
+// f(compact, index in the space, which of the sites that may move have moved) for everything that state i may lead to.
+template <class Function>
+void Pusher::for_each_target(Group const& g, std::size_t i, std::size_t l, std::size_t compact, std::size_t index,
+                             std::size_t bit, std::size_t pattern, Function const& f) const {
+  if (l == length_) return f(compact, index, pattern);
+  auto const own = static_cast<std::size_t>(g.tokens[i * length_ + l]);
+  std::size_t const stride = g.stride[i * length_ + l];
+  if (stride == 0) return for_each_target(g, i, l + 1, compact, index + own * stride_[l], bit, pattern, f);
+  for (std::size_t y = 0; y < states_; ++y) {
+    for_each_target(g, i, l + 1, compact + y * stride, index + y * stride_[l], bit << 1, pattern | (y == own ? 0 : bit), f);
   }
 }
-}  // namespace
 
-std::vector<double> push_law(ExecSpace const& exec, Process& process, Integrator const& integrator,
-                             StateSpace const& space, std::vector<double> const& law, Step const& step, double time) {
+void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law const& law, Indices const& used,
+                             PathTerms* path, Law& out) {
+  bool const masked = process_.is_reverse() && process_.is_masked(), whole = space_.size() <= rows_.capacity();
+  double* all = nullptr;  // laws of the first stage of every sequence
+  if (whole) {
+    Indices everything(space_.size());
+    std::iota(everything.begin(), everything.end(), std::size_t{0});
+    rows_.load(everything);
+    rows_.evaluate(step.host->from, 0);
+    all = rows_.first(integrator, step);
+    if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
+  }
+  for (std::size_t next = 0; next < used.size();) {
+    Group g;
+    g.begin.push_back(0);
+    for (; next < used.size() && g.begin.back() < most_targets && g.states.size() < rows_.capacity() / 2; ++next) {
+      auto const tokens = space_.tokens(used[next]);
+      std::size_t stride = 1;
+      g.stride.resize(g.stride.size() + length_);
+      for (std::size_t l = length_; l-- > 0;) {
+        bool const moves = !masked || tokens[l] == *process_.generator().mask();
+        g.stride[g.states.size() * length_ + l] = moves ? stride : 0;
+        stride *= moves ? states_ : 1;
+      }
+      g.begin.push_back(g.begin.back() + stride);
+      g.states.push_back(used[next]);
+      g.tokens.insert(g.tokens.end(), tokens.begin(), tokens.end());
+    }
+    std::size_t const n = g.states.size();
+    if (!whole) {
+      rows_.load(g.states);
+      rows_.evaluate(step.host->from, 0);
+      all = rows_.first(integrator, step);
+    }
+    std::vector<double> laws(n * law_size()), counts;
+    for (std::size_t i = 0; i < n; ++i) {
+      std::copy_n(all + (whole ? g.states[i] : i) * law_size(), law_size(), laws.data() + i * law_size());
+    }
+    check(laws.data(), n, step, [&](std::size_t i) { return g.states[i]; });
+    if (counted(integrator)) counts = count_laws(laws.data(), g.tokens.data(), n);
+    g.between.assign(g.begin.back(), 0.0);
+    g.after.assign(g.begin.back(), 0.0);
+    std::vector<double> const ones(n, 1.0);
+    auto const places = g.places();
+    products_.add({n, laws.data(), ones.data(), places.data(), g.tokens.data(), counts.empty() ? nullptr : counts.data()},
+                  g.between.data());
+    push_pairs(integrator, step, g, whole);
+    std::vector<double> weights(n);
+    for (std::size_t i = 0; i < n; ++i) weights[i] = law[g.states[i]];
+    unpack(g, g.after, weights, out);
+    if (path) add_path(*path, g, counted(integrator));
+  }
+}
+
+// The second stage: g.after from g.between.
+void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g, bool whole) {
+  std::size_t const n = g.states.size(), most = std::clamp<std::size_t>(most_memory / 4 / 8 / law_size(), 256, 1 << 18);
+  using Pairs = Kokkos::View<int* [2], Kokkos::LayoutRight, MemorySpace>;
+  Pairs const pairs("saltus::integrators::law::pairs", most);
+  auto const host_pairs = Kokkos::create_mirror_view(pairs);
+  SiteProbabilities const sites("saltus::integrators::law::second", most, length_, states_);
+  auto const host_sites = Kokkos::create_mirror_view(sites);
+  auto const places = g.places();
+  std::vector<double> weights;
+  std::vector<Place> targets;
+  std::vector<token_t> tokens;
+  std::size_t count = 0;
+
+  auto const flush = [&] {
+    auto const range = std::make_pair(std::size_t{0}, count);
+    Kokkos::deep_copy(exec_, pairs, host_pairs);
+    integrator.second_probabilities(exec_, process_, rows_.state(), step, Kokkos::subview(pairs, range, Kokkos::ALL),
+                                    Kokkos::subview(sites, range, Kokkos::ALL, Kokkos::ALL));
+    Kokkos::deep_copy(exec_, host_sites, sites);
+    exec_.fence("saltus::integrators: the laws of the sites are read on the host");
+    double* const laws = host_sites.data();
+    check(laws, count, step, [&](std::size_t r) { return space_.index(tokens.data() + r * length_); });
+    std::vector<double> const counts =
+        counted(integrator) ? count_laws(laws, tokens.data(), count) : std::vector<double>();
+    products_.add({count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
+                  g.after.data());
+    weights.clear();
+    targets.clear();
+    tokens.clear();
+    count = 0;
+  };
+  auto const take = [&](auto const& row_of_first, auto const& row_of_second) {
+    for (std::size_t i = 0; i < n; ++i) {
+      for_each_target(g, i, 0, g.begin[i], 0, 1, 0, [&](std::size_t compact, std::size_t index, std::size_t) {
+        if (g.between[compact] == 0) return;
+        int const row = row_of_second(index);
+        if (row < 0) return;
+        host_pairs(count, 0) = row_of_first(i);
+        host_pairs(count, 1) = row;
+        weights.push_back(g.between[compact]);
+        targets.push_back(places[i]);
+        token_t const* const z = rows_.tokens(static_cast<std::size_t>(row));
+        tokens.insert(tokens.end(), z, z + length_);
+        if (++count == most) flush();
+      });
+    }
+    if (count > 0) flush();
+  };
+
+  if (whole) {
+    take([&](std::size_t i) { return static_cast<int>(g.states[i]); }, [](std::size_t z) { return static_cast<int>(z); });
+    return;
+  }
+  // As many of the states between as there is memory for, beside those they come from.
+  std::vector<int> row_of(space_.size(), -1);
+  Indices between;
+  for (std::size_t i = 0; i < n; ++i) {
+    for_each_target(g, i, 0, g.begin[i], 0, 1, 0, [&](std::size_t compact, std::size_t index, std::size_t) {
+      if (g.between[compact] == 0 || row_of[index] == 0) return;
+      row_of[index] = 0;
+      between.push_back(index);
+    });
+  }
+  std::sort(between.begin(), between.end());
+  std::size_t const at_once = rows_.capacity() - n;
+  for (std::size_t begin = 0; begin < between.size(); begin += at_once) {
+    std::size_t const end = std::min(begin + at_once, between.size());
+    Indices all = g.states;
+    all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin), between.begin() + static_cast<std::ptrdiff_t>(end));
+    rows_.load(all);
+    rows_.evaluate(step.host->from, 0);
+    if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
+    for (std::size_t const z : between) row_of[z] = -1;
+    for (std::size_t k = begin; k < end; ++k) row_of[between[k]] = static_cast<int>(n + k - begin);
+    take([](std::size_t i) { return static_cast<int>(i); }, [&](std::size_t z) { return row_of[z]; });
+  }
+}
+
+// out[y] += weight of state i times its value at y; every work item has the targets with one first token.
+void Pusher::unpack(Group const& g, std::vector<double> const& values, std::vector<double> const& weights,
+                    Law& out) const {
+  for_each_on_host("saltus::integrators::law::unpack", states_, [&](std::int64_t item) {
+    auto const first = static_cast<std::size_t>(item);
+    for (std::size_t i = 0; i < g.states.size(); ++i) {
+      double const weight = weights[i];
+      std::size_t const stride = g.stride[i * length_];
+      if (weight == 0 || (stride == 0 && g.tokens[i * length_] != static_cast<token_t>(first))) continue;
+      for_each_target(g, i, 1, g.begin[i] + first * stride, first * stride_[0], 0, 0,
+                      [&](std::size_t compact, std::size_t index, std::size_t) { out[index] += weight * values[compact]; });
+    }
+  });
+}
+
+// The terms of a group, from the law after both stages.
+void Pusher::add_path(PathTerms& path, Group& g, bool fixed_counts) {
+  ExactStep const& q = *path.exact;
+  std::size_t const n = g.states.size();
+  std::vector<double> total(n, 0.0), factorisation(n, 0.0), discretisation(n, 0.0), weights(n, 0.0);
+  for_each_on_host("saltus::integrators::law::path", n, [&](std::int64_t item) {
+    auto const i = static_cast<std::size_t>(item);
+    double const p = path.law[g.states[i]];
+    if (!(p > 0)) return;
+    weights[i] = p / q.from[g.states[i]];
+    int moving = 0;
+    for (std::size_t l = 0; l < length_; ++l) moving += g.stride[i * length_ + l] != 0;
+    // the method's law of the set of sites that move, and that of the exact process
+    std::vector<double> set(path.masked ? std::size_t{1} << moving : 0, 0.0), exact_set(set);
+    for (std::size_t a = 0; a < set.size(); ++a) {
+      int const moved = std::popcount(a);
+      exact_set[a] = std::pow(q.reveal, moved) * std::pow(1 - q.reveal, moving - moved);
+    }
+    if (path.masked) {
+      for_each_target(g, i, 0, g.begin[i], 0, 1, 0,
+                      [&](std::size_t compact, std::size_t, std::size_t a) { set[a] += g.after[compact]; });
+      for (std::size_t a = 0; a < set.size(); ++a) {
+        if (exact_set[a] > 0) discretisation[i] += exact_set[a] * (set[a] > 0 ? std::log(exact_set[a] / set[a]) : impossible);
+      }
+    }
+    for_each_target(g, i, 0, g.begin[i], 0, 1, 0, [&](std::size_t compact, std::size_t y, std::size_t a) {
+      double const r = g.after[compact];
+      double chosen = 1;
+      if (!path.masked) {
+        for (std::size_t l = 0; l < length_; ++l) {
+          chosen *= q.site(l, static_cast<std::size_t>(g.tokens[i * length_ + l]), states_)[y / stride_[l] % states_];
+        }
+      } else {
+        chosen = fixed_counts ? set[a] : exact_set[a];
+      }
+      // Of what comes from the exact process; g.between is no longer needed.
+      g.between[compact] = chosen;
+      double const now = chosen * q.to[y] / q.from[g.states[i]];
+      if (!(now > 0)) return;
+      if (path.masked) factorisation[i] += now * (r > 0 ? std::log(set[a] / r) : impossible);
+      if (!fixed_counts) total[i] += now * (r > 0 ? std::log(chosen / r) : impossible);
+    });
+    total[i] *= p;
+    factorisation[i] *= p;
+    discretisation[i] *= p;
+  });
+  path.factorisation += sum_of(factorisation);
+  if (fixed_counts) return unpack(g, g.between, weights, path.next);
+  path.total += sum_of(total);
+  path.discretisation += sum_of(discretisation);
+}
+
+// Asked of sequences of one token, and of that token and the mask by turns.
+std::vector<char> Pusher::reached(Integrator const& integrator, Step const& step) {
+  std::vector<char> reached(states_ * states_, 0);
+  auto const mask = process_.generator().mask();
+  Indices asked;
+  for (std::size_t x = 0; x < states_; ++x) {
+    std::vector<token_t> row(length_, static_cast<token_t>(x));
+    asked.push_back(space_.index(row.data()));
+    for (std::size_t parity = 0; mask && parity < 2; ++parity) {
+      for (std::size_t l = 0; l < length_; ++l) row[l] = l % 2 == parity ? static_cast<token_t>(x) : *mask;
+      asked.push_back(space_.index(row.data()));
+    }
+  }
+  std::size_t const most = rows_.capacity();
+  for (std::size_t begin = 0; begin < asked.size(); begin += most) {
+    std::size_t const n = std::min(most, asked.size() - begin);
+    rows_.load(std::span(asked).subspan(begin, n));
+    rows_.evaluate(step.host->from, 0);
+    double const* const laws = rows_.first(integrator, step);
+    for (std::size_t i = 0; i < n * length_; ++i) {
+      auto const x = static_cast<std::size_t>(rows_.tokens(0)[i]);
+      for (std::size_t y = 0; y < states_; ++y) reached[x * states_ + y] |= laws[i * states_ + y] > 0;
+    }
+  }
+  return reached;
+}
+
+void require_law(Integrator const& integrator) {
   require(integrator.info().has_site_law, "the integrator '" + integrator.info().name +
                                               "' has no law by site, so its exact law cannot be computed");
-  SALTUS_ASSERT(law.size() == space.size());
-  std::vector<std::size_t> reachable;
-  for (std::size_t i = 0; i < law.size(); ++i) {
-    if (law[i] > 0) reachable.push_back(i);
+}
+
+StepTable table_of(ExecSpace const& exec, Process const& process, Integrator const& integrator, LawPlan const& plan) {
+  StepOptions options = step_options(integrator, process);
+  options.phi = plan.phi;
+  options.power = plan.power;
+  options.forced_last = plan.forced_last;
+  return {exec, process, plan.grid, options};
+}
+
+double count(Pusher& pusher, Integrator const& integrator, StateSpace const& space, StepTable const& table,
+             Law const& start) {
+  auto const length = static_cast<std::size_t>(space.length()), states = static_cast<std::size_t>(space.states());
+  // which tokens each site may have
+  std::vector<char> has(length * states, 0);
+  std::vector<token_t> x(length);
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    if (!(start[i] > 0)) continue;
+    space.tokens(i, x.data());
+    for (std::size_t l = 0; l < length; ++l) has[l * states + static_cast<std::size_t>(x[l])] = 1;
   }
-  auto const rows = reachable.size(), length = static_cast<std::size_t>(space.length()),
-             states = static_cast<std::size_t>(space.states());
-  State const state{Tokens("saltus::integrators::law::tokens", rows, length), Times("saltus::integrators::law::time", rows), {}, 0};
-  auto const tokens = Kokkos::create_mirror_view(state.tokens);
-  for (std::size_t b = 0; b < rows; ++b) space.tokens(reachable[b], &tokens(b, 0));
-  Kokkos::deep_copy(exec, state.tokens, tokens);
-  Kokkos::deep_copy(exec, state.time, time);
-  process.reserve({static_cast<int>(rows), space.length()}, 1);
-  process.refresh(exec, state, 0);
-  SiteProbabilities const sites("saltus::integrators::law::sites", rows, length, states);
-  integrator.site_probabilities(exec, process, state, step, sites);
-  auto const host = Kokkos::create_mirror_view(sites);
-  Kokkos::deep_copy(exec, host, sites);
-  exec.fence("saltus::integrators: the laws of the sites are read on the host");
-  std::vector<double> out(space.size(), 0.0);
-  for (std::size_t b = 0; b < rows; ++b) {
-    multiply_out(space, host.data() + b * length * states, law[reachable[b]], 0, 0, out);
+  double sum = 0;
+  for (int k = 0; k < table.steps(); ++k) {
+    for (auto const& kernel : integrator.kernels(table.step(k))) {
+      auto const reached = pusher.reached(*kernel.integrator, kernel.step);
+      int const stages = kernel.integrator->info().stages;
+      double once = 1, twice = 1;
+      for (std::size_t l = 0; l < length; ++l) {
+        double one = 0, two = 0;
+        std::vector<char> after(states, 0);
+        for (std::size_t from = 0; from < states; ++from) {
+          if (!has[l * states + from]) continue;
+          for (std::size_t y = 0; y < states; ++y) {
+            if (!reached[from * states + y]) continue;
+            ++one;
+            after[y] = 1;
+            for (std::size_t z = 0; stages == 2 && z < states; ++z) {
+              two += reached[y * states + z];
+              if (reached[y * states + z]) after[z] = 1;
+            }
+          }
+        }
+        once *= one;
+        twice *= two;
+        std::copy(after.begin(), after.end(), has.begin() + static_cast<std::ptrdiff_t>(l * states));
+      }
+      sum += once + (stages == 2 ? twice : 0);
+    }
   }
+  return sum;
+}
+
+void require_within(double transitions, double limit) {
+  require(transitions <= limit, "the exact law would need " + to_text(transitions) + " transitions (limit " + to_text(limit) +
+                                    "); take fewer sites, states or steps, or sample");
+}
+
+Law start_of(Process const& process, StateSpace const& space, LawPlan const& plan) {
+  Law start = plan.start.empty() ? prior_law(process, space) : plan.start;
+  require(start.size() == space.size(), "the law at the start needs " + std::to_string(space.size()) +
+                                            " probabilities, got " + std::to_string(start.size()));
+  return start;
+}
+
+}  // namespace
+
+Law prior_law(Process const& process, StateSpace const& space) {
+  require(process.is_reverse(), "a forward process has no prior: give the law at the start");
+  Generator const& generator = process.generator();
+  auto const n = static_cast<std::size_t>(space.states()), length = static_cast<std::size_t>(space.length());
+  Law site = generator.mask() ? Law(n, 0.0) : generator.stationary();
+  if (generator.mask()) site[static_cast<std::size_t>(*generator.mask())] = 1;
+  Law law{1};
+  for (std::size_t l = 0; l < length; ++l) {
+    Law longer;
+    longer.reserve(law.size() * n);
+    for (double const p : law) {
+      for (double const q : site) longer.push_back(p * q);
+    }
+    law = std::move(longer);
+  }
+  return law;
+}
+
+Law push_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
+             Law const& law, Step const& step) {
+  require_law(integrator);
+  Pusher pusher(exec, process, space, integrator);
+  Law out = law;
+  for (auto const& kernel : integrator.kernels(step)) out = pusher.push(*kernel.integrator, kernel.step, out, nullptr);
   return out;
 }
 
-std::vector<double> output_law(ExecSpace const& exec, Process& process, Integrator const& integrator,
-                               StateSpace const& space, std::vector<double> law, TimeGrid const& grid, bool forced_last,
-                               std::vector<double> const& phi) {
-  StepOptions options = step_options(integrator, process);
-  options.phi = phi;
-  options.forced_last = forced_last;
-  StepTable const table(exec, process, grid, options);
+Law output_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space, Law law,
+               TimeGrid const& grid, bool forced_last, std::vector<double> const& phi) {
+  require_law(integrator);
+  LawPlan const plan{.grid = grid, .phi = phi, .forced_last = forced_last};
+  StepTable const table = table_of(exec, process, integrator, plan);
+  Pusher pusher(exec, process, space, integrator);
+  require_within(count(pusher, integrator, space, table, law), plan.limit);
   for (int k = 0; k < table.steps(); ++k) {
-    law = push_law(exec, process, integrator, space, law, table.step(k), table.host(k).from);
+    for (auto const& kernel : integrator.kernels(table.step(k))) {
+      law = pusher.push(*kernel.integrator, kernel.step, law, nullptr);
+    }
   }
   return law;
+}
+
+double count_transitions(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
+                         LawPlan const& plan) {
+  require_law(integrator);
+  StepTable const table = table_of(exec, process, integrator, plan);
+  Pusher pusher(exec, process, space, integrator);
+  return count(pusher, integrator, space, table, start_of(process, space, plan));
+}
+
+LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
+                     LawPlan const& plan) {
+  require_law(integrator);
+  StepTable const table = table_of(exec, process, integrator, plan);
+  Pusher pusher(exec, process, space, integrator);
+  Law law = start_of(process, space, plan);
+  LawReport report{};
+  report.transitions = count(pusher, integrator, space, table, law);
+  require_within(report.transitions, plan.limit);
+
+  ExactProcess exact(process, space, plan.data, law, plan.grid);
+  PathTerms path;
+  path.masked = exact.masked();
+  bool fixed_counts = false;
+  for (int k = 0; k < table.steps(); ++k) {
+    auto const kernels = integrator.kernels(table.step(k));
+    if (kernels.size() != 1) report.why_not = "a step of '" + integrator.info().name + "' is more than one kernel";
+    for (auto const& kernel : kernels) fixed_counts |= kernel.integrator->info().selection == Selection::fixed_count;
+  }
+  if (fixed_counts && !exact.masked()) report.why_not = "with fixed counts it is defined for masked processes alone";
+  bool const with_path = report.why_not.empty();
+  if (with_path) path.total = kl_divergence(exact.law(), law);
+  path.law = exact.law();
+  for (int k = 0; k < table.steps(); ++k) {
+    ExactStep const q = exact.step(table.host(k));
+    path.exact = &q;
+    double rise = -expected_log(path.law, q.from);
+    exact.advance(q);
+    for (auto const& kernel : integrator.kernels(table.step(k))) {
+      law = pusher.push(*kernel.integrator, kernel.step, law, with_path ? &path : nullptr);
+    }
+    if (!fixed_counts) path.law = exact.law();
+    // of ln q(y|x), what does not belong to a site
+    rise += expected_log(path.law, q.to);
+    path.total += fixed_counts ? 0 : rise;
+    path.factorisation += rise;
+  }
+  if (with_path && exact.masked()) report.factorisation = path.factorisation;
+  if (with_path && exact.masked() && !fixed_counts) report.discretisation = path.discretisation;
+  if (with_path) report.path_kl = fixed_counts ? path.total + path.factorisation : path.total;
+  report.tv = total_variation(exact.law(), law);
+  report.kl = kl_divergence(exact.law(), law);
+  report.reverse_kl = kl_divergence(law, exact.law());
+  report.exact = exact.law();
+  report.law = std::move(law);
+  return report;
 }
 
 }  // namespace saltus

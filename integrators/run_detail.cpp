@@ -70,24 +70,32 @@ Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView
     sum.jumps += c.jumps;
     sum.clamps += c.clamps;
     sum.overflows += c.overflows;
+    sum.violations += c.violations;
     sum.evaluations += c.evaluations;
     most = std::max(most, c.evaluations);
-    bool const first = c.bad_scores > 0 && (sum.bad_scores == 0 || c.bad_step < sum.bad_step);
+    bool const first = c.bad_scores + c.broken_bounds > 0 &&
+                       (sum.bad_scores + sum.broken_bounds == 0 || c.bad_step < sum.bad_step);
     sum.bad_scores += c.bad_scores;
+    sum.broken_bounds += c.broken_bounds;
     if (first) {
       sum.bad_step = c.bad_step;
       sum.bad_row = c.bad_row;
       sum.bad_site = c.bad_site;
     }
   }
-  if (sum.bad_scores > 0) {
-    std::string const where = "first in step " + std::to_string(sum.bad_step) + ", sample " +
-                              std::to_string(first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " +
-                              std::to_string(sum.bad_site) + " (all counted from 0; " + std::to_string(sum.bad_scores) +
-                              " in this batch)";
+  if (sum.bad_scores + sum.broken_bounds > 0) {
+    std::string const where =
+        "first in step " + std::to_string(sum.bad_step) + ", sample " +
+        std::to_string(first_sample + static_cast<std::uint64_t>(sum.bad_row)) + ", site " +
+        std::to_string(sum.bad_site) + " (all counted from 0; " + std::to_string(sum.bad_scores + sum.broken_bounds) +
+        " in this batch)";
     if (!process.model())
       throw NumericalError("the rates of generator '" + process.generator().name() + "' left the range of numbers, " +
                            where + "; take shorter steps");
+    if (sum.bad_scores == 0)
+      throw NumericalError("the model '" + process.model()->info().name +
+                           "' gave scores whose rates exceed the bound of the method, " + where +
+                           "; give the method a larger bound (bound=1.5), or let it cut them off (policy=clip)");
     throw NumericalError("the model '" + process.model()->info().name +
                          "' gave scores that are not finite or leave no target, " + where +
                          "; check the model's output there");

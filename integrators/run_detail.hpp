@@ -18,8 +18,8 @@ void finish(ExecSpace const& exec, std::string const& label, State const& state,
 void check_tokens(ExecSpace const& exec, Process const& process, State const& state);
 
 /// Copies the counters to the host, waits, and adds them up; `most` becomes the largest number of evaluations of an item.
-/// Throws NumericalError that names step, sample and site if scores were not finite or left no target, or a population or
-/// a number of events grew out of its type. `host` is a mirror.
+/// Throws NumericalError that names step, sample and site if scores were not finite, left no target or broke a bound that
+/// had to hold, or a population or a number of events grew out of its type. `host` is a mirror.
 Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host,
                  Process const& process, std::uint64_t first_sample, std::int64_t& most);
 

@@ -189,6 +189,7 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
     Counters const sum = detail::collect(exec, counters, host_counters, process, state.first_sample, most);
     report.jumps += sum.jumps;
     report.clamps += sum.clamps;
+    report.violations += sum.violations;
     evaluations += static_cast<double>(sum.evaluations) + static_cast<double>(full) * static_cast<double>(rows.second);
     report.max_evaluations = std::max(report.max_evaluations, most + full);
     sink(state.first_sample, host_rows);

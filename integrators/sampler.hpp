@@ -56,6 +56,7 @@ struct SampleReport {
   std::int64_t max_evaluations = 0;   ///< the largest
   std::int64_t jumps = 0;
   std::int64_t clamps = 0;
+  std::int64_t violations = 0;        ///< events whose rate exceeded the bound of thinning or uniformization
   double seconds = 0;                 ///< wall clock of the whole run
 };
 

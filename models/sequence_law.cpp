@@ -5,9 +5,21 @@
 
 #include <saltus/ctmc/device.hpp>
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/exact.hpp>
 #include <saltus/models/native_model.hpp>
 
 namespace saltus {
+
+std::vector<double> enumerate(SequenceLaw const& law) {
+  StateSpace const space(law.states(), law.length());
+  std::vector<double> p(space.size());
+  std::vector<token_t> x(static_cast<std::size_t>(law.length()));
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    space.tokens(i, x.data());
+    p[i] = std::exp(law.log_likelihood(x));
+  }
+  return p;
+}
 
 int draw_index(std::span<double const> weights, double uniform) {
   double total = 0;

@@ -47,6 +47,9 @@ class SequenceLaw {
   virtual std::shared_ptr<ScoreModel> make_denoiser(Generator const& generator, bool at_revealed) const = 0;
 };
 
+/// p(x) of every sequence, numbered as by StateSpace. UserError if there are more than 1e8.
+std::vector<double> enumerate(SequenceLaw const& law);
+
 /// Index into the weights by inversion of a uniform; the last positive weight if rounding leaves a rest.
 int draw_index(std::span<double const> weights, double uniform);
 

@@ -176,14 +176,6 @@ inline std::vector<std::int64_t> count_sequences(StateSpace const& space, HostTo
   return counts;
 }
 
-/// p(x) of every data sequence.
-inline std::vector<double> enumerate(SequenceLaw const& law) {
-  StateSpace const space(law.states(), law.length());
-  std::vector<double> p(space.size());
-  for (std::size_t i = 0; i < p.size(); ++i) p[i] = std::exp(law.log_likelihood(space.tokens(i)));
-  return p;
-}
-
 /// The law with all mass on one sequence.
 inline std::vector<double> point_law(StateSpace const& space, std::vector<token_t> const& x) {
   std::vector<double> p(space.size(), 0.0);

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Prints what the example prints, without the library: the same random numbers, plain Python for everything else.
 
-It follows docs/determinism.md (random stream, version 1) and the definitions of both methods, so that the stored output
+It follows docs/determinism.md (random stream, version 2) and the definitions of both methods, so that the stored output
 is derived and not recorded. Probabilities are exact fractions; the library's are doubles, which differ from them by some
 1e-16, so that a token differs with about that probability.
 """
 from fractions import Fraction
 
 STATES, LENGTH, STEPS, SAMPLES, SEED, MASK = 4, 8, 4, 1000, 0, 4
-STEP, ORDER, TARGET = 1, 2, 3  # roles
+STEP, TARGET, EVENT, SUBKEY = 1, 3, 4, 5  # roles
 
 
 def philox(counter, key):
@@ -22,10 +22,15 @@ def philox(counter, key):
     return c
 
 
-def uniforms(sample, role, site, step):
+def words(sample, role, site, step, seed=SEED):
+    """64 bits for when and 64 bits for what."""
+    word = philox((sample & 0xFFFFFFFF, sample >> 32 & 0xFFFFFF | role << 24, site, step), (seed & 0xFFFFFFFF, seed >> 32))
+    return word[1] << 32 | word[0], word[3] << 32 | word[2]
+
+
+def uniforms(sample, role, site, step, seed=SEED):
     """The uniform for when and the uniform for what, as whole numbers below 2^53."""
-    word = philox((sample & 0xFFFFFFFF, sample >> 32 & 0xFFFFFF | role << 24, site, step), (SEED & 0xFFFFFFFF, SEED >> 32))
-    return (word[1] << 32 | word[0]) >> 11, (word[3] << 32 | word[2]) >> 11
+    return tuple(bits >> 11 for bits in words(sample, role, site, step, seed))
 
 
 def power(gap):
@@ -64,10 +69,14 @@ def draw(law, uniform):
 
 
 def gillespie(sample):
-    """Log-linear noise: a site is revealed when 1 - alpha has fallen to u (1 - alpha at the start)."""
-    x = [MASK] * LENGTH
-    for site in sorted(range(LENGTH), key=lambda l: -uniforms(sample, ORDER, l, 0)[0]):
-        x[site] = draw(weights(x, site), uniforms(sample, TARGET, site, 0)[1])
+    """Any of the masks is as likely to be next; when it is says nothing of its token. The last of the masks takes the
+    place of the one that goes."""
+    x, masks, seed = [MASK] * LENGTH, list(range(LENGTH)), words(0, SUBKEY, 0, 0)[0]
+    for event in range(LENGTH):
+        place = uniforms(sample, EVENT, 0, event, seed)[1] * len(masks) >> 53
+        site, masks[place] = masks[place], masks[-1]
+        masks.pop()
+        x[site] = draw(weights(x, site), uniforms(sample, TARGET, site, event + 1, seed)[1])
     return x, LENGTH
 
 

@@ -482,7 +482,7 @@ class Info(Case):
         self.assertEqual(info["models"], ["chain", "countdown", "product"])
         self.assertTrue(info["backend"])
         exact = [entry["name"] for entry in info["integrator_details"] if entry["exact"]]
-        self.assertEqual(exact, ["gillespie", "uniformization"])
+        self.assertEqual(exact, ["first_hitting", "gillespie", "next_reaction", "thinning", "uniformization"])
 
     def test_names_of_json_are_names_of_options(self):
         info = json.loads(self.run_well("info", "--json"))
@@ -1150,7 +1150,8 @@ class BadInput(Refusals):
     def test_names(self):
         good = ["--data", self.data]
         self.refused(["sample", *good, "--integrator", "tweedi", "--out", "x"], "unknown integrator 'tweedi'",
-                     "did you mean tweedie", "euler, exponential, gillespie, tau_leaping, tweedie, uniformization")
+                     "did you mean tweedie", "euler, exponential, first_hitting, gillespie, next_reaction, "
+                     "tau_leaping, thinning, tweedie, uniformization")
         self.refused(["compare", *good, "--integrators", "euler,tweedi", "--out", "x"], "unknown integrator 'tweedi'",
                      "did you mean tweedie")
         self.refused(["compare", *good, "--integrators", "euler,euler", "--out", "x"], "'euler' twice")

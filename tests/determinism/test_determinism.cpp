@@ -210,14 +210,22 @@ std::map<std::string, std::uint64_t> const golden = {
     {"exponential uniform", 0xB6C6D2B90D7B2404},
     {"exponential forward_absorbing", 0xCCB1CA0B78C4A2D0},
     {"exponential forward_uniform", 0xAA2A3DA5671489B1},
-    {"gillespie masked", 0xACB36F95FDFA8D22},
+    {"first_hitting masked", 0xACB36F95FDFA8D22},
+    {"gillespie masked", 0xF97E7D7215E02830},
     {"gillespie forward_absorbing", 0x24F07CCEF85FDF24},
     {"gillespie forward_uniform", 0x62C041916B8D4767},
+    // sites do not depend on each other's clocks here: the same paths as first_hitting and, forward, gillespie
+    {"next_reaction masked", 0xACB36F95FDFA8D22},
+    {"next_reaction forward_absorbing", 0x24F07CCEF85FDF24},
+    {"next_reaction forward_uniform", 0x62C041916B8D4767},
     // between categories the first jump of a leap is the exponential law
     {"tau_leaping masked", 0xF9D7459B318FF3E6},
     {"tau_leaping uniform", 0xB6C6D2B90D7B2404},
     {"tau_leaping forward_absorbing", 0xCCB1CA0B78C4A2D0},
     {"tau_leaping forward_uniform", 0xAA2A3DA5671489B1},
+    // rows that are laws touch the bound, so that every candidate is an event of gillespie
+    {"thinning masked", 0xF97E7D7215E02830},
+    {"thinning uniform", 0xD0799300AF56C534},
     // all states leave at one rate here, so that every event of uniformization is a jump
     {"uniformization uniform", 0x15BA71DC8A1FE790},
     {"uniformization forward_absorbing", 0x24F07CCEF85FDF24},

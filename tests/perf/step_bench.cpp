@@ -65,10 +65,9 @@ struct Case {
   char const* name;
   int batch, length, states;
   ScoreKind kind;
+  char const* method = "euler";
+  Interval interval{0.5, 0.46875};  // jump probability 1/16 on log-linear noise in the middle of a run
 };
-
-// Jump probability 1/16 on log-linear noise in the middle of a run.
-constexpr Interval interval{0.5, 0.46875};
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -100,7 +99,10 @@ int run(int argc, char** argv) {
   std::vector<Case> const cases{{"masked_euler_log_scores_S50258", 2, 1024, 50258, ScoreKind::log_score},
                                 {"masked_euler_log_scores_S33", 64, 256, 33, ScoreKind::log_score},
                                 {"masked_step_normalised_S50258", 2, 1024, 50258, ScoreKind::x0_leave_one_out},
-                                {"masked_step_normalised_S33", 64, 256, 33, ScoreKind::x0_leave_one_out}};
+                                {"masked_step_normalised_S33", 64, 256, 33, ScoreKind::x0_leave_one_out},
+                                // every site is revealed from its own row: at best a plain sum of it a site
+                                {"first_hitting_S50258", 2, 1024, 50258, ScoreKind::x0_leave_one_out, "first_hitting",
+                                 {1, 0}}};
   std::string json;
   auto add = [&](std::string const& name, double value) {
     char text[160];
@@ -115,13 +117,13 @@ int run(int argc, char** argv) {
                          Fill{scores, is_x0(c.kind)});
     auto process = Process::reverse(Generator::absorbing(c.states), NoiseSchedule::log_linear(),
                                     std::make_shared<StoredScores>(scores, c.kind));
-    auto const euler = make_integrator("euler", process);
+    auto const integrator = make_integrator(c.method, process);
     Extents const extents{c.batch, c.length};
     process.reserve(extents, 1);
-    CounterView const counters("saltus::perf::counters", euler->reserve(process, extents));
+    CounterView const counters("saltus::perf::counters", integrator->reserve(process, extents));
     State const state{Tokens("saltus::perf::tokens", static_cast<std::size_t>(c.batch), static_cast<std::size_t>(c.length)),
                       Times("saltus::perf::time", static_cast<std::size_t>(c.batch)), {}, 0};
-    StepTable const table(exec, process.noise(), TimeGrid::from_points({interval.from, interval.to}));
+    StepTable const table(exec, process.noise(), TimeGrid::from_points({c.interval.from, c.interval.to}));
     double const sites = static_cast<double>(c.batch) * c.length;
     // Small cases: many steps a measurement, each from all masks, so that every site is active.
     int const inner = c.states > 1000 ? 1 : 200;
@@ -134,7 +136,7 @@ int run(int argc, char** argv) {
         draw_prior(exec, process, state, 1);
         exec.fence("saltus::perf: before");
         Kokkos::Timer timer;
-        euler->advance(exec, process, state, table.step(0, k++), {1, 0}, counters);
+        integrator->advance(exec, process, state, table.step(0, k++), {1, 0}, counters);
         exec.fence("saltus::perf: after");
         seconds += timer.seconds();
       }

@@ -100,6 +100,8 @@ inline Counters advance_once(Process& process, Integrator& integrator, State con
     sum.jumps += c.jumps;
     sum.clamps += c.clamps;
     sum.evaluations += c.evaluations;
+    sum.violations += c.violations;
+    sum.broken_bounds += c.broken_bounds;
     sum.bad_scores += c.bad_scores;
   }
   return sum;

@@ -398,8 +398,12 @@ TEST(Masks, RevealTimesAreOrderStatistics) {
   auto const generator = Generator::absorbing(3);
   ProductLaw const law(length, 2, std::vector<double>(2 * length, 0.5));
   NoiseSchedule const constant = NoiseSchedule::constant(1, 3), faster = NoiseSchedule::constant(1.05, 3);
-  for (auto const& noise : {NoiseSchedule::log_linear(), NoiseSchedule::cosine(), constant, faster}) {
-    SCOPED_TRACE(noise.describe());
+  std::pair<char const*, NoiseSchedule> const runs[] = {{"first_hitting", NoiseSchedule::log_linear()},
+                                                        {"gillespie", NoiseSchedule::cosine()},
+                                                        {"thinning", constant},
+                                                        {"next_reaction", faster}};
+  for (auto const& [method, noise] : runs) {
+    SCOPED_TRACE(method + (", " + noise.describe()));
     bool const control = noise.describe() == faster.describe();
     auto const recorder = std::make_shared<Recorder>(law.denoiser(generator));
     Process process = Process::reverse(generator, noise, recorder);
@@ -408,7 +412,7 @@ TEST(Masks, RevealTimesAreOrderStatistics) {
                           .samples = samples,
                           .length = length,
                           .batch = static_cast<int>(samples)};
-    sample(ExecSpace(), process, *make_integrator("gillespie"), plan);
+    sample(ExecSpace(), process, *make_integrator(method), plan);
     ASSERT_EQ(recorder->times.size(), static_cast<std::size_t>(length));
     // Given that a site is masked at T, (1 - alpha)/(1 - alpha_T) at its reveal is uniform: for log-linear noise that
     // is t itself, whatever the floor, and E[k-th time] = (L - k + 1)/(L + 1) needs no correction (A§6.4).

@@ -131,9 +131,19 @@ std::vector<std::int64_t> sampled(Integrator& integrator, Setting const& s, Scen
   return count_sequences(s.space(), sample(ExecSpace(), process, integrator, plan));
 }
 
+// Event-driven methods have no errors that come and go with a step, so that half of the settings will do. Forward, sites
+// do not depend on each other: a quarter will. Candidates without masks cost an evaluation each: a quarter must.
+bool is_spared(Integrator const& integrator, Setting const& s, Scenario const& run) {
+  if (integrator.info().evaluations != 0) return false;
+  if (!run.reverse) return s.length > 2 || s.strength < 1;
+  if (s.masked) return (s.length == 2) != (s.strength < 1);
+  return s.length > 2 || (s.noise.describe() != NoiseSchedule::log_linear().describe() &&
+                          s.noise.describe() != NoiseSchedule::constant(1, 3).describe());
+}
+
 class Registry : public testing::TestWithParam<std::string> {
  protected:
-  // Runs every setting that the method takes; at least one must be.
+  // Runs the settings that the method takes.
   void hold(Scenario (*scenario)(Setting const&)) {
     auto const integrator = make_integrator(GetParam());
     ASSERT_TRUE(integrator->info().exact || integrator->info().has_site_law)
@@ -145,9 +155,7 @@ class Registry : public testing::TestWithParam<std::string> {
       Scenario const run = scenario(s);
       ++seed;
       if (!integrator->refuses(process_of(s, run)).empty()) continue;
-      // Candidates of an event-driven method without masks cost an evaluation each: a quarter of the settings will do.
-      bool const costly = run.reverse && !s.masked && integrator->info().evaluations == 0;
-      if (costly && (s.length > 2 || s.noise.describe() == NoiseSchedule::cosine().describe() || s.noise.describe() == NoiseSchedule::geometric().describe())) continue;
+      if (is_spared(*integrator, s, run)) continue;
       ++taken;
       std::vector<double> const law = claimed_law(*integrator, s, run);
       auto const counts = sampled(*integrator, s, run, seed);
@@ -157,7 +165,7 @@ class Registry : public testing::TestWithParam<std::string> {
       EXPECT_GT(power(law, wrong, static_cast<double>(samples(s, run))), 1 - missed_alarm);
       EXPECT_TRUE(rejects(g_test(counts, wrong)));
     }
-    EXPECT_GT(taken, 0);
+    if (taken == 0) GTEST_SKIP() << "takes no process of this direction";
   }
 
   // A sampler whose rates are 5 % too high, by way of its noise, is seen.
@@ -175,10 +183,18 @@ class Registry : public testing::TestWithParam<std::string> {
       ASSERT_GT(power(wrong, law, static_cast<double>(samples(s, run))), 1 - missed_alarm);
       EXPECT_TRUE(rejects(g_test(sampled(*integrator, fast, run, 7), law)));
     }
-    EXPECT_GT(taken, 0);
+    if (taken == 0) GTEST_SKIP() << "takes no process of this direction";
   }
 };
 
+TEST_P(Registry, TakesAProcess) {
+  auto const integrator = make_integrator(GetParam());
+  int taken = 0;
+  for (Setting const& s : settings()) {
+    for (Process const& process : {s.reverse(), s.forward()}) taken += integrator->refuses(process).empty();
+  }
+  EXPECT_GT(taken, 0);
+}
 TEST_P(Registry, GenerationFollowsTheClaimedLaw) { hold(generation); }
 TEST_P(Registry, PassageFollowsTheClaimedLaw) { hold(passage); }
 TEST_P(Registry, ForwardFollowsTheClaimedLaw) { hold(forward_passage); }

@@ -105,7 +105,7 @@ TEST(ReverseDense, RatesAreBayesRule) {
       }
     }
     // p_t R_t = - dp_t/dt: one small step back is one small step of time (A§13.15)
-    Law const back = push_law(ExecSpace(), process, *euler, space, p, table.step(0), t), earlier = s.at(t - h);
+    Law const back = push_law(ExecSpace(), process, *euler, space, p, table.step(0)), earlier = s.at(t - h);
     Law const now = p;
     double const moved = largest_difference(earlier, now);
     EXPECT_GT(moved, 1e-6);

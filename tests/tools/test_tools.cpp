@@ -380,23 +380,47 @@ TEST(Kernels, AStepOfIndependentSitesIsOneKernelBesidesTheModels) {
   }
 }
 
-TEST(Kernels, GillespieLaunchesThreePerEventOfTheBusiestRow) {
+TEST(Kernels, EventsLaunchThreePerEventOfTheBusiestRow) {
   ExecSpace const exec;
   auto const integrator = make_integrator("gillespie");
   for (Direction const direction : {Direction::forward_absorbing, Direction::forward_uniform}) {
     Process process = make_process(direction);
     EXPECT_EQ(count(loop_events(exec, process, *integrator, 6), Kind::kernel), 6);
   }
-  // From all masks to 0 in one interval every row has `length` events: order, most, finish, and aim, model, reveal of
-  // each.
-  Process process = make_process(Direction::masked);
-  SamplePlan const plan{.grid = TimeGrid::uniform(1, 0, 1), .samples = batch, .length = length, .batch = batch};
-  std::int64_t kernels = 0;
-  for (Event const& e : record([&] { sample(exec, process, *integrator, plan); })) {
-    kernels += e.kind == Kind::kernel &&
-               (e.label.starts_with("saltus::integrators::gillespie") || e.label == "saltus::models::chain");
+  // From all masks to 0 in one interval every row has `length` events: two kernels ahead (which times, how many), finish,
+  // and aim, model, reveal of each. Thinning counts again when all have been looked at.
+  for (std::string const name : {"first_hitting", "gillespie", "next_reaction", "thinning"}) {
+    Process process = make_process(Direction::masked);
+    SamplePlan const plan{.grid = TimeGrid::uniform(1, 0, 1), .samples = batch, .length = length, .batch = batch};
+    std::int64_t kernels = 0;
+    for (Event const& e : record([&] { sample(exec, process, *make_integrator(name), plan); })) {
+      kernels += e.kind == Kind::kernel &&
+                 (e.label.starts_with("saltus::integrators::" + name) || e.label == "saltus::models::chain");
+    }
+    EXPECT_EQ(kernels, 3 + 3 * length + (name == "thinning" ? 1 : 0)) << name;
   }
-  EXPECT_EQ(kernels, 3 + 3 * length);
+}
+
+// How many candidates of a masked process come depends on those before: the host waits again, but not for each of them.
+TEST(Kernels, ThinningWaitsSeldom) {
+  ExecSpace const exec;
+  Process process = make_process(Direction::masked);
+  auto const counted = [&](std::string const& name, std::int64_t& waits) {
+    SamplePlan const plan{.grid = TimeGrid::uniform(1, 0, 1), .samples = batch, .length = length, .batch = batch};
+    std::int64_t evaluations = 0;
+    waits = 0;
+    for (Event const& e : record([&] { sample(exec, process, *make_integrator(name), plan); })) {
+      evaluations += e.kind == Kind::kernel && e.label == "saltus::integrators::thinning::aim";
+      waits += e.kind == Kind::fence && e.label.starts_with("saltus::integrators::thinning");
+    }
+    return evaluations;
+  };
+  std::int64_t waits = 0;
+  EXPECT_EQ(counted("thinning", waits), length);
+  EXPECT_EQ(waits, 2);
+  auto const evaluations = counted("thinning:bound=4", waits);
+  EXPECT_GT(evaluations, 4 * length);  // of the busiest row of 40, which needs 28 on average
+  EXPECT_LT(2 * waits, evaluations);
 }
 
 // Negative control: a method that breaks every promise is caught by the same checker.

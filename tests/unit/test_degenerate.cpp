@@ -274,8 +274,7 @@ TEST(Degenerate, LawsOfMethodsWithoutASiteLaw) {
   start.back() = 1;
   StepTable const table = one_step(noise, {0.5, 0.25});
   EXPECT_TRUE(says(refused([&] {
-                     push_law(ExecSpace(), process, *make_integrator("gillespie"), space, start, table.step(0),
-                              0.5);
+                     push_law(ExecSpace(), process, *make_integrator("gillespie"), space, start, table.step(0));
                    }),
                    {"gillespie", "by site"}));
 }

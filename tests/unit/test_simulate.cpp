@@ -98,9 +98,10 @@ bool same(std::vector<JumpRecord> const& a, std::vector<JumpRecord> const& b) {
   });
 }
 
-constexpr char const* path_methods[] = {"gillespie", "uniformization"};
+constexpr char const* path_methods[] = {"gillespie", "next_reaction", "uniformization"};
 std::vector<std::string> all_methods() {
   return {"gillespie",
+          "next_reaction",
           "uniformization",
           "euler",
           "exponential",
