@@ -65,11 +65,16 @@ std::vector<int> numbers_of_steps(Subject const& subject, std::string const& met
   return steps;
 }
 
-std::vector<Entrant> entrants(Contest const& contest, Subject const& subject, SamplePlan const& base) {
-  std::vector<Entrant> all;
-  // A claim is about the law of the process itself, with its usual end.
-  bool const claims =
-      contest.forward || (subject.reverse->decoration.text.empty() && !subject.rules->unusual());
+// Why the law of a method cannot be computed, or need not be; empty: it takes part.
+std::string left_out(IntegratorInfo const& info, bool exact) {
+  if (info.has_site_law) return "";
+  return exact ? "is exact: its error is 0 and is not computed" : "has no law by site, so its exact law is not known";
+}
+
+void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& base) {
+  // A claim is about the law of the process itself, where it usually ends.
+  bool const claims = contest.forward || (subject.reverse->decoration.text.empty() &&
+                                          (contest.exact_law || !subject.rules->unusual()));
   int const networks = contest.forward ? 1 : contest.process.model()->info().evaluations,
             after = contest.forward ? 0 : subject.rules->last_evaluations();
   for (auto const& method : subject.methods) {
@@ -77,20 +82,26 @@ std::vector<Entrant> entrants(Contest const& contest, Subject const& subject, Sa
     IntegratorInfo const& info = integrator->info();
     bool const exact = claims && (info.exact || (contest.forward && info.exact_forward));
     bool const own_steps = info.evaluations == 0 || (contest.forward && exact);
+    if (std::string why = contest.exact_law ? left_out(info, exact) : ""; !why.empty()) {
+      contest.left_out.emplace_back(method, std::move(why));
+      continue;
+    }
+    int const cost = networks * info.evaluations;
     auto const add = [&](int steps, std::string const& budget, bool pictured) {
-      all.push_back({.integrator = method,
-                     .exact = exact,
-                     .own_steps = own_steps,
-                     .steps = steps,
-                     .plan = plan_for(base, contest, subject, *integrator, steps),
-                     .pictured = pictured,
-                     .label = file_name(method) + budget});
+      contest.entrants.push_back({.integrator = method,
+                                  .exact = exact,
+                                  .own_steps = own_steps,
+                                  .weak_order = claims && (contest.forward || subject.rules->refines()) ? info.weak_order : 0,
+                                  .steps = steps,
+                                  .evaluations = steps * cost + networks * after,
+                                  .plan = plan_for(base, contest, subject, *integrator, steps),
+                                  .pictured = pictured,
+                                  .label = file_name(method) + budget});
     };
     if (own_steps) {
       add(1, "", true);
       continue;
     }
-    int const cost = networks * info.evaluations;
     auto const numbers = numbers_of_steps(subject, method, cost);
     for (int const steps : numbers) {
       add(steps,
@@ -99,15 +110,27 @@ std::vector<Entrant> entrants(Contest const& contest, Subject const& subject, Sa
           steps == std::ranges::min(numbers));
     }
   }
-  return all;
 }
 
+}  // namespace
+
+namespace {
+bool exact_law(Options const& options) {
+  std::string const& law = options.text("law");
+  if (law != "sampled" && law != "exact") throw UserError(unknown_name("law", law, {"exact", "sampled"}));
+  bool const exact = law == "exact";
+  for (char const* const other : {"samples", "seed", "batch", "format"})
+    require(!exact || !options.given(other), "--" + std::string(other) + " is for --law sampled; exact laws draw nothing");
+  require(exact || !options.given("most-transitions"), "--most-transitions is for --law exact");
+  return exact;
+}
 }  // namespace
 
 Subject read_subject(Options const& options) {
   Subject subject{.seed = options.seed("seed"),
                   .samples = static_cast<std::size_t>(options.integer("samples", 2, 1'000'000'000)),
                   .batch = static_cast<int>(options.integer("batch", 1, 1 << 24)),
+                  .exact_law = exact_law(options),
                   .methods = read_methods(options),
                   .budgets = options.integers("nfe", 1, 1'000'000),
                   .reverse = {},
@@ -129,8 +152,10 @@ Subject read_subject(Options const& options) {
   if (!forward) {
     subject.reverse.emplace(read_problem(options, subject.methods));
     subject.rules.emplace(options, *subject.reverse);
-    require(!subject.rules->leaves_masks(),
+    require(subject.exact_law || !subject.rules->leaves_masks(),
             "--last none leaves masks, and compare measures whole sequences: take fold, sample or argmax");
+    require(!subject.exact_law || subject.rules->last_evaluations() == 0,
+            "--law exact ends with the grid: take --last fold or none, not " + options.text("last"));
     require(!subject.rules->own_steps() || !options.given("nfe"),
             "--grid " + options.text("grid") + " has " + std::to_string(subject.rules->own_steps().value_or(0)) +
                 " steps of its own: leave --nfe away");
@@ -156,7 +181,8 @@ Contest make_contest(Subject const& subject, Options const& options) {
                   .title = forward ? forward->named.description + " from " + forward->start_text +
                                          " to t = " + to_text(subject.time)
                                    : title_of(*reverse),
-                  .rank = forward ? Metric::tv_site : Metric::tv_pair,
+                  .rank = subject.exact_law ? Metric::tv : forward ? Metric::tv_site : Metric::tv_pair,
+                  .exact_law = subject.exact_law,
                   .header = forward ? run_header(options, *forward) : run_header(options, *reverse),
                   .entrants = {}};
   SamplePlan const base{.grid = TimeGrid::uniform(0, 1, 1),
@@ -166,7 +192,7 @@ Contest make_contest(Subject const& subject, Options const& options) {
                         .batch = subject.batch,
                         // The starts' random numbers must not be those of the perfect samplers.
                         .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};
-  contest.entrants = entrants(contest, subject, base);
+  add_entrants(contest, subject, base);
   return contest;
 }
 

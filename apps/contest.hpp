@@ -19,6 +19,7 @@ struct Subject {
   std::uint64_t seed = 1;
   std::size_t samples = 0;
   int batch = 0;
+  bool exact_law = false;  ///< laws are computed rather than sampled
   std::vector<std::string> methods;
   std::vector<std::int64_t> budgets;
   std::optional<Problem> reverse;
@@ -36,7 +37,9 @@ struct Entrant {
   std::string integrator;
   bool exact = false;      ///< claims to draw from the law of the process itself
   bool own_steps = false;  ///< needs no number of steps
+  double weak_order = 0;   ///< claimed here; 0: none
   int steps = 1;
+  int evaluations = 0;     ///< of the model in these steps, as the method declares them
   SamplePlan plan;
   bool pictured = false;  ///< the method's smallest budget, whose sequences are shown in the report
   std::string label;      ///< of its file of sequences and its progress line
@@ -50,8 +53,11 @@ struct Contest {
   bool forward;
   std::string title;  ///< in words: what is sampled
   Metric rank;        ///< best first by this
+  bool exact_law;     ///< laws are computed rather than sampled
   Json header;        ///< of the results: version, machine, parameters, model or process
   std::vector<Entrant> entrants;
+  /// With exact_law: methods that do not take part, and why.
+  std::vector<std::pair<std::string, std::string>> left_out{};
 };
 /// Every method at every budget. UserError that names the methods that would do for one that
 /// cannot run on the process.

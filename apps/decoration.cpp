@@ -44,7 +44,7 @@ std::shared_ptr<ScoreModel> Decoration::denoiser(SequenceLaw const& law, Generat
 Decoration read_decoration(Options const& options, NamedLaw const& model) {
   Decoration decoration;
   auto const add = [&](std::string const& what) { decoration.text += (decoration.text.empty() ? "" : ", ") + what; };
-  std::string const& guidance = options.text("guidance");
+  std::string const guidance = options.has("guidance") ? options.text("guidance") : "product";
   if (guidance != "product" && guidance != "classifier_free")
     throw UserError(unknown_name("guidance", guidance, {"classifier_free", "product"}));
   if (options.has("guide")) {
@@ -52,14 +52,14 @@ Decoration read_decoration(Options const& options, NamedLaw const& model) {
     decoration.guide = read_stored_law(name);
     require_same(*decoration.guide, model, name);
     decoration.classifier_free = guidance == "classifier_free";
-    decoration.weight = options.number("guide-weight");
+    decoration.weight = number(options, "guide-weight", 1);
     require(std::isfinite(decoration.weight),
             "--guide-weight must be a finite number, got " + options.text("guide-weight"));
     add((decoration.classifier_free ? "guided away from " : "guided by ") + name + " (" + guidance + ", weight " +
         to_text(decoration.weight) + ")");
   } else {
     for (char const* const name : {"guide-weight", "guidance"})
-      require(!options.given(name), "--" + std::string(name) + " is for --guide MODEL");
+      require(!options.has(name), "--" + std::string(name) + " is for --guide MODEL");
   }
   decoration.temperature = number(options, "temperature", 1);
   require(decoration.temperature > 0 && std::isfinite(decoration.temperature),

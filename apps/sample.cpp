@@ -67,6 +67,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     summary["max_nfe"] = report.max_evaluations;
     summary["jumps"] = report.jumps;
     summary["clamps"] = report.clamps;
+    summary["violations"] = report.violations;
     summary["timings"] = {{"fit_seconds", problem.seconds},
                           {"sample_seconds", report.seconds},
                           {"samples_per_second", static_cast<double>(report.samples) / report.seconds}};

@@ -17,6 +17,8 @@ class StepRules {
 
   /// Steps that a file of times brings; nothing if the number is free.
   std::optional<int> own_steps() const;
+  /// More steps are a finer grid of the same kind, so that errors have an order.
+  bool refines() const { return grid_ != "blocks" && !own_steps(); }
   /// Masks may be left in the sequences.
   bool leaves_masks() const { return !folds_ && masked_ && last_ == LastStep::none; }
   /// --last is not what a method's claim of exactness is about.
