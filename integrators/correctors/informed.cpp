@@ -9,7 +9,7 @@ namespace {
 // Revealed sites, the least sure of their tokens first, with Gumbel noise: k of them without replacement with probability
 // proportional to exp(-c/temperature).
 struct DoubtfulSites {
-  int most;
+  int redraws;
   double temperature;
   bool margin;
 
@@ -30,7 +30,7 @@ struct DoubtfulSites {
     double const doubt = -sure / temperature + gumbel;
     return {doubt > 1e300 ? -1e300 : (doubt < -1e300 ? 1e300 : -doubt), 0, -1};
   }
-  KOKKOS_FUNCTION int count(int, int, std::uint64_t, StreamKey) const { return most; }
+  KOKKOS_FUNCTION int count(int, int, std::uint64_t, StreamKey) const { return redraws; }
 };
 
 // Gibbs updates of the doubtful tokens after each step; the mask stays where it is.
