@@ -85,7 +85,8 @@ class Tables {
       double const p = 1 / (static_cast<double>(n) * each), q = 1 / (static_cast<double>(m) * each);
       double sum = 0;
       for (std::size_t c = table.offset; c < table.offset + table.blocks() * table.cells; ++c) {
-        sum += std::abs((a[c] - (without_a ? (*without_a)[c] : 0)) * p - (b[c] - (without_b ? (*without_b)[c] : 0)) * q);
+        std::uint32_t const i = a[c] - (without_a ? (*without_a)[c] : 0), j = b[c] - (without_b ? (*without_b)[c] : 0);
+        sum += std::abs(i * p - j * q);
       }
       out.push_back(sum / 2 / static_cast<double>(table.blocks()));
     }
@@ -278,7 +279,8 @@ Pool pool_of(int states, int length, std::span<token_t const> first, std::span<t
             "comparing two sets of sequences needs at least 2 sequences of length " + std::to_string(length) +
                 " in each, got " + std::to_string(set.size()) + " tokens");
     for (token_t const y : set) {
-      require(y >= 0 && y < states, "expected tokens from 0 to " + std::to_string(states - 1) + ", got " + std::to_string(y));
+      require(y >= 0 && y < states,
+              "expected tokens from 0 to " + std::to_string(states - 1) + ", got " + std::to_string(y));
     }
   }
   require(first.size() / n + second.size() / n < 0xFFFFFFFFu, "at most 4e9 sequences can be compared");
@@ -290,8 +292,10 @@ Pool pool_of(int states, int length, std::span<token_t const> first, std::span<t
 TwoSample compare_samples(int states, int length, std::span<token_t const> first, std::span<token_t const> second,
                           TwoSampleOptions const& options) {
   require(options.permutations >= 1, "at least 1 permutation is needed, got " + std::to_string(options.permutations));
-  require(options.error > 0 && options.error < 1, "the error of the null band lies between 0 and 1, got " + to_text(options.error));
-  require(options.kernel_rows >= 2, "the kernel test needs at least 2 sequences a side, got " + std::to_string(options.kernel_rows));
+  require(options.error > 0 && options.error < 1,
+          "the error of the null band lies between 0 and 1, got " + to_text(options.error));
+  require(options.kernel_rows >= 2,
+          "the kernel test needs at least 2 sequences a side, got " + std::to_string(options.kernel_rows));
   Pool const pool = pool_of(states, length, first, second);
   std::size_t const n = pool.count[0], m = pool.count[1];
   Tables const tables(states, length);
@@ -356,12 +360,16 @@ TwoSample compare_samples(int states, int length, std::span<token_t const> first
   for (std::size_t t = 0; t < seen.size(); ++t) {
     bool const is_kernel = t + 1 == seen.size();
     double const half = normal_975 * std::sqrt(variance[t]);
-    TwoSampleDistance d{is_kernel ? "mmd2" : tables.all()[t].name,
-                        is_kernel ? "squared maximum mean discrepancy, kernel exp(-Hamming distance/median)" : tables.all()[t].help,
+    TwoSampleDistance d{"mmd2",
+                        "squared maximum mean discrepancy, kernel exp(-Hamming distance/median)",
                         {seen[t], seen[t] - half, seen[t] + half},
                         {},
                         0};
-    if (!is_kernel) d.estimate = {seen[t], std::max(0.0, d.estimate.low), std::min(1.0, d.estimate.high)};
+    if (!is_kernel) {
+      d.name = tables.all()[t].name;
+      d.help = tables.all()[t].help;
+      d.estimate = {seen[t], std::max(0.0, d.estimate.low), std::min(1.0, d.estimate.high)};
+    }
     compare_with_null(d, std::move(permuted[t]), options.error);
     out.distances.push_back(std::move(d));
   }

@@ -12,7 +12,7 @@
 /// (the event), words 2,3 the second (the target).
 namespace saltus {
 
-inline constexpr int random_stream_version = 2;
+inline constexpr int random_stream_version = 3;
 
 /// What a number is drawn for; numbers of different roles are independent.
 enum class Role : std::uint32_t {

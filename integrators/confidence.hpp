@@ -30,14 +30,10 @@ struct Confidence {
     if (!Kokkos::isfinite(sums.others) || !(sums.others > 0)) return {-1e300, 0, -1};
     RowShape const shape = row.shape(own, scratch);
     int token = shape.best;
-    if (temperature > 0) {
-      auto tempered = row;
-      typename Field::Row::Scratch other;
-      if (temperature != 1) {
-        tempered.power /= static_cast<decltype(tempered.power)>(temperature);
-        tempered.scan(own, other);
-      }
-      token = tempered.draw(own, {1, 0, 0}, uniform53(random.target), temperature != 1 ? other : scratch);
+    if (temperature == 1) {
+      token = row.draw(own, {1, 0, 0}, uniform53(random.target), scratch);
+    } else if (temperature > 0) {
+      token = tempered(row, own, shape.largest * sums.others, uniform53(random.target), scratch);
     }
     double sure = score == Score::confidence ? row.value(token, scratch) / sums.others
                   : score == Score::margin   ? shape.largest - shape.second
@@ -46,7 +42,30 @@ struct Confidence {
       double const gumbel = -Kokkos::log(exponential(uniform53(random.event)));
       sure = Kokkos::log(sure) + noise * gumbel;
     }
+    if (!(sure > -1e300)) sure = -1e300;  // a margin of 0: last, but not out of the question
     return {-sure, shape.entropy, static_cast<token_t>(token)};
+  }
+
+ private:
+  // A token y != own with probability proportional to (v_y / largest)^(1/temperature), which no temperature makes
+  // underflow for all of them.
+  template <class Row>
+  KOKKOS_FUNCTION int tempered(Row const& row, int own, double largest, double uniform,
+                               typename Row::Scratch const& scratch) const {
+    double total = 0;
+    for (int y = 0; y < row.size; ++y) {
+      if (y != own) total += Kokkos::pow(row.value(y, scratch) / largest, 1 / temperature);
+    }
+    double rest = uniform * total;
+    int found = -1;
+    for (int y = 0; y < row.size; ++y) {
+      double const w = y == own ? 0 : Kokkos::pow(row.value(y, scratch) / largest, 1 / temperature);
+      if (!(w > 0)) continue;
+      found = y;
+      rest -= w;
+      if (rest < 0) break;
+    }
+    return found;
   }
 };
 

@@ -9,6 +9,7 @@ namespace saltus {
 
 Corrected::Corrected(IntegratorInfo info, std::unique_ptr<Integrator> predictor)
     : info_(std::move(info)), predictor_(std::move(predictor)), label_("saltus::integrators::" + info_.name) {
+  if (auto const* const nested = dynamic_cast<Corrected const*>(predictor_.get())) depth_ = nested->depth_ + 1;
   IntegratorInfo const& inner = predictor_->info();
   require(inner.evaluations > 0, "the corrector '" + info_.name + "' goes around methods that take steps; '" + inner.name +
                                      "' chooses its own");

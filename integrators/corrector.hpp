@@ -24,10 +24,15 @@ class Corrected : public Integrator {
   Part predictor_part(NoiseSchedule const& noise, Interval interval) const;
   Integrator& predictor() const { return *predictor_; }
   std::string const& label() const { return label_; }
+  /// A stream of the corrector's own for a step, `which` < 2^24: others than those of the methods inside of it.
+  StreamKey stream(StreamKey key, Step const& step, std::uint32_t which) const {
+    return key.at(static_cast<std::uint32_t>(step.index)).derived(which + (depth_ << 24));
+  }
   IntegratorInfo info_;  ///< of both
 
  private:
   std::unique_ptr<Integrator> predictor_;
+  std::uint32_t depth_ = 0;  // correctors inside
   std::string label_;
 };
 

@@ -24,8 +24,8 @@ using detail::SiteRows;
 using Law = std::vector<double>;
 using Indices = std::vector<std::size_t>;
 
-// Bytes of evaluations, and of laws of sites for each of them.
-constexpr std::size_t most_memory = std::size_t{1} << 28;
+// Bytes of the laws of second stages.
+constexpr std::size_t second_memory = std::size_t{1} << 26;
 // The logarithm of nothing.
 constexpr double impossible = std::numeric_limits<double>::infinity();
 // Entries of all targets of the states that two stages start from, at a time.
@@ -46,10 +46,11 @@ double sum_of(std::vector<double> const& terms) { return std::accumulate(terms.b
 /// Sequences on the device with their evaluations, and the laws of their sites on the host.
 class Rows {
  public:
-  Rows(ExecSpace const& exec, Process& process, StateSpace const& space, Integrator const& integrator)
+  Rows(ExecSpace const& exec, Process& process, StateSpace const& space, Integrator const& integrator,
+       std::size_t memory)
       : exec_(exec), process_(process), space_(space), slots_(std::max(integrator.info().slots, 1)) {
     std::size_t const row = 8 * static_cast<std::size_t>(space.length()) * static_cast<std::size_t>(space.states());
-    capacity_ = std::max<std::size_t>(most_memory / row / static_cast<std::size_t>(slots_), 2);
+    capacity_ = std::max<std::size_t>(memory / row / static_cast<std::size_t>(slots_), 2);
   }
 
   std::size_t capacity() const { return capacity_; }
@@ -233,8 +234,9 @@ double expected_log(Law const& p, double const* f) {
 /// Pushes laws through kernels of methods.
 class Pusher {
  public:
-  Pusher(ExecSpace const& exec, Process& process, StateSpace const& space, Integrator const& integrator)
-      : exec_(exec), process_(process), space_(space), rows_(exec, process, space, integrator),
+  Pusher(ExecSpace const& exec, Process& process, StateSpace const& space, Integrator const& integrator,
+         std::size_t memory)
+      : exec_(exec), process_(process), space_(space), rows_(exec, process, space, integrator, memory),
         products_(space.states(), space.length()), length_(static_cast<std::size_t>(space.length())),
         states_(static_cast<std::size_t>(space.states())), stride_(length_) {
     for (std::size_t l = length_, stride = 1; l-- > 0; stride *= states_) stride_[l] = stride;
@@ -511,7 +513,7 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
 
 // The second stage: g.after from g.between.
 void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g, bool whole) {
-  std::size_t const n = g.states.size(), most = std::clamp<std::size_t>(most_memory / 4 / 8 / law_size(), 256, 1 << 18);
+  std::size_t const n = g.states.size(), most = std::clamp<std::size_t>(second_memory / 8 / law_size(), 256, 1 << 18);
   using Pairs = Kokkos::View<int* [2], Kokkos::LayoutRight, MemorySpace>;
   Pairs const pairs("saltus::integrators::law::pairs", most);
   auto const host_pairs = Kokkos::create_mirror_view(pairs);
@@ -772,7 +774,7 @@ Law prior_law(Process const& process, StateSpace const& space) {
 Law push_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
              Law const& law, Step const& step) {
   require_law(integrator);
-  Pusher pusher(exec, process, space, integrator);
+  Pusher pusher(exec, process, space, integrator, law_memory);
   Law out = law;
   for (auto const& kernel : integrator.kernels(step)) out = pusher.push(*kernel.integrator, kernel.step, out, nullptr);
   return out;
@@ -783,7 +785,7 @@ Law output_law(ExecSpace const& exec, Process& process, Integrator const& integr
   require_law(integrator);
   LawPlan const plan{.grid = grid, .phi = phi, .forced_last = forced_last};
   StepTable const table = table_of(exec, process, integrator, plan);
-  Pusher pusher(exec, process, space, integrator);
+  Pusher pusher(exec, process, space, integrator, plan.memory);
   require_within(count(pusher, integrator, space, table, law), plan.limit);
   for (int k = 0; k < table.steps(); ++k) {
     for (auto const& kernel : integrator.kernels(table.step(k))) {
@@ -797,7 +799,7 @@ double count_transitions(ExecSpace const& exec, Process& process, Integrator con
                          LawPlan const& plan) {
   require_law(integrator);
   StepTable const table = table_of(exec, process, integrator, plan);
-  Pusher pusher(exec, process, space, integrator);
+  Pusher pusher(exec, process, space, integrator, plan.memory);
   return count(pusher, integrator, space, table, start_of(process, space, plan));
 }
 
@@ -805,7 +807,7 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
                      LawPlan const& plan) {
   require_law(integrator);
   StepTable const table = table_of(exec, process, integrator, plan);
-  Pusher pusher(exec, process, space, integrator);
+  Pusher pusher(exec, process, space, integrator, plan.memory);
   Law law = start_of(process, space, plan);
   LawReport report{};
   report.transitions = count(pusher, integrator, space, table, law);

@@ -9,13 +9,17 @@
 #include <saltus/integrators/integrator.hpp>
 
 /// The law that a method draws from, computed and not sampled: the laws of sites by the very code that samples, multiplied
-/// out over the enumerated space, on all threads of the host. Numbers depend neither on their count nor on how the rows are
-/// split; memory is a few arrays of the space, and at most about half a GB for evaluations and the laws of sites. Every
+/// out over the enumerated space, on all threads of the host. Numbers do not depend on how many there are. Memory is a few
+/// arrays of the space and what LawPlan::memory says; where that holds all sequences, a model that knows no time is
+/// evaluated once a run, else once a step. Every
 /// function here waits for what it launches.
 namespace saltus {
 
 /// The most transitions that a run may need unless asked otherwise.
 inline constexpr double most_transitions = 2e10;
+
+/// Bytes for evaluations unless asked otherwise.
+inline constexpr std::size_t law_memory = std::size_t{1} << 28;
 
 /// A run from a law.
 struct LawPlan {
@@ -26,6 +30,7 @@ struct LawPlan {
   std::vector<double> power{};     ///< as in SamplePlan
   bool forced_last = false;        ///< as in SamplePlan
   double limit = most_transitions; ///< of transitions
+  std::size_t memory = law_memory; ///< bytes for evaluations, and as much again for the laws of sites
 };
 
 /// What draw_prior() draws from, [space]: all masks, or independent tokens from the stationary law of the generator.

@@ -25,18 +25,11 @@ struct ArgmaxKernel {
     typename Field::Row::Scratch scratch;
     RowSums const sums = row.scan(own, scratch);
     Counters& count = counters(item);
-    if (!Kokkos::isfinite(sums.others) || !Kokkos::isfinite(sums.own)) {
-      if (count.bad_scores++ == 0) {
-        count.bad_step = step;
-        count.bad_row = b;
-        count.bad_site = l;
-      }
-      return;
-    }
     Weights const weights = field.transitions(c, sums);
     int best = -1;
     double most = 0;
-    for (int y = 0; y < field.states; ++y) {
+    bool const good = Kokkos::isfinite(sums.others) && Kokkos::isfinite(sums.own);
+    for (int y = 0; good && y < field.states; ++y) {
       double const w =
           y == own ? (field.forced(c) ? 0 : weights.stay) : weights.slope * row.value(y, scratch) + weights.offset;
       if (w > most) {
@@ -44,7 +37,14 @@ struct ArgmaxKernel {
         best = y;
       }
     }
-    if (best < 0) return;
+    if (best < 0) {
+      if (count.bad_scores++ == 0) {
+        count.bad_step = step;
+        count.bad_row = b;
+        count.bad_site = l;
+      }
+      return;
+    }
     count.jumps += best != own;
     field.tokens(b, l) = static_cast<token_t>(best);
   }

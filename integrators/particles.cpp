@@ -314,7 +314,8 @@ struct GatherScores {
 
 // ------------------------------------------------------------------------------------------------------------- the run
 
-/// Lends the evaluation that weights were made from to the step that begins with it, each row with its ancestor's scores.
+/// Lends the evaluation that weights were made from to the step that begins with it; each row gets its ancestor's
+/// scores.
 class Relay final : public ScoreModel {
  public:
   explicit Relay(std::shared_ptr<ScoreModel> inner) : inner_(std::move(inner)) {}
@@ -331,11 +332,13 @@ class Relay final : public ScoreModel {
   }
 
   /// Keeps what `latest` holds. The first call allocates, since only now the type of the scores is known.
-  void hold(ExecSpace const& exec, Evaluation const& latest, Indices const& ancestors, State const& state, int particles) {
+  void hold(ExecSpace const& exec, Evaluation const& latest, Indices const& ancestors, State const& state,
+            int particles) {
     bool const single = latest.type == ScalarType::f32;
     auto const size = static_cast<std::size_t>(extents_.batch) * static_cast<std::size_t>(extents_.length) *
                       static_cast<std::size_t>(latest.states);
-    auto const allocation = Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::particles::held");
+    auto const allocation =
+        Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::particles::held");
     if (single && singles_.size() < size) singles_ = decltype(singles_)(allocation, size);
     if (!single && doubles_.size() < size) doubles_ = decltype(doubles_)(allocation, size);
     held_ = latest;
@@ -345,8 +348,9 @@ class Relay final : public ScoreModel {
       held_.data = to;
       Kokkos::parallel_for("saltus::integrators::particles::scores",
                            items(exec, std::int64_t{state.batch()} * state.length()),
-                           GatherScores<Scalar>{static_cast<Scalar const*>(latest.data), to, ancestors, latest.row_stride,
-                                                latest.site_stride, state.length(), latest.states, particles});
+                           GatherScores<Scalar>{static_cast<Scalar const*>(latest.data), to, ancestors,
+                                                latest.row_stride, latest.site_stride, state.length(), latest.states,
+                                                particles});
     };
     if (single) {
       gather(singles_.data());
@@ -499,15 +503,16 @@ class Particles {
     for (int j = 0; clean.size() != 0 && j < plan_.clean_draws; ++j) {
       visit_clean(process_, state, table_.step(k), [&]<class Field>(Field const& field) {
         Kokkos::parallel_for("saltus::integrators::particles::clean", items(exec_, sites),
-                             DrawClean<Field>{field, clean, key.derived(static_cast<std::uint32_t>(j)), state.first_sample,
-                                              length_});
+                             DrawClean<Field>{field, clean, key.derived(static_cast<std::uint32_t>(j)),
+                                              state.first_sample, length_});
       });
       Rewards const rewards = first(rewards_, state.batch());
       plan_.reward->evaluate(exec_, clean, rewards);
       Kokkos::parallel_for("saltus::integrators::particles::mean", items(exec_, state.batch()),
                            Accumulate{rewards, top_, sum_, plan_.strength, j == 0});
     }
-    combine(state, {terms_, top_, sum_, {}, logarithms, previous_, values_, plan_.strength, plan_.power, plan_.clean_draws});
+    combine(state, {terms_, top_, sum_, {}, logarithms, previous_, values_, plan_.strength, plan_.power,
+                    plan_.clean_draws});
   }
 
   // The exponents of the target.
@@ -542,8 +547,8 @@ class Particles {
 void check(Process const& process, Integrator const& integrator, ParticlePlan const& plan) {
   require(process.is_reverse() && process.generator().kind() != Generator::Kind::dense,
           "particles need a reverse process with an absorbing or a uniform generator, got " +
-              std::string(process.is_reverse() ? "" : "a forward one with ") + "generator '" + process.generator().name() +
-              "'");
+              std::string(process.is_reverse() ? "" : "a forward one with ") + "generator '" +
+              process.generator().name() + "'");
   require(plan.particles >= 1, "a group must have at least 1 particle, got " + std::to_string(plan.particles));
   require(plan.threshold >= 0 && plan.threshold <= 1,
           "the resampling threshold is a share of the particles, from 0 to 1, got " + to_text(plan.threshold));
@@ -554,8 +559,8 @@ void check(Process const& process, Integrator const& integrator, ParticlePlan co
   require(plan.reward || plan.power != 1,
           "expected a reward or a power other than 1, got neither; without them 'sample' does the same at less cost");
   require(plan.power == 1 || process.is_masked(),
-          "a power of the law needs a masked process; without a mask give the log-likelihood as the reward, with strength "
-          "power - 1");
+          "a power of the law needs a masked process; without a mask give the log-likelihood as the reward, with "
+          "strength power - 1");
   require(!plan.likelihood || plan.power != 1, "a log-likelihood was given, but the power is 1");
   require(!process.is_masked() || plan.run.forced_last,
           "rewards are of clean sequences: the last step of a masked process must reveal every mask (forced_last)");
@@ -575,7 +580,8 @@ void check(Process const& process, Integrator const& integrator, ParticlePlan co
 
 TokenReward::TokenReward(int states, std::vector<double> const& table) {
   require(states >= 1 && !table.empty() && table.size() % static_cast<std::size_t>(states) == 0,
-          "a table of rewards needs " + std::to_string(states) + " entries a site, got " + std::to_string(table.size()));
+          "a table of rewards needs " + std::to_string(states) + " entries a site, got " +
+              std::to_string(table.size()));
   auto const n = static_cast<std::size_t>(states);
   for (std::size_t i = 0; i < table.size(); ++i) {
     require(table[i] < INFINITY, "rewards must be finite or -infinity, got " + to_text(table[i]));
@@ -635,7 +641,8 @@ ParticleReport sample_particles(ExecSpace const& exec, Process const& process, I
   HostTokens const host_tokens(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::host_tokens"),
                                most * size, static_cast<std::size_t>(plan.run.length));
   Kokkos::View<double*, HostSpace> const weights("saltus::integrators::particles::host", most * size),
-      values("saltus::integrators::particles::host", most * size), normalisers("saltus::integrators::particles::host", most);
+      values("saltus::integrators::particles::host", most * size),
+      normalisers("saltus::integrators::particles::host", most);
   Kokkos::View<int*, HostSpace> const drawn("saltus::integrators::particles::host", most);
   auto const host_groups = Kokkos::create_mirror_view(particles.groups());
 

@@ -6,9 +6,9 @@
 
 #include <saltus/integrators/sampler.hpp>
 
-/// Sequential Monte Carlo on the particles of a run: sampling from a law that is the integrator's own, reweighted. A group
-/// of K particles, consecutive rows of a batch with consecutive global indices, gives one result. (Doucet, Johansen 2009,
-/// "A tutorial on particle filtering and smoothing"; for diffusion models Singhal et al. 2025, arXiv:2501.06848.)
+/// Sequential Monte Carlo on the particles of a run: sampling from the integrator's own law, reweighted. A group of K
+/// particles, consecutive rows of a batch with consecutive global indices, gives one result. (Doucet, Johansen 2009, A
+/// tutorial on particle filtering and smoothing; for diffusion models Singhal et al. 2025, arXiv:2501.06848.)
 namespace saltus {
 
 /// [rows]: one number for each sequence.
@@ -33,8 +33,8 @@ class Reward {
 /// A reward that is a sum over sites.
 class TokenReward final : public Reward {
  public:
-  /// `table` [1 or length, states], row by row, one row standing for all sites; the entry of a mask is never used. Entries
-  /// are finite or -infinity, and each row has a finite one. UserError otherwise.
+  /// `table` [1 or length, states], row by row, one row standing for all sites; the entry of a mask is never used.
+  /// Entries are finite or -infinity, and each row has a finite one. UserError otherwise.
   TokenReward(int states, std::vector<double> const& table);
   /// The number of sites that hold `token`.
   static TokenReward count(int states, token_t token);
@@ -49,12 +49,12 @@ class TokenReward final : public Reward {
 
 /// What is made of the weights.
 enum class ParticleScheme {
-  /// Weights are carried, and resampled systematically when their effective size is small: the weighted set is a sample of
-  /// the target.
+  /// Weights are carried, and resampled systematically when their effective size is small: the weighted set is a sample
+  /// of the target.
   resampling,
   /// After each step one survivor of the group, drawn in proportion to the exponential of its value, is copied to all
-  /// (soft-value selection: Li et al. 2024, arXiv:2408.08252). Cheap and greedy: its law is NOT the target, for any number
-  /// of particles.
+  /// (soft-value selection: Li et al. 2024, arXiv:2408.08252). Greedy: its law is NOT the target, for any number of
+  /// particles.
   selection
 };
 
@@ -62,13 +62,14 @@ enum class ParticleScheme {
 ///   q(x) exp(strength * r(x) + (power - 1) a(x)) / Z.
 /// The integrator is thus the proposal: where its law is the model's, so is the target's base.
 ///
-/// a is the accumulated log-probability of the reveals of a masked process: the sum over sites of ln p(its token | state
-/// at the start of the step that revealed it), by the rows of the evaluation. It belongs to the path. If steps reveal one
-/// site each it is the logarithm of the model's any-order law, and so the target is a power of it; if several are revealed
-/// at once their dependence is left out, unless `likelihood` says what ln p(x) is in the end.
+/// a is the accumulated log-probability of the reveals of a masked process: the sum over sites of ln p(its token |
+/// state at the start of the step that revealed it), by the rows of the evaluation. It belongs to the path. If steps
+/// reveal one site each it is the logarithm of the model's any-order law, and the target is a power of that law; if
+/// several are revealed at once their dependence is left out, unless `likelihood` says what ln p(x) is in the end. A
+/// method that masks sites again counts each of their reveals.
 struct ParticlePlan {
-  SamplePlan run;            ///< samples: results; batch: particles at a time (at least one group); first_sample: first result
-  int particles = 8;         ///< K, of each group
+  SamplePlan run;     ///< samples: results; batch: particles at a time (at least a group); first_sample: first result
+  int particles = 8;  ///< K, of each group
   ParticleScheme scheme = ParticleScheme::resampling;
   double threshold = 0.5;    ///< resampling when the effective sample size is under this share of K; 0: never
   std::shared_ptr<Reward> reward{};      ///< r; empty: no tilt
@@ -82,10 +83,10 @@ struct ParticlePlan {
 struct ParticleSets {
   std::uint64_t first;
   int groups, particles;
-  HostTokens tokens;                                 ///< [groups K, length]
+  HostTokens tokens;  ///< [groups K, length]
   /// [groups K]: weights, of sum 1 in each group; all 0 in a group whose particles all have reward -infinity.
   Kokkos::View<double*, HostSpace> weights;
-  Kokkos::View<double*, HostSpace> values;           ///< [groups K]: the exponent of the target; the largest marks the best
+  Kokkos::View<double*, HostSpace> values;  ///< [groups K]: the exponent of the target; the largest marks the best
   /// [groups]: the logarithm of the estimate of Z, whose expectation is Z for every K: the sum over periods between
   /// resamplings of the log mean weight. With selection: NaN.
   Kokkos::View<double*, HostSpace> log_normaliser;
@@ -106,15 +107,15 @@ struct ParticleReport {
 };
 
 /// Draws plan.run.samples groups, batch by batch, and hands them to `sink` in order. After each step each particle has
-/// the value log E[exp(strength r(x_0)) | x_t] + (power - 1) a under the model's law of each clean token, sites taken as
-/// independent: in closed form for additive rewards, by the log mean of exp over plan.clean_draws draws otherwise. Weights are
-/// multiplied by exp(value - value of the ancestor), which telescopes (A§10 `diff`, A§17.21): after the last step the value is
-/// the exact exponent of the target, so that weights are right whatever the values on the way were. A value of -infinity ends a particle; one that
-/// comes from draws leaves its weight as it is.
+/// the value log E[exp(strength r(x_0)) | x_t] + (power - 1) a under the model's law of each clean token, sites taken
+/// as independent: in closed form for additive rewards, by the log mean of exp over plan.clean_draws draws otherwise.
+/// Weights are multiplied by exp(value - value of the ancestor), which telescopes (A§10 `diff`, A§17.21): after the
+/// last step the value is the exact exponent of the target, so that weights are right whatever the values on the way
+/// were. A value of -infinity ends a particle; one that comes from draws leaves its weight as it is.
 ///
-/// A step of a fixed-step method begins with the evaluation that the weights were made from: M evaluations a particle for M
-/// steps. (It must make its first evaluation, in slot 0, at the start of the step.) Event-driven methods work too, with
-/// one more a step. No fence or allocation in the step loop but the integrator's.
+/// A step of a fixed-step method begins with the evaluation that the weights were made from: M evaluations a particle
+/// for M steps of one evaluation. (Its first one in slot 0 must be at the start of the step.) Event-driven methods work
+/// too, with one more a step. No fence or allocation in the step loop but the integrator's and the reward's.
 ///
 /// UserError: a process that is not a reverse one with an absorbing or uniform generator, a masked plan without
 /// forced_last, a plan without reward and power. NumericalError: rewards that are NaN or +infinity, scores that are not
@@ -122,8 +123,8 @@ struct ParticleReport {
 ParticleReport sample_particles(ExecSpace const& exec, Process const& process, Integrator& integrator,
                                 ParticlePlan const& plan, ParticleSink const& sink, Progress const& progress = {});
 
-/// One particle of each group, drawn by weight: [samples, length]. For finite K its law is near the target, not equal to
-/// it. NumericalError if a group has no weight.
+/// One particle of each group, drawn by weight: [samples, length]. For finite K its law is near the target, not equal
+/// to it. NumericalError if a group has no weight.
 HostTokens sample_particles(ExecSpace const& exec, Process const& process, Integrator& integrator,
                             ParticlePlan const& plan, ParticleReport* report = nullptr);
 

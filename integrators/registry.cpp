@@ -72,7 +72,7 @@ StepOptions step_options(Integrator const& integrator, Process const& process) {
 }
 
 void Integrator::follow(ExecSpace const&, Process&, State const&, PathPlan const&, StreamKey, CounterView const&) {
-  throw UserError("the integrator '" + info().name + "' follows no paths, so it knows no jump times; gillespie and uniformization do");
+  throw UserError("the integrator '" + info().name + "' follows no paths, so it knows no jump times; gillespie, next_reaction and uniformization do");
 }
 
 Categorical parse_categorical(Parameters const& parameters) {

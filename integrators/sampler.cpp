@@ -72,9 +72,9 @@ SamplePlan make_plan(Process const& process, Integrator const& integrator, int s
           "a reverse process starts at the end of its noise, which must be finite: " + process.noise().describe());
   require(steps >= 1, "the number of steps must be at least 1, got " + std::to_string(steps));
   bool const masked = process.is_masked();
-  int const intervals = integrator.info().evaluations == 0 ? 1 : steps;
-  return {.grid = make_grid(intervals == 1 ? "uniform" : grid, process.noise(), process.noise().end(),
-                            masked ? 0 : end, intervals),
+  bool const own_steps = integrator.info().evaluations == 0;
+  return {.grid = make_grid(own_steps ? "uniform" : grid, process.noise(), process.noise().end(), masked ? 0 : end,
+                            own_steps ? 1 : steps),
           .length = length,
           .forced_last = masked};
 }
@@ -117,6 +117,9 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
                                 : "a forward process needs an increasing time grid, got one from ") +
               to_text(plan.grid.point(0)) + " to " + to_text(plan.grid.point(plan.grid.steps())));
   detail::check(integrator, process);
+  require(integrator.info().takes_phi || plan.phi.empty(),
+          "learned factors phi mean nothing to '" + integrator.info().name +
+              "', which fixes how many sites a step reveals; leave them away or take a method that reveals by its rates");
   process.check_length(plan.length);
   Kokkos::Timer timer;
   auto const batch = std::min(static_cast<std::size_t>(plan.batch), std::max<std::size_t>(plan.samples, 1));

@@ -147,19 +147,19 @@ struct StepKernel {
 /// How a site's next token is drawn from its law.
 enum class Categorical {
   exact,      ///< in two stages, with 53-bit uniforms
-  gumbel32,   ///< as published code in single precision has it: a race p/E with E = -ln u, u a multiple of 2^-24 below 1
+  gumbel32,   ///< a race p/E with E = -ln u, u at most 1 - 2^-24, as in single precision (SEDD, MDLM; A§5.1)
   gumbel_eps  ///< the same with E = 1e-6 - ln(1e-6 + (1 - 1e-6) u) (JYS, LSD)
 };
 /// The parameter "categorical" of a method.
 Categorical parse_categorical(Parameters const& parameters);
 
-/// A time of arrival in the race, truncated as in published code (A§5.1).
-KOKKOS_INLINE_FUNCTION float race_time(Categorical categorical, std::uint32_t bits) {
-  if (categorical == Categorical::gumbel32) {
-    return -Kokkos::log(static_cast<float>((bits >> 8) | 1u) * 0x1.0p-24f);  // odd multiples: never 0, at most 1 - 2^-24
-  }
-  constexpr float eps = 1e-6f;
-  return eps - Kokkos::log(eps + (1 - eps) * (static_cast<float>(bits >> 8) * 0x1.0p-24f));
+/// A time of arrival in the race, truncated as in published code (A§5.1). In double: a uniform of 24 bits would, besides,
+/// round times of the size of the truncation, and by other amounts than published code does.
+KOKKOS_INLINE_FUNCTION double race_time(Categorical categorical, std::uint32_t bits) {
+  double const u = (static_cast<double>(bits) + 0.5) * 0x1.0p-32;
+  if (categorical == Categorical::gumbel32) return -Kokkos::log((1 - 0x1.0p-24) * u);
+  constexpr double eps = 1e-6;
+  return eps - Kokkos::log(eps + (1 - eps) * u);
 }
 
 /// For reproducing papers only: each token and staying race with times E/p, truncated, and the first one wins. Small
@@ -196,15 +196,14 @@ struct RaceKernel {
       }
       SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));
       int best = own;
-      float most = -1;
+      double most = -1;
       RandomPair pair{};
       for (int y = 0; y < field.states; ++y) {
         if (y % 4 == 0) pair = stream.next();
         std::uint64_t const word = y % 4 < 2 ? pair.event : pair.target;
         double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
         double const q = y == own ? 1 - p.jump : (w > 0 && p.jump > 0 ? p.jump * (w / p.leave) : 0);
-        float const speed =
-            static_cast<float>(q) / race_time(categorical, static_cast<std::uint32_t>(y % 2 ? word >> 32 : word));
+        double const speed = q / race_time(categorical, static_cast<std::uint32_t>(y % 2 ? word >> 32 : word));
         if (speed > most) {
           most = speed;
           best = y;

@@ -28,7 +28,7 @@ namespace saltus::statistics {
 /// A correct library fails the suite for one choice of all seeds in a thousand.
 inline constexpr double suite_false_alarm = 1e-3;
 /// The most statistical assertions that the suite may hold; main programs check it (Budget below).
-inline constexpr int suite_assertions = 1000;
+inline constexpr int suite_assertions = 2000;
 /// What a p-value is compared with.
 inline constexpr double false_alarm = suite_false_alarm / suite_assertions;
 /// Probability that a negative control misses the wrong sampler; sample sizes are chosen for it.

@@ -52,7 +52,7 @@ class ForwardBackward final : public Corrected {
                CounterView const& counters) override {
     predictor().advance(exec, process, state, step.part(0), key, counters);
     for (int i = 0; step.parts.size() > 1 && i < leaps_; ++i) {
-      StreamKey const own = key.at(static_cast<std::uint32_t>(step.index)).derived(16 + static_cast<std::uint32_t>(i));
+      StreamKey const own = stream(key, step, 16 + static_cast<std::uint32_t>(i));
       leap_.advance(exec, process, state, step.part(1), own, counters);
     }
   }

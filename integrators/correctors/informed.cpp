@@ -21,8 +21,9 @@ struct DoubtfulSites {
     RowSums const sums = row.scan(field.mask, scratch);
     if (!Kokkos::isfinite(sums.others) || !(sums.others > 0)) return {-1e300, 0, -1};
     RowShape const shape = row.shape(field.mask, scratch);
-    double const own = row.value(field.tokens(b, l), scratch) / sums.others;
-    double const other = own < shape.largest ? shape.largest : shape.second;
+    token_t const x = field.tokens(b, l);
+    double const own = row.value(x, scratch) / sums.others;
+    double const other = x == shape.best ? shape.second : shape.largest;
     // A token that the others forbid is the most doubtful, one that they force the least.
     double const sure = Kokkos::log(own) - (margin ? Kokkos::log(other) : 0);
     double const gumbel = -Kokkos::log(
@@ -62,8 +63,8 @@ class Informed final : public Corrected {
     if (state.batch() == 0) return;
     predictor().advance(exec, process, state, step.part(0), key, counters);
     for (int i = 0; i < rounds_; ++i) {
-      StreamKey own = key.at(static_cast<std::uint32_t>(step.index)).derived(16 + static_cast<std::uint32_t>(i));
-      own.step = static_cast<std::uint32_t>(step.index);
+      StreamKey const own =
+          stream(key, step, 16 + static_cast<std::uint32_t>(i)).at(static_cast<std::uint32_t>(step.index));
       process.refresh(exec, state, 0);
       choose_sites<true>(exec, label(), process, state, step.part(1), own, sites_, ranking_);
       draw_chosen(exec, label(), process, state, step.part(1), own, ranking_, counters);

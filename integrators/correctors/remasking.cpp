@@ -158,8 +158,8 @@ class Remasking final : public Corrected {
     Kokkos::parallel_for(
         label() + "::remask", Rows(exec, 0, state.batch()),
         RemaskKernel{state.tokens, before, state.frozen, sureness_, counters,
-                     key.at(static_cast<std::uint32_t>(step.index)).derived(2), state.first_sample,
-                     *process.generator().mask(), move.sigma});
+                     stream(key, step, 2), state.first_sample,
+                     *process.generator().mask(), sigma(move, step)});
     detail::finish(exec, label() + "::finish", state, step);
   }
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
@@ -175,7 +175,7 @@ class Remasking final : public Corrected {
         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
             exec, 0, static_cast<std::int64_t>(pairs.extent(0)) * state.length()),
         RemaskLawKernel{state.tokens, state.frozen, pairs, out, state.length(), process.generator().states(),
-                        *process.generator().mask(), move.sigma});
+                        *process.generator().mask(), sigma(move, step)});
   }
 
  private:
@@ -183,6 +183,9 @@ class Remasking final : public Corrected {
     double lost_from, lost_to;  // of the predictor
     double sigma;               // with confidence: of all sites together
   };
+
+  // A step that reveals every mask leaves none, also where the noise does not end at 0.
+  static double sigma(Move const& move, Step const& step) { return step.host->forced ? 0 : move.sigma; }
 
   Move plan(NoiseSchedule const& noise, Interval step) const {
     double from = noise.lost(step.from), to = noise.lost(step.to);

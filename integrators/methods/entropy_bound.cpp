@@ -84,6 +84,7 @@ class EntropyBound final : public Integrator {
       .reference = "Ben-Hamu et al. 2025 (EB-sampler), arXiv:2505.24857",
       .evaluations = 0,
       .host_syncs = -1,
+      .takes_phi = false,
       .needs = "a masked reverse process"};
 };
 

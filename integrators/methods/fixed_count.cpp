@@ -11,7 +11,7 @@ namespace {
 // noise in the number, which costs about a factor of two in path KL (A§9.3).
 class FixedCount final : public Integrator {
  public:
-  explicit FixedCount(Counts counts) : counts_(counts) {}
+  explicit FixedCount(Counts counts) : counts_(counts) { info_.takes_phi = counts == Counts::share; }
   IntegratorInfo const& info() const override { return info_; }
   std::string refuses(Process const& process) const override { return needs_mask(info_, process); }
 
@@ -40,7 +40,7 @@ class FixedCount final : public Integrator {
   Counts counts_;
   Ranking ranking_;
   std::string const label_ = "saltus::integrators::fixed_count";
-  IntegratorInfo const info_{
+  IntegratorInfo info_{
       .name = "fixed_count",
       .summary = "first order: the step's share of the masks, chosen at random; counts=share or uniform",
       .reference = "Sahoo et al. 2024 (MDLM), arXiv:2406.07524, without the binomial noise; cost: arXiv:2510.25544",

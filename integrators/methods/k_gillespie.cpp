@@ -97,6 +97,7 @@ class KGillespie final : public Integrator {
       .weak_order = 1,
       .has_site_law = true,
       .selection = Selection::fixed_count,
+      .takes_phi = false,
       .needs = "a masked reverse process"};
 };
 

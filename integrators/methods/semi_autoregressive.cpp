@@ -33,8 +33,11 @@ struct SitesOfBlock : Confidence {
   KOKKOS_FUNCTION bool open(int, int l) const { return l < steps.end; }
   template <class Field>
   KOKKOS_FUNCTION Candidate rank(Field const& field, int b, int l, StreamKey key, std::uint64_t sample) const {
-    if (!at_random) return Confidence::rank(field, b, l, key, sample);
-    return {uniform53(key.draw(sample, Role::step, static_cast<std::uint32_t>(l)).event), 0, -1};
+    // The token of a site chosen at random may wait until it is chosen, unless it is drawn at a temperature.
+    Candidate c{0, 0, -1};
+    if (!at_random || temperature != 1) c = Confidence::rank(field, b, l, key, sample);
+    if (at_random) c.key = uniform53(key.draw(sample, Role::step, static_cast<std::uint32_t>(l)).event);
+    return c;
   }
   KOKKOS_FUNCTION int count(int, int n, std::uint64_t, StreamKey) const {
     return (n + steps.remaining - 1) / steps.remaining;
@@ -74,6 +77,7 @@ class SemiAutoregressive final : public Integrator {
       .name = "semi_autoregressive",
       .summary = "blocks from left to right, each by order=confidence, margin, entropy or random; block=8, temperature",
       .reference = "Nie et al. 2025 (LLaDA), arXiv:2502.09992; Arriola et al. 2025 (BD3-LM), arXiv:2503.09573",
+      .takes_phi = false,
       .needs = "a masked reverse process"};
 };
 

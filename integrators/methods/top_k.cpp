@@ -22,7 +22,9 @@ struct SurestSites : Confidence {
 
 class TopK final : public Integrator {
  public:
-  TopK(Confidence const& confidence, Counts counts) : confidence_(confidence), counts_(counts) {}
+  TopK(Confidence const& confidence, Counts counts) : confidence_(confidence), counts_(counts) {
+    info_.takes_phi = counts == Counts::share;
+  }
   IntegratorInfo const& info() const override { return info_; }
   std::string refuses(Process const& process) const override { return needs_mask(info_, process); }
 
@@ -49,7 +51,7 @@ class TopK final : public Integrator {
   Counts counts_;
   Ranking ranking_;
   std::string const label_ = "saltus::integrators::top_k";
-  IntegratorInfo const info_{
+  IntegratorInfo info_{
       .name = "top_k",
       .summary = "biased: reveals the surest sites; score=confidence, margin or entropy, temperature, noise, counts=uniform or share",
       .reference = "Chang et al. 2022 (MaskGIT), arXiv:2202.04200; Nie et al. 2025 (LLaDA), arXiv:2502.09992",

@@ -48,8 +48,8 @@ TEST(TwoSample, ByHand) {
   EXPECT_NEAR(distance(found, "mmd2").estimate.value, 1 - std::exp(-2), 1e-14);
   EXPECT_NEAR(found.first_entropy.value, std::log(2.0) / 2, 1e-14);
   EXPECT_EQ(found.second_entropy.value, 0);
-  // Of the six ways to deal, two are the one seen or its mirror image. In the four others, {00,11|01,11} and the like, each
-  // set gets one 11, and every distance is smaller.
+  // Of the six ways to deal, two are the one seen or its mirror image. In the four others, {00,11|01,11} and the like,
+  // each set gets one 11, and every distance is smaller.
   for (auto const& d : found.distances) {
     auto const as_large = static_cast<std::int64_t>(std::llround(d.p_value * (permutations + 1))) - 1;
     EXPECT_TRUE(stats::accepts(stats::binomial_p_value(as_large, permutations, 1.0 / 3), d.name));
@@ -211,8 +211,8 @@ TEST(TwoSample, PValuesOfEqualLawsAreUniform) {
   for (auto const& [name, values] : wrong) EXPECT_LT(uniform_p_value(values), stats::false_alarm) << name;
 }
 
-// Power at level 5 % for sets of 500 sequences of 20 sites whose tokens are 10 % off (.5 against .55): all of 20 repetitions
-// see it, which a power below 1/2 would do once in a million times.
+// Power at level 5 % for sets of 500 sequences of 20 sites whose tokens are 10 % off (.5 against .55): all of 20
+// repetitions see it, which a power below 1/2 would do once in a million times.
 TEST(TwoSample, TokensTenPerCentOffAreDetected) {
   for (auto const& [name, values] : p_values(coins(20, 0.5), coins(20, 0.55), 500, 500, 20, 20'000)) {
     EXPECT_EQ(std::count_if(values.begin(), values.end(), [](double p) { return p <= 0.05; }), 20) << name;

@@ -127,6 +127,32 @@ TEST(Exact, ForwardLawIsTheSumOverAllPathsOfSites) {
   }
 }
 
+TEST(Exact, ContextProbabilitiesAreSumsOverWhatIsMasked) {
+  for (Case const& c : cases()) {
+    if (!c.generator.mask()) continue;
+    StateSpace const space(c.generator.states(), c.length);
+    auto const p0 = some_start(space, c.generator);
+    std::vector<double> expected(space.size(), 0.0);
+    for (std::size_t i = 0; i < space.size(); ++i) {
+      auto const x = space.tokens(i);
+      for (std::size_t j = 0; j < space.size(); ++j) {
+        auto const y = space.tokens(j);
+        bool agrees = true;
+        for (std::size_t l = 0; l < x.size(); ++l) agrees = agrees && (x[l] == c.generator.mask() || x[l] == y[l]);
+        if (agrees) expected[i] += p0[j];
+      }
+    }
+    expect_same(context_probabilities(space, p0, c.generator), expected, 1e-14);
+  }
+}
+
+TEST(Exact, PushSitesTakesAKernelForEachSite) {
+  StateSpace const space(2, 2);
+  // site 0 by {.9 .1; .2 .8}, site 1 by {.5 .5; 0 1}, from 01 and 10
+  expect_same(push_sites(space, {0, 0.25, 0.75, 0}, {0.9, 0.1, 0.2, 0.8, 0.5, 0.5, 0, 1}),
+              {0.75 * 0.2 * 0.5, 0.25 * 0.9 + 0.75 * 0.2 * 0.5, 0.75 * 0.8 * 0.5, 0.25 * 0.1 + 0.75 * 0.8 * 0.5}, 1e-15);
+}
+
 TEST(Exact, PushSitesMovesEverySite) {
   StateSpace const space(2, 2);
   // K = {.9 .1; .2 .8} on 01: p(00) = .9 .2, p(01) = .9 .8, p(10) = .1 .2, p(11) = .1 .8
@@ -213,6 +239,9 @@ TEST(Exact, DistancesByHand) {
   EXPECT_EQ(kl_divergence(q, p), std::numeric_limits<double>::infinity());
   EXPECT_EQ(kl_divergence(p, p), 0);
   EXPECT_NEAR(kl_divergence({0.75, 0.25}, {0.5, 0.5}), 0.75 * std::log(1.5) - 0.25 * std::log(2), 1e-15);
+  // Small ones keep their digits: p = 1/2 +- e has 2 e^2 to the leading order, with nothing of the third.
+  double const e = 0x1p-27;
+  EXPECT_NEAR(kl_divergence({0.5 + e, 0.5 - e}, {0.5, 0.5}) / (2 * e * e), 1, 1e-7);
   EXPECT_NEAR(entropy(q), std::log(4), 1e-15);
   EXPECT_NEAR(entropy(p), std::log(2), 1e-15);
   EXPECT_EQ(entropy({1, 0}), 0);
