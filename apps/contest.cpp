@@ -75,6 +75,7 @@ void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& ba
   // A claim is about the law of the process itself, where it usually ends.
   bool const claims = contest.forward || (subject.reverse->decoration.text.empty() &&
                                           (contest.exact_law || !subject.rules->unusual()));
+  bool const orders = claims && (contest.forward || subject.rules->refines());
   int const networks = contest.forward ? 1 : contest.process.model()->info().evaluations,
             after = contest.forward ? 0 : subject.rules->last_evaluations();
   for (auto const& method : subject.methods) {
@@ -91,9 +92,8 @@ void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& ba
       contest.entrants.push_back({.integrator = method,
                                   .exact = exact,
                                   .own_steps = own_steps,
-                                  .weak_order = claims && (contest.forward || subject.rules->refines()) ? info.weak_order : 0,
+                                  .weak_order = orders ? info.weak_order : 0,
                                   .steps = steps,
-                                  .evaluations = steps * cost + networks * after,
                                   .plan = plan_for(base, contest, subject, *integrator, steps),
                                   .pictured = pictured,
                                   .label = file_name(method) + budget});
@@ -112,9 +112,6 @@ void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& ba
   }
 }
 
-}  // namespace
-
-namespace {
 bool exact_law(Options const& options) {
   std::string const& law = options.text("law");
   if (law != "sampled" && law != "exact") throw UserError(unknown_name("law", law, {"exact", "sampled"}));
@@ -124,6 +121,7 @@ bool exact_law(Options const& options) {
   require(exact || !options.given("most-transitions"), "--most-transitions is for --law exact");
   return exact;
 }
+
 }  // namespace
 
 Subject read_subject(Options const& options) {

@@ -39,7 +39,6 @@ struct Entrant {
   bool own_steps = false;  ///< needs no number of steps
   double weak_order = 0;   ///< claimed here; 0: none
   int steps = 1;
-  int evaluations = 0;     ///< of the model in these steps, as the method declares them
   SamplePlan plan;
   bool pictured = false;  ///< the method's smallest budget, whose sequences are shown in the report
   std::string label;      ///< of its file of sequences and its progress line

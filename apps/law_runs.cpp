@@ -18,8 +18,7 @@ namespace {
 std::vector<double> enumerated(SequenceLaw const& law) {
   StateSpace const space(law.states(), law.length());
   std::vector<double> p(space.size());
-  Kokkos::parallel_for("saltus::apps::enumerated",
-                       Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, p.size()),
+  Kokkos::parallel_for("saltus::apps::enumerated", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, p.size()),
                        [&](std::size_t i) { p[i] = std::exp(law.log_likelihood(space.tokens(i))); });
   Kokkos::DefaultHostExecutionSpace().fence("saltus::apps: laws are read on the host");
   return p;
@@ -40,7 +39,8 @@ std::vector<double> product_of_sites(StateSpace const& space, std::vector<double
 
 // [length, data states]: the law of each site; nothing if a mask is left anywhere.
 std::vector<double> site_laws(StateSpace const& space, std::vector<double> const& law, Generator const& generator) {
-  auto const length = static_cast<std::size_t>(space.length()), data = static_cast<std::size_t>(generator.data_states());
+  auto const length = static_cast<std::size_t>(space.length()),
+             data = static_cast<std::size_t>(generator.data_states());
   std::vector<double> sites(length * data, 0.0);
   std::vector<token_t> x(length);
   for (std::size_t i = 0; i < law.size(); ++i) {
@@ -54,8 +54,9 @@ std::vector<double> site_laws(StateSpace const& space, std::vector<double> const
   return sites;
 }
 
-// What the engine promises, and no more.
+// What the engine promises, and no more: below 1e-13 there is only rounding.
 double twelve_digits(double value) {
+  if (std::abs(value) < 1e-13) return 0;
   char text[32];
   std::snprintf(text, sizeof text, "%.12g", value);
   return std::strtod(text, nullptr);
@@ -81,6 +82,19 @@ std::vector<Estimate> estimates(LawReport const& report, std::vector<Metric> con
     }
   }
   return all;
+}
+
+// Of the network for a sample.
+double evaluations(ExecSpace const& exec, Process const& process, Integrator const& integrator, LawPlan const& plan) {
+  if (!process.is_reverse()) return 0;
+  StepOptions options = step_options(integrator, process);
+  options.forced_last = plan.forced_last;
+  StepTable const table(exec, process, plan.grid, options);
+  int count = 0;
+  for (int k = 0; k < table.steps(); ++k) {
+    for (auto const& kernel : integrator.kernels(table.step(k))) count += kernel.integrator->info().evaluations;
+  }
+  return count * process.model()->info().evaluations;
 }
 
 double limit_of(Options const& options) {
@@ -118,25 +132,25 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
                      .limit = std::numeric_limits<double>::infinity()});
     transitions += count_transitions(exec, contest.process, *make_integrator(entrant.integrator), space, plans.back());
   }
-  require(transitions <= limit, "the exact laws need " + to_text(transitions) + " transitions, more than --most-transitions " +
-                                    options.text("most-transitions") +
-                                    " (which take about a minute on 2 cores): compare fewer methods or steps, or raise it");
+  require(transitions <= limit, "the exact laws need " + to_text(transitions) +
+                                    " transitions, more than --most-transitions " + options.text("most-transitions") +
+                                    " (2e10 take about a minute on 2 cores): compare fewer methods or steps, or raise it");
+  auto const metrics = exact_metrics(!contest.forward && subject.reverse->masked());
   std::vector<Run> runs;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     Entrant const& entrant = contest.entrants[i];
+    auto const integrator = make_integrator(entrant.integrator);
     Kokkos::Timer const timer;
-    ProgressLine line(options, entrant.label, 1);
-    line(0);
-    LawReport const report =
-        law_report(exec, contest.process, *make_integrator(entrant.integrator, contest.process), space, plans[i]);
+    LawReport const report = law_report(exec, contest.process, *integrator, space, plans[i]);
     Run run{.integrator = entrant.integrator,
             .exact = entrant.exact,
             .own_steps = entrant.own_steps,
             .weak_order = entrant.weak_order <= 1 || second_order ? entrant.weak_order : 0,
             .steps = static_cast<double>(entrant.steps),
             .transitions = report.transitions,
-            .estimates = estimates(report, exact_metrics(contest.process.is_reverse() && contest.process.is_masked()))};
-    run.report.evaluations = contest.forward ? (entrant.own_steps ? 0 : entrant.steps) : entrant.evaluations;
+            .estimates = estimates(report, metrics)};
+    run.report.evaluations = evaluations(exec, contest.process, *integrator, plans[i]);
+    if (contest.forward && !entrant.own_steps) run.report.evaluations = entrant.steps;  // as steps, which it has instead
     run.report.seconds = timer.seconds();
     if (entrant.pictured) run.sites = site_laws(space, report.law, generator);
     runs.push_back(std::move(run));

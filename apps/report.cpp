@@ -162,7 +162,7 @@ class Page {
               .y_label = std::string(spec.title) + (nll ? " - entropy" : "") + " (" + spec.unit + ")",
               .log_y = !nll};
     if (results_.exact_law) {
-      plot.beside = false;
+      plot.beside = plot.intervals = false;
     } else {
       plot.band = {{results_.bands[m].low - center, results_.bands[m].high - center}};
     }

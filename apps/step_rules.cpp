@@ -16,7 +16,11 @@ std::vector<std::string> const named_grids{"blocks", "cosine", "noise", "uniform
 }  // namespace
 
 StepRules::StepRules(Options const& options, Problem const& problem)
-    : grid_(options.text("grid")), noise_(problem.noise), masked_(problem.masked()), folds_(masked_), length_(problem.law().length()) {
+    : grid_(options.text("grid")),
+      noise_(problem.noise),
+      masked_(problem.masked()),
+      folds_(masked_),
+      length_(problem.law().length()) {
   if (options.has("last")) {
     std::string const& last = options.text("last");
     if (std::ranges::find(endings, last) == endings.end()) throw UserError(unknown_name("last step", last, endings));
@@ -29,22 +33,18 @@ StepRules::StepRules(Options const& options, Problem const& problem)
   }
   end_ = folds_ ? 0 : default_end_time;
   if (grid_ == "blocks") {
-    require(folds_, "--grid blocks reveals every mask of a masked process block by block, so it needs one and --last fold");
+    require(folds_, "--grid blocks reveals a masked process block by block to the last mask: it needs a mask and --last fold");
     profile_ = information_profile(problem.law());
   } else if (std::ranges::find(named_grids, grid_) == named_grids.end()) {
     if (!std::filesystem::exists(grid_))
       throw UserError(unknown_name("grid", grid_, named_grids) + " A file with a time a line would do too.");
-    grid(1);
+    file_ = make_grid(grid_, noise_, noise_.end(), end_, 1);
   }
 }
 
-std::optional<int> StepRules::own_steps() const {
-  if (std::ranges::find(named_grids, grid_) != named_grids.end()) return {};
-  return grid(1).steps();
-}
-
 TimeGrid StepRules::grid(int steps) const {
-  if (profile_.empty()) return make_grid(grid_, noise_, noise_.end(), end_, steps);
+  if (file_) return *file_;
+  if (grid_ != "blocks") return make_grid(grid_, noise_, noise_.end(), end_, steps);
   require(steps <= length_, "--grid blocks needs a site for each step: at most " + std::to_string(length_) +
                                 " steps, got " + std::to_string(steps));
   return block_grid(noise_, noise_.end(), optimal_blocks(profile_, steps));

@@ -16,9 +16,9 @@ class StepRules {
   StepRules(Options const& options, Problem const& problem);
 
   /// Steps that a file of times brings; nothing if the number is free.
-  std::optional<int> own_steps() const;
+  std::optional<int> own_steps() const { return file_ ? std::optional(file_->steps()) : std::nullopt; }
   /// More steps are a finer grid of the same kind, so that errors have an order.
-  bool refines() const { return grid_ != "blocks" && !own_steps(); }
+  bool refines() const { return grid_ != "blocks" && !file_; }
   /// Masks may be left in the sequences.
   bool leaves_masks() const { return !folds_ && masked_ && last_ == LastStep::none; }
   /// --last is not what a method's claim of exactness is about.
@@ -38,7 +38,8 @@ class StepRules {
   bool masked_, folds_;
   double end_;
   int length_;
-  std::vector<double> profile_;  // of blocks
+  std::vector<double> profile_;   // of blocks
+  std::optional<TimeGrid> file_;  // of times
 };
 
 }  // namespace saltus::app
