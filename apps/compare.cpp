@@ -7,6 +7,7 @@
 
 #include "check.hpp"
 #include "contest.hpp"
+#include "law_runs.hpp"
 #include "output_folder.hpp"
 #include "report.hpp"
 #include "results.hpp"
@@ -38,6 +39,7 @@ Run run_entrant(Contest& contest, Entrant const& entrant, Options const& options
   writer.append(tokens);
   writer.commit();
   run.steps = entrant.own_steps && !contest.forward ? run.report.evaluations : entrant.steps;
+  count_networks(run.report, contest.process);
   // A forward process evaluates no network: its column counts steps.
   if (contest.forward) run.report.evaluations = entrant.own_steps ? 0 : entrant.steps;
   run.estimates = measure(*contest.law, tokens, samples);
@@ -51,32 +53,41 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
                   .command = options.call(),
                   .alphabet = contest.alphabet,
                   .forward = contest.forward,
-                  .samples = subject.samples,
+                  .exact_law = contest.exact_law,
+                  .samples = contest.exact_law ? 0 : subject.samples,
                   .entropy = contest.law->entropy(),  // an estimate takes its time
                   .sites = contest.law->site_marginals(),
                   .rank = contest.rank,
-                  .metrics = metrics_for(*contest.law),
+                  .metrics = contest.exact_law ? exact_metrics(!contest.forward && subject.reverse->masked())
+                                               : metrics_for(*contest.law),
                   .bands = {},
-                  .replicates = null_replicates,
-                  .family_error = family_error,
-                  .methods = subject.methods,
+                  .methods = {},
+                  .left_out = contest.left_out,
                   .runs = {}};
-  // A family error over everything that is asserted of exact methods.
-  auto const claims = std::count_if(contest.entrants.begin(), contest.entrants.end(),
-                                    [](Entrant const& entrant) { return entrant.exact; });
-  results.band_error = family_error / static_cast<double>(std::max<std::size_t>(1, static_cast<std::size_t>(claims)) *
-                                                          results.metrics.size());
-  // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all
-  // the same.
-  results.bands = null_bands(*contest.law, subject.samples, null_replicates, results.band_error, ~subject.seed);
-  for (auto const& entrant : contest.entrants) results.runs.push_back(run_entrant(contest, entrant, options, folder));
+  for (auto const& method : subject.methods) {
+    auto const is_it = [&](Entrant const& entrant) { return entrant.integrator == method; };
+    if (std::ranges::any_of(contest.entrants, is_it)) results.methods.push_back(method);
+  }
+  if (contest.exact_law) {
+    results.runs = run_laws(contest, subject, options);
+  } else {
+    // A family error over everything that is asserted of exact methods.
+    auto const claims = std::max<std::ptrdiff_t>(1, std::ranges::count_if(contest.entrants, &Entrant::exact));
+    results.replicates = null_replicates;
+    results.family_error = family_error;
+    results.band_error = family_error / (static_cast<double>(claims) * static_cast<double>(results.metrics.size()));
+    // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all
+    // the same.
+    results.bands = null_bands(*contest.law, subject.samples, null_replicates, results.band_error, ~subject.seed);
+    for (auto const& entrant : contest.entrants) results.runs.push_back(run_entrant(contest, entrant, options, folder));
+  }
   std::size_t const rank = results.position(contest.rank);
   std::stable_sort(results.runs.begin(), results.runs.end(),
                    [&](Run const& a, Run const& b) { return a.estimates[rank].value < b.estimates[rank].value; });
   return results;
 }
 
-void print_results(Results const& results, Contest const& contest, Options const& options, OutputFolder const& folder) {
+void print_sampled(Results const& results, Contest const& contest, Options const& options) {
   std::printf("%s\nnoise %s; %zu sequences a row, seed %s; entropy of the law %.4f nats a sequence\n\n",
               results.title.c_str(), contest.process.noise().describe().c_str(), results.samples,
               options.text("seed").c_str(), results.entropy);
@@ -93,10 +104,43 @@ void print_results(Results const& results, Contest const& contest, Options const
           "%s claims to be exact and lies %s.\n", run.integrator.c_str(),
           results.inside(run) ? "inside all bands" : "OUTSIDE a band: see null_low and null_high in results.csv");
   }
-  std::printf("\nreport    %s\nresults   %s, %s\nsequences %s\n", folder.final_path("report.html").c_str(),
-              folder.final_path("results.csv").c_str(), folder.final_path("results.json").c_str(),
-              folder.final_path("samples").c_str());
+}
+
+void print_exact(Results const& results, Contest const& contest) {
+  std::printf("%s\nnoise %s; exact laws of the sequences; entropy of the law %.4f nats a sequence\n\n",
+              results.title.c_str(), contest.process.noise().describe().c_str(), results.entropy);
+  print_table(comparison_table(results, results.metrics));
+  std::printf("\nErrors are computed, not sampled: total variation, and divergences in nats (to twelve digits in results.csv).\n");
+  for (auto const& [method, why] : results.left_out) std::printf("%s %s.\n", method.c_str(), why.c_str());
+}
+
+void print_results(Results const& results, Contest const& contest, Options const& options, OutputFolder const& folder) {
+  if (results.exact_law) {
+    print_exact(results, contest);
+  } else {
+    print_sampled(results, contest, options);
+  }
+  std::printf("\nreport    %s\nresults   %s, %s\n", folder.final_path("report.html").c_str(),
+              folder.final_path("results.csv").c_str(), folder.final_path("results.json").c_str());
+  if (!results.exact_law) std::printf("sequences %s\n", folder.final_path("samples").c_str());
   if (options.has("data")) std::printf("model     %s (use it with --model)\n", folder.final_path("model").c_str());
+}
+
+std::string reasons(Contest const& contest) {
+  std::string text;
+  for (auto const& [method, why] : contest.left_out) text += (text.empty() ? "" : "; ") + method + " " + why;
+  return text;
+}
+
+// Whether some entrant has something to check.
+bool has_claims(Contest const& contest) {
+  return std::ranges::any_of(contest.entrants, [&](Entrant const& entrant) {
+    auto const finer = [&](Entrant const& other) {
+      return other.integrator == entrant.integrator && other.steps > entrant.steps;
+    };
+    return entrant.exact ||
+           (contest.exact_law && entrant.weak_order > 0 && std::ranges::any_of(contest.entrants, finer));
+  });
 }
 
 }  // namespace
@@ -109,10 +153,13 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   KokkosSession const session(options, std::move(kokkos));
   Contest contest = make_contest(subject, options);
   bool const check = options.flag("check");
-  require(
-      !check || std::any_of(contest.entrants.begin(), contest.entrants.end(),
-                            [](Entrant const& entrant) { return entrant.exact; }),
-      "--check has nothing to check: none of " + options.text("integrators") + " claims to be exact on this process");
+  require(!contest.entrants.empty(), "--law exact has nothing to compute: " + reasons(contest));
+  require(!check || has_claims(contest), "--check has nothing to check: none of " + options.text("integrators") +
+                                             " claims to be exact on this process" +
+                                             (contest.exact_law ? ", or an order at two numbers of steps" : "") +
+                                             (subject.reverse && !subject.reverse->decoration.text.empty()
+                                                  ? " with a decorated model"
+                                                  : ""));
   std::optional<OutputFolder> folder;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));

@@ -7,6 +7,8 @@
 #include <saltus/integrators/registry.hpp>
 #include <saltus/models/product.hpp>
 
+#include "methods.hpp"
+
 namespace saltus::app {
 namespace {
 
@@ -32,49 +34,92 @@ std::shared_ptr<SequenceLaw const> forward_product(ForwardProblem const& problem
   return std::make_shared<ProductLaw>(problem.length, static_cast<int>(n), std::move(law));
 }
 
-// The grid of a plan in `steps` steps, everything else as in `base`.
-SamplePlan plan_for(SamplePlan base, Contest const& contest, Integrator const& integrator, int steps, double end) {
+std::string title_of(Problem const& problem) {
+  std::string const& changes = problem.decoration.text;
+  return problem.source + (changes.empty() ? "" : "; decorated: " + changes + "; judged by the law without that");
+}
+
+// The plan of `steps` steps, with what all plans share in `base`.
+SamplePlan plan_for(SamplePlan base, Contest const& contest, Subject const& subject, Integrator const& integrator,
+                    int steps) {
   if (contest.forward) {
-    base.grid = TimeGrid::uniform(0, end, steps);
+    base.grid = TimeGrid::uniform(0, subject.time, steps);
     return base;
   }
-  SamplePlan const made = make_plan(contest.process, integrator, steps, base.length, end);
+  SamplePlan const made = subject.rules->plan(contest.process, integrator, steps);
   base.grid = made.grid;
   base.forced_last = made.forced_last;
+  base.last = made.last;
   return base;
 }
 
-std::vector<Entrant> entrants(Contest const& contest, Subject const& subject, SamplePlan const& base) {
-  std::vector<Entrant> all;
+// Numbers of steps of a method that takes `cost` network evaluations for each.
+std::vector<int> numbers_of_steps(Subject const& subject, std::string const& method, int cost) {
+  if (subject.rules && subject.rules->own_steps()) return {*subject.rules->own_steps()};
+  std::vector<int> steps;
+  for (std::int64_t const nfe : subject.budgets) {
+    require(nfe % cost == 0, "'" + method + "' makes " + std::to_string(cost) +
+                                 " evaluations a step, so --nfe must be a multiple of it; got " + std::to_string(nfe));
+    steps.push_back(static_cast<int>(nfe / cost));
+  }
+  return steps;
+}
+
+// Why the law of a method cannot be computed, or need not be; empty: it takes part.
+std::string left_out(IntegratorInfo const& info, bool exact) {
+  if (info.has_site_law) return "";
+  return exact ? "is exact: its error is 0 and is not computed" : "has no law by site, so its exact law is not known";
+}
+
+void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& base) {
+  // A claim is about the law of the process itself, where it usually ends.
+  bool const claims = contest.forward || (subject.reverse->decoration.text.empty() &&
+                                          (contest.exact_law || !subject.rules->unusual()));
+  bool const orders = claims && (contest.forward || subject.rules->refines());
+  int const networks = contest.forward ? 1 : contest.process.model()->info().evaluations,
+            after = contest.forward ? 0 : subject.rules->last_evaluations();
   for (auto const& method : subject.methods) {
     auto const integrator = make_integrator(method, contest.process);
     IntegratorInfo const& info = integrator->info();
-    bool const exact = info.exact || (contest.forward && info.exact_forward);
+    bool const exact = claims && (info.exact || (contest.forward && info.exact_forward));
     bool const own_steps = info.evaluations == 0 || (contest.forward && exact);
-    auto const add = [&](int steps, std::string label, bool pictured) {
-      std::replace_if(label.begin(), label.end(), [](char c) { return c == ':' || c == '='; }, '_');
-      all.push_back({.integrator = method,
-                     .exact = exact,
-                     .own_steps = own_steps,
-                     .steps = steps,
-                     .plan = plan_for(base, contest, *integrator, steps, subject.time),
-                     .pictured = pictured,
-                     .label = std::move(label)});
-    };
-    if (own_steps) {
-      add(1, method, true);
+    if (std::string why = contest.exact_law ? left_out(info, exact) : ""; !why.empty()) {
+      contest.left_out.emplace_back(method, std::move(why));
       continue;
     }
-    for (std::int64_t const nfe : subject.budgets) {
-      require(nfe % info.evaluations == 0, "'" + method + "' makes " + std::to_string(info.evaluations) +
-                                               " evaluations a step, so --nfe must be a multiple of it; got " +
-                                               std::to_string(nfe));
-      add(static_cast<int>(nfe / info.evaluations),
-          method + (contest.forward ? "_steps" : "_nfe") + std::to_string(nfe),
-          nfe == std::ranges::min(subject.budgets));
+    int const cost = networks * info.evaluations;
+    auto const add = [&](int steps, std::string const& budget, bool pictured) {
+      contest.entrants.push_back({.integrator = method,
+                                  .exact = exact,
+                                  .own_steps = own_steps,
+                                  .weak_order = orders ? info.weak_order : 0,
+                                  .steps = steps,
+                                  .plan = plan_for(base, contest, subject, *integrator, steps),
+                                  .pictured = pictured,
+                                  .label = file_name(method) + budget});
+    };
+    if (own_steps) {
+      add(1, "", true);
+      continue;
+    }
+    auto const numbers = numbers_of_steps(subject, method, cost);
+    for (int const steps : numbers) {
+      add(steps,
+          contest.forward ? "_steps" + std::to_string(steps)
+                          : "_nfe" + std::to_string(steps * cost + networks * after),
+          steps == std::ranges::min(numbers));
     }
   }
-  return all;
+}
+
+bool exact_law(Options const& options) {
+  std::string const& law = options.text("law");
+  if (law != "sampled" && law != "exact") throw UserError(unknown_name("law", law, {"exact", "sampled"}));
+  bool const exact = law == "exact";
+  for (char const* const other : {"samples", "seed", "batch", "format"})
+    require(!exact || !options.given(other), "--" + std::string(other) + " is for --law sampled; exact laws draw nothing");
+  require(exact || !options.given("most-transitions"), "--most-transitions is for --law exact");
+  return exact;
 }
 
 }  // namespace
@@ -83,11 +128,12 @@ Subject read_subject(Options const& options) {
   Subject subject{.seed = options.seed("seed"),
                   .samples = static_cast<std::size_t>(options.integer("samples", 2, 1'000'000'000)),
                   .batch = static_cast<int>(options.integer("batch", 1, 1 << 24)),
-                  .methods = options.list("integrators"),
+                  .exact_law = exact_law(options),
+                  .methods = read_methods(options),
                   .budgets = options.integers("nfe", 1, 1'000'000),
                   .reverse = {},
+                  .rules = {},
                   .forward = {}};
-  for (auto const& method : subject.methods) make_integrator(method);
   bool const forward =
       !options.given("model") && !options.given("data") && (options.has("generator") || options.has("process"));
   for (char const* const other : {"process", "site-rates", "start", "times", "length", "fix-diagonal", "normalise"}) {
@@ -96,8 +142,21 @@ Subject read_subject(Options const& options) {
         "--" + std::string(other) +
             " is for comparing on a forward process: leave --model and --data away and give --generator or --process");
   }
+  for (char const* const other : {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid",
+                                  "last", "categorical"}) {
+    require(!forward || !options.given(other),
+            "--" + std::string(other) + " is for comparing on a reverse process: give --model or --data");
+  }
   if (!forward) {
-    subject.reverse.emplace(read_problem(options));
+    subject.reverse.emplace(read_problem(options, subject.methods));
+    subject.rules.emplace(options, *subject.reverse);
+    require(subject.exact_law || !subject.rules->leaves_masks(),
+            "--last none leaves masks, and compare measures whole sequences: take fold, sample or argmax");
+    require(!subject.exact_law || subject.rules->last_evaluations() == 0,
+            "--law exact ends with the grid: take --last fold or none, not " + options.text("last"));
+    require(!subject.rules->own_steps() || !options.given("nfe"),
+            "--grid " + options.text("grid") + " has " + std::to_string(subject.rules->own_steps().value_or(0)) +
+                " steps of its own: leave --nfe away");
     return subject;
   }
   subject.forward.emplace(read_forward(options));
@@ -112,13 +171,16 @@ Contest make_contest(Subject const& subject, Options const& options) {
   auto const& forward = subject.forward;
   auto const& reverse = subject.reverse;
   Contest contest{.process = forward ? forward->process() : reverse->process(),
-                  .law = forward ? forward_product(*forward, subject.time) : reverse->final_law(),
+                  .law = forward                                ? forward_product(*forward, subject.time)
+                         : subject.rules->last_evaluations() > 0 ? reverse->named.law  // the last step goes to t = 0
+                                                                 : reverse->final_law(),
                   .alphabet = subject.alphabet(),
                   .forward = forward.has_value(),
                   .title = forward ? forward->named.description + " from " + forward->start_text +
                                          " to t = " + to_text(subject.time)
-                                   : reverse->source,
-                  .rank = forward ? Metric::tv_site : Metric::tv_pair,
+                                   : title_of(*reverse),
+                  .rank = subject.exact_law ? Metric::tv : forward ? Metric::tv_site : Metric::tv_pair,
+                  .exact_law = subject.exact_law,
                   .header = forward ? run_header(options, *forward) : run_header(options, *reverse),
                   .entrants = {}};
   SamplePlan const base{.grid = TimeGrid::uniform(0, 1, 1),
@@ -128,7 +190,7 @@ Contest make_contest(Subject const& subject, Options const& options) {
                         .batch = subject.batch,
                         // The starts' random numbers must not be those of the perfect samplers.
                         .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};
-  contest.entrants = entrants(contest, subject, base);
+  add_entrants(contest, subject, base);
   return contest;
 }
 

@@ -9,6 +9,7 @@
 #include "forward.hpp"
 #include "metrics.hpp"
 #include "problem.hpp"
+#include "step_rules.hpp"
 
 namespace saltus::app {
 
@@ -18,9 +19,11 @@ struct Subject {
   std::uint64_t seed = 1;
   std::size_t samples = 0;
   int batch = 0;
+  bool exact_law = false;  ///< laws are computed rather than sampled
   std::vector<std::string> methods;
   std::vector<std::int64_t> budgets;
   std::optional<Problem> reverse;
+  std::optional<StepRules> rules;  ///< of a reverse process
   std::optional<ForwardProblem> forward;
   double time = default_end_time;  ///< reverse: where steps end; forward: the time to compare at
 
@@ -34,6 +37,7 @@ struct Entrant {
   std::string integrator;
   bool exact = false;      ///< claims to draw from the law of the process itself
   bool own_steps = false;  ///< needs no number of steps
+  double weak_order = 0;   ///< claimed here; 0: none
   int steps = 1;
   SamplePlan plan;
   bool pictured = false;  ///< the method's smallest budget, whose sequences are shown in the report
@@ -48,8 +52,11 @@ struct Contest {
   bool forward;
   std::string title;  ///< in words: what is sampled
   Metric rank;        ///< best first by this
+  bool exact_law;     ///< laws are computed rather than sampled
   Json header;        ///< of the results: version, machine, parameters, model or process
   std::vector<Entrant> entrants;
+  /// With exact_law: methods that do not take part, and why.
+  std::vector<std::pair<std::string, std::string>> left_out{};
 };
 /// Every method at every budget. UserError that names the methods that would do for one that
 /// cannot run on the process.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
 #include <cstdio>
 
+#include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/generators.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
@@ -8,58 +10,153 @@
 #include "problem.hpp"
 
 namespace saltus::app {
+namespace {
+
+constexpr std::size_t page = 80;
+
+// `text` in lines of at most `page` columns; the first one begins with `head`, all of them are indented by `left`.
+void print_wrapped(std::string const& head, std::size_t left, std::string const& text) {
+  std::string line = head;
+  line.resize(std::max(left, head.size() + (head.empty() ? 0 : 1)), ' ');
+  bool bare = true;
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t const end = std::min(text.find(' ', begin), text.size());
+    if (!bare && line.size() + 1 + end - begin > page) {
+      std::printf("%s\n", line.c_str());
+      line.assign(left, ' ');
+      bare = true;
+    }
+    line += (bare ? "" : " ") + text.substr(begin, end - begin);
+    bare = false;
+    begin = end + 1;
+  }
+  std::printf("%s\n", line.c_str());
+}
+
+std::string counted(int count, std::string const& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+std::string claim(IntegratorInfo const& info) {
+  if (info.exact) return "exact";
+  std::string text = info.weak_order > 0 ? "order " + to_text(info.weak_order) : "no order";
+  return text + (info.exact_forward ? ", forwards exact" : "");
+}
+
+std::string cost(IntegratorInfo const& info) {
+  std::string text = info.evaluations == 0 ? "evaluations as its events or steps need them"
+                                           : counted(info.evaluations, "evaluation") + " a step";
+  text += ", " + counted(info.slots, "slot") + ", ";
+  text += info.host_syncs == 0  ? "no fence"
+          : info.host_syncs < 0 ? "a fence for each of its own steps"
+                                : counted(info.host_syncs, "fence") + (info.evaluations == 0 ? " an interval" : " a step");
+  return text;
+}
+
+std::string correction_cost(IntegratorInfo const& info) {
+  return (info.evaluations == 0 ? "no evaluation" : counted(info.evaluations, "evaluation")) + " more a step";
+}
+
+// What a method declares, in full.
+void print_details(std::vector<IntegratorInfo> const& infos, std::string (*bill)(IntegratorInfo const&), bool claims) {
+  constexpr std::size_t left = 12;
+  for (auto const& info : infos) {
+    std::printf("\n%s\n", info.name.c_str());
+    print_wrapped("  what", left, info.summary);
+    if (claims) print_wrapped("  claim", left, claim(info));
+    print_wrapped("  cost", left, bill(info));
+    print_wrapped("  exact law", left, info.has_site_law ? "yes" : "no");
+    if (!info.needs.empty()) print_wrapped("  needs", left, info.needs);
+    print_wrapped("  from", left, info.reference);
+  }
+}
+
+Json details(std::vector<IntegratorInfo> const& infos) {
+  Json all = Json::array();
+  for (auto const& info : infos) {
+    all.push_back({{"name", info.name},
+                   {"summary", info.summary},
+                   {"reference", info.reference},
+                   {"exact", info.exact},
+                   {"exact_forward", info.exact || info.exact_forward},
+                   {"weak_order", info.weak_order},
+                   {"evaluations_per_step", info.evaluations},
+                   {"slots", info.slots},
+                   {"host_syncs_per_step", info.host_syncs},
+                   {"has_site_law", info.has_site_law},
+                   {"needs", info.needs}});
+  }
+  return all;
+}
+
+Json corrector_details(std::vector<IntegratorInfo> const& infos) {
+  Json all = Json::array();
+  for (auto const& info : infos) {
+    all.push_back({{"name", info.name},
+                   {"summary", info.summary},
+                   {"reference", info.reference},
+                   {"more_evaluations_per_step", info.evaluations},
+                   {"has_site_law", info.has_site_law},
+                   {"needs", info.needs}});
+  }
+  return all;
+}
+
+}  // namespace
 
 int run_info(Options const& options) {
-  std::vector<IntegratorInfo> infos;
-  for (auto const& name : integrator_names()) infos.push_back(make_integrator(name)->info());
+  std::vector<IntegratorInfo> methods, correctors;
+  for (auto const& name : integrator_names()) methods.push_back(make_integrator(name)->info());
+  for (auto const& name : corrector_names()) correctors.push_back(corrector_info(name));
+  bool const in_full = options.flag("integrators");
   if (options.flag("json")) {
-    Json details = Json::array();
-    for (auto const& info : infos) {
-      details.push_back({{"name", info.name},
-                         {"summary", info.summary},
-                         {"reference", info.reference},
-                         {"exact", info.exact},
-                         {"exact_forward", info.exact || info.exact_forward},
-                         {"weak_order", info.weak_order},
-                         {"evaluations_per_step", info.evaluations},
-                         {"slots", info.slots},
-                         {"host_syncs_per_step", info.host_syncs},
-                         {"has_site_law", info.has_site_law},
-                         {"needs", info.needs}});
+    Json const listed{{"integrator_details", details(methods)}, {"corrector_details", corrector_details(correctors)}};
+    Json json;
+    if (!in_full) {
+      json = {{"version", version()},
+              {"git_state", git_state()},
+              {"build_type", build_type()},
+              {"compiler", compiler()},
+              {"kokkos", kokkos_version()},
+              {"backend", backend()},
+              {"integrators", integrator_names()},
+              {"correctors", corrector_names()},
+              {"models", model_names()},
+              {"generators", generator_names()},
+              {"noise_schedules", NoiseSchedule::names()}};
     }
-    Json const json{{"version", version()},
-                    {"git_state", git_state()},
-                    {"build_type", build_type()},
-                    {"compiler", compiler()},
-                    {"kokkos", kokkos_version()},
-                    {"backend", backend()},
-                    {"integrators", integrator_names()},
-                    {"models", model_names()},
-                    {"generators", generator_names()},
-                    {"noise_schedules", NoiseSchedule::names()},
-                    {"integrator_details", details}};
+    json.update(listed);
     std::printf("%s\n", json.dump(2).c_str());
+    return 0;
+  }
+  if (in_full) {
+    print_wrapped("", 0,
+                  "Methods, named with parameters as in top_k:score=margin,temperature=0.5. The claim is about the law "
+                  "of the samples, given exact scores: exact, or an error that falls like steps^(-order).");
+    print_details(methods, cost, true);
+    std::printf("\n");
+    print_wrapped("", 0, "Correctors, around a method that takes steps, as in tweedie+remasking:variant=cap,eta=0.02; "
+                         "an exact law needs one of the method too:");
+    print_details(correctors, correction_cost, false);
     return 0;
   }
   std::printf("saltus %s (%s, %s, %s)\n", version().c_str(), git_state().c_str(), build_type().c_str(),
               compiler().c_str());
-  std::printf("Kokkos %s, backend %s\n\nIntegrators:\n", kokkos_version().c_str(), backend().c_str());
-  for (auto const& info : infos) {
-    std::printf("  %-14s %s\n", info.name.c_str(), info.summary.c_str());
-    std::string const cost =
-        info.evaluations == 0
-            ? "one evaluation an event"
-            : std::to_string(info.evaluations) + (info.evaluations == 1 ? " evaluation a step" : " evaluations a step");
-    std::printf("  %-14s %s%s%s\n  %-14s %s\n", "", cost.c_str(), info.needs.empty() ? "" : "; needs ",
-                info.needs.c_str(), "", info.reference.c_str());
-  }
-  std::printf("\nModels: ");
-  for (auto const& name : model_names()) std::printf("%s, ", name.c_str());
-  std::printf("or a folder with a model.json\nGenerators:");
-  for (auto const& name : generator_names()) std::printf(" %s", name.c_str());
-  std::printf(", or a file\nNoise schedules:");
-  for (auto const& name : NoiseSchedule::names()) std::printf(" %s", name.c_str());
+  std::printf("Kokkos %s, backend %s\n", kokkos_version().c_str(), backend().c_str());
+  constexpr std::size_t left = 23;
+  std::printf("\nIntegrators (in full: saltus info --integrators):\n");
+  for (auto const& info : methods) print_wrapped("  " + info.name, left, info.summary);
+  std::printf("\nCorrectors (METHOD+CORRECTOR):\n");
+  for (auto const& info : correctors) print_wrapped("  " + info.name, left, info.summary);
   std::printf("\n");
+  auto const print_names = [](std::string const& what, std::vector<std::string> const& names, std::string const& last) {
+    std::string text;
+    for (auto const& name : names) text += name + (last.empty() && name == names.back() ? "" : ", ");
+    print_wrapped(what, 17, text + last);
+  };
+  print_names("Models:", model_names(), "a folder with a model.json, or table:FILE");
+  print_names("Generators:", generator_names(), "or a file");
+  print_names("Noise schedules:", NoiseSchedule::names(), "");
   return 0;
 }
 

@@ -133,6 +133,7 @@ std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& pa
         out.push_back(share);
         break;
       }
+      default: internal_error("a metric of exact laws");
     }
   }
   return out;
@@ -142,15 +143,27 @@ std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& pa
 
 std::vector<MetricSpec> const& metric_table() {
   static std::vector<MetricSpec> const table{
-      {Metric::tv_site, "tv_site", "site error", "total variation of the one-site laws, mean over sites"},
-      {Metric::tv_pair, "tv_pair", "pair error", "total variation of the laws of two adjacent sites, mean over pairs"},
-      {Metric::tv_triple, "tv_triple", "triple error",
+      {Metric::tv_site, "tv_site", "site error", "total variation", false,
+       "total variation of the one-site laws, mean over sites"},
+      {Metric::tv_pair, "tv_pair", "pair error", "total variation", false,
+       "total variation of the laws of two adjacent sites, mean over pairs"},
+      {Metric::tv_triple, "tv_triple", "triple error", "total variation", false,
        "total variation of the laws of three adjacent sites, mean over triples"},
-      {Metric::nll, "nll", "nll", "mean negative log-likelihood, nats a sequence"},
-      {Metric::token_entropy, "token_entropy", "token entropy",
+      {Metric::nll, "nll", "nll", "nats a sequence", false, "mean negative log-likelihood, nats a sequence"},
+      {Metric::token_entropy, "token_entropy", "token entropy", "nats", false,
        "mean entropy of the tokens of a sequence (of their histogram), nats"},
-      {Metric::impossible_transitions, "impossible_transitions", "impossible",
-       "share of adjacent pairs that the law forbids"}};
+      {Metric::impossible_transitions, "impossible_transitions", "impossible", "share", false,
+       "share of adjacent pairs that the law forbids"},
+      {Metric::tv, "tv", "tv", "total variation", true, "total variation of the laws of whole sequences"},
+      {Metric::kl, "kl", "KL", "nats", true, "Kullback-Leibler divergence of the exact law from that of the method"},
+      {Metric::reverse_kl, "reverse_kl", "reverse KL", "nats", true,
+       "Kullback-Leibler divergence of the law of the method from the exact one"},
+      {Metric::path_kl, "path_kl", "path KL", "nats", true,
+       "Kullback-Leibler divergence of the law of the states at all times of the grid; at least KL"},
+      {Metric::path_kl_discretisation, "path_kl_discretisation", "discretisation", "nats", true,
+       "the part of path KL that comes from which sites are revealed in a step"},
+      {Metric::path_kl_factorisation, "path_kl_factorisation", "factorisation", "nats", true,
+       "the part of path KL that comes from tokens that are revealed together and do not know of each other"}};
   return table;
 }
 
@@ -165,7 +178,16 @@ std::vector<Metric> metrics_for(SequenceLaw const& law) {
   std::vector<Metric> metrics;
   for (auto const& spec : metric_table()) {
     bool const large = std::pow(law.states(), 3) * law.length() > most_triples;
-    if (spec.metric != Metric::tv_triple || !large) metrics.push_back(spec.metric);
+    if (!spec.of_laws && (spec.metric != Metric::tv_triple || !large)) metrics.push_back(spec.metric);
+  }
+  return metrics;
+}
+
+std::vector<Metric> exact_metrics(bool masked) {
+  std::vector<Metric> metrics;
+  for (auto const& spec : metric_table()) {
+    bool const part = spec.metric == Metric::path_kl_discretisation || spec.metric == Metric::path_kl_factorisation;
+    if (spec.of_laws && (masked || !part)) metrics.push_back(spec.metric);
   }
   return metrics;
 }

@@ -15,16 +15,34 @@ struct Estimate {
   double value, low, high;
 };
 
-/// What a set of sequences is measured by against an exact law.
-enum class Metric { tv_site, tv_pair, tv_triple, nll, token_entropy, impossible_transitions };
+/// What a set of sequences, or the exact law of a method, is measured by against an exact law.
+enum class Metric {
+  tv_site,
+  tv_pair,
+  tv_triple,
+  nll,
+  token_entropy,
+  impossible_transitions,
+  tv,
+  kl,
+  reverse_kl,
+  path_kl,
+  path_kl_discretisation,
+  path_kl_factorisation
+};
 struct MetricSpec {
   Metric metric;
   char const* name;   ///< in results.csv
   char const* title;  ///< in tables and plots
+  char const* unit;   ///< at the axis of a plot
+  bool of_laws;       ///< of exact laws (saltus::LawReport) rather than of sequences
   char const* help;
 };
 std::vector<MetricSpec> const& metric_table();
 MetricSpec const& spec_of(Metric metric);
+
+/// The metrics of exact laws, in the order of metric_table(); only those of masked processes split the path divergence.
+std::vector<Metric> exact_metrics(bool masked);
 
 /// The metrics that sequences are measured by against `law`, in the order of metric_table(): all, but tv_triple only
 /// while states^3 length is at most 4e6.

@@ -96,7 +96,11 @@ std::vector<OptionSpec> const& option_table() {
                            noises = joined(NoiseSchedule::names(), ", ");
   static std::string const one = "method: " + integrators;
   static std::string const forward_one = one + "; with --tree: tweedie, where there are transition probabilities";
-  static std::string const many = "methods to compare, of: " + integrators;
+  static std::string const around =
+      "; parameters and correctors (" + joined(corrector_names(), ", ") +
+      ") as in top_k:score=margin,temperature=0.5 or tweedie+remasking:eta=0.02: see saltus info --integrators";
+  static std::string const reverse_one = one + around;
+  static std::string const many = "methods to compare, of: " + integrators + around;
   static std::string const noise_help =
       "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
   static std::string const generators =
@@ -105,10 +109,19 @@ std::vector<OptionSpec> const& option_table() {
   static std::vector<OptionSpec> const table{
       {"Model", "model", "NAME|FOLDER", "chain", reverse,
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
-       "length 256), or a folder with a model.json"},
+       "length 256), a folder with a model.json, or table:FILE (joint probabilities, NPY with an axis for each site)"},
       {"Model", "data", "FILE", "", reverse, "sequences to fit chain or product to: FASTA alignment, or one a line"},
       {"Model", "pseudo-count", "C", "1", reverse, "added to each row of counts, spread evenly over its states"},
       {"Model", "homogeneous", "", "", reverse, "chain: one matrix for all positions (default: one for each)"},
+      {"Model", "guide", "MODEL", "", reverse,
+       "a second model, of the same alphabet and length: a folder with a model.json or table:FILE"},
+      {"Model", "guide-weight", "W", "", reverse, "how much --guide says, 1 if not given; see --guidance"},
+      {"Model", "guidance", "FORM", "", reverse,
+       "product (default): model x guide^W; classifier_free: model^(1+W) x guide^(-W), where the guide is the unconditional model"},
+      {"Model", "temperature", "T", "", reverse,
+       "laws of the clean token to the power 1/T, after --guide: below 1 sharper; 1 changes nothing"},
+      {"Model", "top-tokens", "K", "", reverse, "then only the K likeliest tokens of each site"},
+      {"Model", "nucleus", "P", "", reverse, "then only the likeliest tokens that reach the share P"},
       {"Process", "generator", "NAME|FILE", "", runs, generators.c_str()},
       {"Process", "process", "FILE", "", forward,
        "the whole process from a JSON file, as simulate --print-config prints it"},
@@ -129,13 +142,31 @@ std::vector<OptionSpec> const& option_table() {
        "Newick tree to evolve down; branch lengths in expected substitutions"},
       {"Sampling", "ancestors", "", "", command_simulate, "with --tree: write the inner nodes too"},
       {"Sampling", "integrator", "NAME", "gillespie", command_simulate, forward_one.c_str()},
-      {"Sampling", "integrator", "NAME", "tweedie", command_sample, one.c_str()},
+      {"Sampling", "integrator", "NAME", "tweedie", command_sample, reverse_one.c_str()},
       {"Sampling", "step", "H", "", command_simulate,
        "longest step of a fixed-step method; default: from look to look"},
       {"Sampling", "steps", "K", "64", command_sample, "steps (exact event-driven methods choose their own)"},
       {"Sampling", "integrators", "A,B,...", "gillespie,euler,tweedie", command_compare, many.c_str()},
       {"Sampling", "nfe", "N,M,...", "4,8,16,32,64", command_compare,
-       "numbers of network evaluations (forward processes: of steps) for the fixed-step methods; exact ones run once at their own"},
+       "numbers of network evaluations (forward processes: of steps) for the fixed-step methods; those that choose their own "
+       "steps run once; --last sample and argmax take one more"},
+      {"Sampling", "grid", "NAME|FILE", "uniform", reverse,
+       "times of the steps: uniform, cosine, noise (equal shares of alpha), blocks (masked: the parallel-reveal blocks of "
+       "least cost, from the information profile of the model), or a file with a time a line, which brings its number of steps"},
+      {"Sampling", "last", "WHAT", "", reverse,
+       "fold: the last step reveals every remaining mask (default with a mask); none: steps end at t = 1e-5 (default without "
+       "one; sample: masks that are left are written as ?); sample, argmax: the same, and one more evaluation draws each site "
+       "from its law at 0, or takes the likeliest token"},
+      {"Sampling", "template", "TEXT|FILE", "", command_sample,
+       "a sequence with ? at the sites to be drawn; the others are kept (numbers: separated by blanks)"},
+      {"Sampling", "categorical", "NAME", "exact", reverse,
+       "gumbel32, gumbel_eps: the truncated noise of published code in every method; for reproducing published code only, "
+       "it changes the law"},
+      {"Sampling", "law", "HOW", "sampled", command_compare,
+       "sampled: draw sequences and measure them; exact: compute the law of every method where the sequences can be "
+       "enumerated (tv, kl, reverse_kl, path_kl), without noise"},
+      {"Sampling", "most-transitions", "N", "2e10", command_compare,
+       "--law exact: the most transitions that all laws together may need; 2e10 take about a minute on 2 cores"},
       {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
       {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
       {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
@@ -150,8 +181,10 @@ std::vector<OptionSpec> const& option_table() {
        "fasta, txt, csv or npy; default: by the ending of --out, else fasta (txt for numbers)"},
       {"Output", "summary", "FILE", "", runs, "JSON: version, every parameter, seed, NFE, jumps, clamps, timings"},
       {"Output", "check", "", "", command_compare,
-       "bias check: exit code 3 when a method does not hold what it claims"},
+       "bias check: exit code 3 when a method does not hold what it claims: to be exact or, with --law exact, an order"},
       {"Output", "quiet", "", "", runs, "no progress line, no notes; compare: no table"},
+      {"Output", "integrators", "", "", command_info,
+       "methods and correctors in full: exact or order, cost of a step, needs, reference"},
       {"Output", "json", "", "", command_info, "as JSON"},
       {"Other", "config", "FILE", "", reverse, "options from a file of 'name = value' lines; the command line wins"},
       {"Other", "print-config", "", "", reverse, "print what --config would read back, and stop"},
@@ -268,19 +301,24 @@ double Options::number(std::string_view name) const {
   return value;
 }
 
-std::vector<std::string> Options::list(std::string_view name) const {
+std::vector<std::string> split_at_commas(std::string_view text) {
   std::vector<std::string> items;
-  std::string_view rest = text(name);
   while (true) {
-    auto const item = rest.substr(0, rest.find(','));
-    require(!item.empty(), "--" + std::string(name) + " must be a list separated by commas without empty items, got '" +
-                               text(name) + "'");
-    require(std::find(items.begin(), items.end(), item) == items.end(),
-            "--" + std::string(name) + " names '" + std::string(item) + "' twice");
-    items.emplace_back(item);
-    if (item.size() == rest.size()) return items;
-    rest.remove_prefix(item.size() + 1);
+    auto const comma = text.find(',');
+    items.emplace_back(text.substr(0, comma));
+    if (comma == text.npos) return items;
+    text.remove_prefix(comma + 1);
   }
+}
+
+std::vector<std::string> Options::list(std::string_view name, Split split) const {
+  std::vector<std::string> const items = split(text(name));
+  for (auto item = items.begin(); item != items.end(); ++item) {
+    require(!item->empty(), "--" + std::string(name) +
+                                " must be a list separated by commas without empty items, got '" + text(name) + "'");
+    require(std::find(items.begin(), item, *item) == item, "--" + std::string(name) + " names '" + *item + "' twice");
+  }
+  return items;
 }
 
 std::vector<std::int64_t> Options::integers(std::string_view name, std::int64_t least, std::int64_t most) const {

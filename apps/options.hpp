@@ -31,6 +31,8 @@ struct OptionSpec {
 };
 std::vector<OptionSpec> const& option_table();
 
+std::vector<std::string> split_at_commas(std::string_view text);
+
 /// The values of one call, checked for names; typed access checks the value and names the option in its message.
 class Options {
  public:
@@ -48,8 +50,9 @@ class Options {
   std::int64_t integer(std::string_view name, std::int64_t least, std::int64_t most) const;
   std::uint64_t seed(std::string_view name) const;
   double number(std::string_view name) const;
-  /// A list separated by commas, without blanks or empty items.
-  std::vector<std::string> list(std::string_view name) const;
+  /// A list separated by commas, or as `split` takes it apart, without empty items and repeats.
+  using Split = std::vector<std::string> (*)(std::string_view);
+  std::vector<std::string> list(std::string_view name, Split split = split_at_commas) const;
   std::vector<std::int64_t> integers(std::string_view name, std::int64_t least, std::int64_t most) const;
 
   /// What --config reads back: a line 'name = value' for every option of the command that has a value.

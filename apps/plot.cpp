@@ -159,7 +159,9 @@ std::string script(Plot const& plot, Range x, Range y) {
     }
     if (!has_points(series)) continue;
     curves += (curves.empty() ? "plot " : ", \\\n     ") + quoted(plot.name + ".dat") + " index " +
-              std::to_string(block++) + " using 1:2:3:4 with yerrorlines " + colour + " linewidth 1.8 dashtype " +
+              std::to_string(block++) +
+              (plot.intervals ? " using 1:2:3:4 with yerrorlines " : " using 1:2 with linespoints ") + colour +
+              " linewidth 1.8 dashtype " +
               std::to_string(series.look.dash() + 1) + " pointtype " + std::to_string(markers[series.look.marker()]) +
               " pointsize 0.7 title " + quoted(series.name) + " noenhanced";
   }

@@ -29,6 +29,7 @@ struct Plot {
   std::string x_label, y_label;
   bool log_y = true;
   bool beside = true;                               ///< points that share an x are drawn side by side
+  bool intervals = true;                            ///< bars from low to high
   std::vector<double> x_ticks{};                    ///< empty: round numbers
   std::optional<std::pair<double, double>> band{};  ///< shaded right across
   std::vector<Series> series{};

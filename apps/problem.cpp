@@ -17,12 +17,16 @@
 #include <saltus/models/noised.hpp>
 #include <saltus/models/product.hpp>
 
+#include "methods.hpp"
+
 namespace saltus::app {
 namespace {
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+constexpr std::string_view table_prefix = "table:";
 
 NamedLaw fitted(Options const& options, std::string const& model, std::string& source) {
   require(options.has("data"), "--model " + model + " is fitted to sequences: give them with --data FILE");
@@ -58,18 +62,30 @@ NamedLaw read_law(Options const& options, std::string& source) {
     source = "countdown of " + std::to_string(states) + " states, length " + std::to_string(chain->length());
     return {std::move(chain), Alphabet::numbered(states)};
   }
-  if (std::filesystem::is_directory(model)) {
-    source = "the folder " + model;
-    return load_law(model);
-  }
-  throw UserError(unknown_name("model", model, model_names()) + " A folder with a model.json would do too.");
+  source = (model.starts_with(table_prefix) ? "the joint " : "the folder ") + model;
+  return read_stored_law(model);
 }
 
 }  // namespace
 
 std::vector<std::string> model_names() { return {"chain", "countdown", "product"}; }
 
-Process Problem::process() const { return Process::reverse(generator, noise, law().denoiser(generator)); }
+NamedLaw read_stored_law(std::string const& name) {
+  if (name.starts_with(table_prefix)) return read_table_law(name.substr(table_prefix.size()));
+  if (std::filesystem::is_directory(name)) return load_law(name);
+  throw UserError(unknown_name("model", name, model_names()) +
+                  " A folder with a model.json or table:FILE would do too.");
+}
+
+Process Problem::process() const {
+  return Process::reverse(generator, noise, decoration.denoiser(law(), generator, at_revealed));
+}
+
+void count_networks(SampleReport& report, Process const& process) {
+  int const networks = process.model() ? process.model()->info().evaluations : 1;
+  report.evaluations *= networks;
+  report.max_evaluations *= networks;
+}
 
 std::shared_ptr<SequenceLaw const> Problem::final_law() const {
   if (masked()) return named.law;
@@ -91,7 +107,7 @@ Start Problem::exact_start(std::uint64_t seed) const {
   };
 }
 
-Problem read_problem(Options const& options) {
+Problem read_problem(Options const& options, std::vector<std::string> const& methods) {
   double const start = now();
   NoiseSchedule const noise = NoiseSchedule::parse(options.text("noise"));
   std::string source;
@@ -108,7 +124,9 @@ Problem read_problem(Options const& options) {
     require(generator.states() == states, "--generator has " + std::to_string(generator.states()) +
                                               " states but the model has " + std::to_string(states));
   }
-  return {std::move(named), std::move(source), noise, std::move(generator), now() - start};
+  Decoration decoration = read_decoration(options, named);
+  return {std::move(named),      std::move(source), noise,        std::move(generator),
+          std::move(decoration), read_revealed_sites(methods), now() - start};
 }
 
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path) {
@@ -193,6 +211,7 @@ Json run_header(Options const& options, Problem const& problem) {
                      {"states", problem.law().states()},
                      {"length", problem.law().length()},
                      {"entropy_nats", problem.law().entropy()}};
+  if (!problem.decoration.text.empty()) header["model"]["decoration"] = problem.decoration.text;
   return header;
 }
 

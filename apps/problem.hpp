@@ -12,6 +12,7 @@
 #include <saltus/models/model_file.hpp>
 
 #include "commands.hpp"
+#include "decoration.hpp"
 
 namespace saltus::app {
 
@@ -19,6 +20,8 @@ using Json = nlohmann::ordered_json;
 
 /// The names that --model knows besides folders.
 std::vector<std::string> model_names();
+/// A law from a file: a folder with a model.json, or table:FILE. UserError for anything else.
+NamedLaw read_stored_law(std::string const& name);
 
 /// What the options of 'sample' and 'compare' describe.
 struct Problem {
@@ -26,11 +29,13 @@ struct Problem {
   std::string source;   ///< in words: what the law was made from
   NoiseSchedule noise;
   Generator generator;  ///< absorbing unless --generator says otherwise
-  double seconds = 0;   ///< spent reading and fitting
+  Decoration decoration{};   ///< of the law, which stays what runs are judged by
+  bool at_revealed = false;  ///< methods read conditionals at revealed sites
+  double seconds = 0;        ///< spent reading and fitting
 
   SequenceLaw const& law() const { return *named.law; }
   bool masked() const { return generator.mask().has_value(); }
-  /// The reverse process with the law's exact denoiser. Needs Kokkos.
+  /// The reverse process with the law's exact denoiser, decorated. Needs Kokkos.
   Process process() const;
   /// The law of the sequences that an exact sampler ends with: the data's, or without a mask p at default_end_time.
   std::shared_ptr<SequenceLaw const> final_law() const;
@@ -38,8 +43,11 @@ struct Problem {
   Start exact_start(std::uint64_t seed) const;
 };
 
-/// Reads and fits; no Kokkos yet. UserError as the options deserve.
-Problem read_problem(Options const& options);
+/// Reads and fits, for the methods that will run; no Kokkos yet. UserError as the options deserve.
+Problem read_problem(Options const& options, std::vector<std::string> const& methods);
+
+/// Counts what runs of a process count, in network evaluations: one of a decorated model can cost several.
+void count_networks(SampleReport& report, Process const& process);
 
 /// The output format: --format, else by the ending of `path`, else fasta, or txt for numbers.
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path);

@@ -91,7 +91,7 @@ class Page {
   Page(Results const& results, OutputFolder const& folder) : results_(results), folder_(folder) {}
 
   std::string html() {
-    std::string body = opening() + plots() + table() + cost() + sequences() + again();
+    std::string body = opening() + plots() + table() + (results_.exact_law ? "" : cost()) + sequences() + again();
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>" +
@@ -120,13 +120,18 @@ class Page {
   }
 
   std::string opening() const {
+    std::string const entropy = "(entropy " + short_number(results_.entropy) + " nats a sequence).";
     std::string html =
         "<h1>Integrators compared</h1>\n<p class=\"lead\">" +
         escaped(joined(results_.methods, ", ", " and ") + " on: " + results_.title + ", noise " +
-                results_.header["parameters"]["noise"].get<std::string>() + ". " + std::to_string(results_.samples) +
-                " sequences of each, judged by the exact law (entropy " + short_number(results_.entropy) +
-                " nats a sequence).") +
+                results_.header["parameters"]["noise"].get<std::string>() + ". " +
+                (results_.exact_law ? "The laws of their sequences, computed and not sampled, against the exact one "
+                                    : std::to_string(results_.samples) + " sequences of each, judged by the exact law ") +
+                entropy) +
         "</p>\n";
+    for (auto const& [method, why] : results_.left_out)
+      html += "<p class=\"note\">" + escaped(method + " " + why) + ".</p>\n";
+    if (results_.exact_law) return html;
     for (auto const& run : results_.runs) {
       if (!run.exact) continue;
       bool const fine = results_.inside(run);
@@ -140,6 +145,7 @@ class Page {
   std::string legend() const {
     std::string html = "<ul class=\"legend\">";
     for (auto const& method : results_.methods) html += "<li>" + key(look(method)) + escaped(method) + "</li>";
+    if (results_.exact_law) return html + "</ul>\n";
     return html +
            "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><rect width=\"36\" height=\"16\" "
            "fill=\"var(--band)\" fill-opacity=\".22\"/></svg>perfect sampler</li></ul>\n";
@@ -148,15 +154,18 @@ class Page {
   // The errors of a metric over x(run), a series a method.
   template <class X>
   Plot plot_of(std::size_t m, std::string name, X const& x) const {
-    Metric const metric = results_.metrics[m];
-    bool const nll = metric == Metric::nll;
+    MetricSpec const& spec = spec_of(results_.metrics[m]);
+    bool const nll = spec.metric == Metric::nll;
     double const center = nll ? results_.entropy : 0;
-    Plot plot{
-        .name = std::move(name),
-        .x_label = "",
-        .y_label = nll ? "nll - entropy (nats a sequence)" : std::string(spec_of(metric).title) + " (total variation)",
-        .log_y = !nll};
-    plot.band = {{results_.bands[m].low - center, results_.bands[m].high - center}};
+    Plot plot{.name = std::move(name),
+              .x_label = "",
+              .y_label = std::string(spec.title) + (nll ? " - entropy" : "") + " (" + spec.unit + ")",
+              .log_y = !nll};
+    if (results_.exact_law) {
+      plot.beside = plot.intervals = false;
+    } else {
+      plot.band = {{results_.bands[m].low - center, results_.bands[m].high - center}};
+    }
     for (auto const& method : results_.methods) {
       Series series{.name = method, .look = look(method)};
       for (auto const& run : results_.runs) {
@@ -171,12 +180,23 @@ class Page {
     return plot;
   }
 
+  static std::string infinite_because(Metric metric) {
+    switch (metric) {
+      case Metric::nll:
+        return "Infinite nll, since they drew sequences that the law forbids: ";
+      case Metric::reverse_kl:
+        return "Infinite, since they give mass to sequences that the law forbids: ";
+      default:
+        return "Infinite, since they miss what the law allows: ";
+    }
+  }
+
   std::string infinite(std::size_t m) const {
     std::vector<std::string> names;
     for (auto const& method : results_.methods) {
       std::set<double> budgets;
       for (auto const& run : results_.runs) {
-        if (run.integrator == method && !std::isfinite(run.estimates[m].value)) budgets.insert(run.report.evaluations);
+        if (run.integrator == method && std::isinf(run.estimates[m].value)) budgets.insert(run.report.evaluations);
       }
       if (budgets.empty()) continue;
       std::vector<std::string> at;
@@ -185,7 +205,7 @@ class Page {
     }
     return names.empty()
                ? ""
-               : "Infinite nll, since they drew sequences that the law forbids: " + joined(names, "; ", "; ") + ".";
+               : infinite_because(results_.metrics[m]) + joined(names, "; ", "; ") + ".";
   }
 
   // A figure; nothing where there is nothing to draw (no errors above 0), and one line for the whole page if gnuplot
@@ -207,7 +227,9 @@ class Page {
       if (!run.own_steps) budgets.insert(run.report.evaluations);
     }
     std::string html;
-    for (Metric const metric : {results_.rank, Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll}) {
+    for (Metric const metric :
+         {results_.rank, Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll, Metric::kl,
+          Metric::reverse_kl, Metric::path_kl, Metric::path_kl_discretisation, Metric::path_kl_factorisation}) {
       std::size_t const m = results_.position(metric);
       std::string const name = spec_of(metric).name;
       if (m == results_.metrics.size() || !drawn_.insert(metric).second) continue;
@@ -219,11 +241,16 @@ class Page {
       html += figure(plot, help + ".");
       if (std::string const note = infinite(m); !note.empty()) html += "<p class=\"note\">" + escaped(note) + "</p>\n";
     }
-    return "<h2>Error</h2>\n<p class=\"note\">Bars are 95 % intervals. Sampling noise alone puts a perfect sampler of "
-           "as many sequences into the shaded band (it leaves one band with probability " +
-           short_number(results_.band_error) +
-           "): what lies inside cannot be told from exact. Points are moved a "
-           "little sideways where methods share a budget; dashed lines carry exact methods across.</p>\n" +
+    std::string const note =
+        results_.exact_law
+            ? "Computed, not sampled: there is no noise. On logarithmic axes an error of order p falls like a line of slope "
+              "-p."
+            : "Bars are 95 % intervals. Sampling noise alone puts a perfect sampler of as many sequences into the shaded "
+              "band (it leaves one band with probability " +
+                  short_number(results_.band_error) +
+                  "): what lies inside cannot be told from exact. Points are moved a little sideways where methods share "
+                  "a budget; dashed lines carry exact methods across.";
+    return "<h2>Error</h2>\n<p class=\"note\">" + note + "</p>\n" +
            legend() + "<div class=\"plots\">\n" + html + "</div>\n";
   }
 
@@ -243,11 +270,16 @@ class Page {
   }
 
   std::string table() const {
-    Table const table = comparison_table(results_, {Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll,
-                                                    Metric::token_entropy, Metric::impossible_transitions});
-    return "<h2>Table</h2>\n<p class=\"note\">Best first. Read likelihood and token entropy together: a sampler that "
-           "prefers likely tokens has a negative nll - entropy and too little token entropy.</p>\n" +
-           html_table(table.head, table.rows);
+    Table const table = comparison_table(
+        results_, results_.exact_law ? results_.metrics
+                                     : std::vector{Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll,
+                                                   Metric::token_entropy, Metric::impossible_transitions});
+    std::string const note =
+        results_.exact_law
+            ? "Best first. tv is total variation, the others are in nats; with a mask path KL is the sum of its two parts."
+            : "Best first. Read likelihood and token entropy together: a sampler that prefers likely tokens has a negative "
+              "nll - entropy and too little token entropy.";
+    return "<h2>Table</h2>\n<p class=\"note\">" + note + "</p>\n" + html_table(table.head, table.rows);
   }
 
   std::string cost() {
@@ -282,6 +314,7 @@ class Page {
     Alphabet const& alphabet = results_.alphabet;
     auto const states = static_cast<std::size_t>(alphabet.size());
     bool const letters = !alphabet.numbered() && alphabet.width() == 1;
+    if (pictures.size() == 1) return "";
     std::string html = "<h2>Sequences</h2>\n<p class=\"note\">Each method at its smallest budget";
     if (results_.methods.size() > most_pictures) html += " (the first " + std::to_string(most_pictures) + " methods)";
     if (!letters)
@@ -317,8 +350,9 @@ class Page {
       if (value.is_object()) group(name, value);
     }
     return html +
-           "<p class=\"note\">results.json and results.csv beside this file hold every "
-           "number in it, samples/ the sequences, plots/ data and gnuplot scripts of the plots.</p>\n";
+           std::string("<p class=\"note\">results.json and results.csv beside this file hold every number in it, ") +
+           (results_.exact_law ? "" : "samples/ the sequences, ") +
+           "plots/ data and gnuplot scripts of the plots.</p>\n";
   }
 
   Results const& results_;

@@ -10,6 +10,9 @@
 namespace saltus::app {
 namespace {
 
+// A cell of CSV; methods with several parameters hold commas.
+std::string cell(std::string const& text) { return text.find(',') == text.npos ? text : '"' + text + '"'; }
+
 std::string number(double value) { return to_text(value); }
 std::string number(std::int64_t value) { return std::to_string(value); }
 
@@ -19,14 +22,18 @@ void each_row(Results const& results, Add const& add) {
   for (auto const& run : results.runs) {
     for (std::size_t m = 0; m < results.metrics.size(); ++m) {
       Estimate const& e = run.estimates[m];
-      add(run, spec_of(results.metrics[m]).name, e.value, e.low, e.high, &results.bands[m]);
+      if (std::isnan(e.value)) continue;
+      add(run, spec_of(results.metrics[m]).name, e.value, e.low, e.high,
+          results.exact_law ? nullptr : &results.bands[m]);
     }
+    if (results.exact_law) continue;
     std::int64_t const clamps = run.report.clamps;
     add(run, "clamps", clamps, clamps, clamps, static_cast<NullBand const*>(nullptr));
   }
 }
 
 std::string shown(char const* format, double value) {
+  if (std::isnan(value)) return "";
   if (!std::isfinite(value)) return "inf";
   char text[32];
   std::snprintf(text, sizeof text, format, value);
@@ -61,6 +68,7 @@ Column column_of(Results const& results, Metric metric) {
     case Metric::impossible_transitions:
       return {title, "%.5f", 0, false};
     default:
+      if (results.exact_law) return {title, "%.5g", 0, false};
       return {title, "%.4f"};
   }
 }
@@ -97,7 +105,7 @@ std::string results_csv(Results const& results) {
   std::string csv = "integrator,nfe,metric,value,low,high,null_low,null_high\n";
   each_row(results, [&](Run const& run, std::string const& metric, auto value, auto low, auto high,
                         NullBand const* band) {
-    csv += run.integrator + "," + evaluations(run).dump() + "," + metric + "," + number(value) + "," + number(low) +
+    csv += cell(run.integrator) + "," + evaluations(run).dump() + "," + metric + "," + number(value) + "," + number(low) +
            "," + number(high) + "," + (band ? number(band->low) : "") + "," + (band ? number(band->high) : "") + "\n";
   });
   return csv;
@@ -116,12 +124,24 @@ Json results_json(Results const& results) {
     bands.push_back(
         {{"metric", spec_of(results.metrics[m]).name}, {"mean", band.mean}, {"low", band.low}, {"high", band.high}});
   }
-  json["null"] = {{"replicates", results.replicates},
-                  {"band_error", results.band_error},
-                  {"family_error", results.family_error},
-                  {"bands", bands}};
+  if (!results.exact_law) {
+    json["null"] = {{"replicates", results.replicates},
+                    {"band_error", results.band_error},
+                    {"family_error", results.family_error},
+                    {"bands", bands}};
+  }
+  for (auto const& [method, why] : results.left_out)
+    json["left_out"].push_back({{"integrator", method}, {"why", why}});
   Json runs = Json::array();
   for (auto const& run : results.runs) {
+    if (results.exact_law) {
+      runs.push_back({{"integrator", run.integrator},
+                      {"nfe", evaluations(run)},
+                      {"steps", run.steps},
+                      {"transitions", run.transitions},
+                      {"seconds", run.report.seconds}});
+      continue;
+    }
     Json entry{{"integrator", run.integrator},
                {"nfe", evaluations(run)},
                {"max_nfe", run.report.max_evaluations},
@@ -129,6 +149,7 @@ Json results_json(Results const& results) {
                {"samples", run.report.samples},
                {"jumps", run.report.jumps},
                {"clamps", run.report.clamps},
+               {"violations", run.report.violations},
                {"seconds", run.report.seconds},
                {"milliseconds_a_sample", milliseconds_a_sample(run)},
                {"microseconds_a_step", microseconds_a_step(run)}};
@@ -174,13 +195,16 @@ Table comparison_table(Results const& results, std::vector<Metric> const& shown_
   Table table;
   table.head = {"integrator", results.forward ? "steps" : "NFE"};
   for (auto const& measured : columns) table.head.push_back(measured.column.head);
-  table.head.insert(table.head.end(), {"clamps", "seconds"});
+  if (!results.exact_law) table.head.push_back("clamps");
+  table.head.push_back(results.exact_law ? "transitions" : "seconds");
   for (auto const& run : results.runs) {
     std::vector<std::string> row{run.integrator, results.forward && run.own_steps ? "exact" : evaluations(run).dump()};
     for (auto const& measured : columns) row.push_back(measured.column.cell(run.estimates[measured.position]));
-    row.insert(row.end(), {std::to_string(run.report.clamps), shown("%.2f", run.report.seconds)});
+    if (!results.exact_law) row.push_back(std::to_string(run.report.clamps));
+    row.push_back(results.exact_law ? shown("%.3g", run.transitions) : shown("%.2f", run.report.seconds));
     table.rows.push_back(std::move(row));
   }
+  if (results.exact_law) return table;
   std::vector<std::string> perfect{"(perfect)", ""};
   for (auto const& measured : columns) perfect.push_back(measured.column.cell(results.bands[measured.position]));
   perfect.resize(table.head.size());

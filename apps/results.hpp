@@ -14,9 +14,11 @@ struct Run {
   std::string integrator;
   bool exact = false;      ///< claims to be
   bool own_steps = false;  ///< had no number of steps to keep to
+  double weak_order = 0;   ///< claims that tv falls like steps^(-weak_order); 0: nothing
   double steps = 1;        ///< of a sample; of methods that go by events its mean number of evaluations
+  double transitions = 0;  ///< exact law: what it took
   SampleReport report{};
-  std::vector<Estimate> estimates{};  ///< of Results::metrics
+  std::vector<Estimate> estimates{};  ///< of Results::metrics; not a number where a method has none
   std::vector<double> sites{};        ///< [length, states]: frequencies, for pictures; may be empty
 };
 
@@ -27,6 +29,7 @@ struct Results {
   std::vector<std::string> command;  ///< that gives these results again, in pieces
   Alphabet alphabet;
   bool forward = false;
+  bool exact_law = false;     ///< laws were computed: no bands, no intervals
   std::size_t samples = 0;    ///< of each run
   double entropy = 0;         ///< of the law, nats a sequence
   std::vector<double> sites;  ///< [length, states]: the law's own
@@ -37,7 +40,8 @@ struct Results {
   double band_error = 0;             ///< probability that a perfect sampler leaves one band
   double family_error = 0;           ///< all bands that are asserted together
   std::vector<std::string> methods;  ///< in the order that they were asked for
-  std::vector<Run> runs;             ///< best first
+  std::vector<std::pair<std::string, std::string>> left_out{};  ///< methods that did not take part, and why
+  std::vector<Run> runs;                                        ///< best first
 
   /// Position in metrics and estimates; metrics.size() if it was not measured.
   std::size_t position(Metric metric) const;

@@ -2,7 +2,10 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/registry.hpp>
 
-#include "problem.hpp"
+#include "forward.hpp"
+#include "infilling.hpp"
+#include "methods.hpp"
+#include "step_rules.hpp"
 
 namespace saltus::app {
 
@@ -11,44 +14,60 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   int const steps = static_cast<int>(options.integer("steps", 1, 1'000'000));
   int const batch = static_cast<int>(options.integer("batch", 1, 1 << 24));
   std::uint64_t const seed = options.seed("seed");
-  make_integrator(options.text("integrator"));
+  auto const methods = read_methods(options);
   std::string const path = options.has("out") ? options.text("out") : "-";
-  Problem const problem = read_problem(options);
-  SequenceFormat const format = output_format(options, problem.named.alphabet, path);
+  Problem const problem = read_problem(options, methods);
+  StepRules const rules(options, problem);
+  Alphabet const& symbols = problem.named.alphabet;
+  std::optional<Template> fixed;
+  if (options.has("template")) {
+    fixed = read_template(options.text("template"), symbols, problem.law().length());
+    if (!problem.masked())
+      print_notes(options, {"without a mask the tokens of a template are taken for noisy ones that happen to stay; "
+                            "infilling is exact under absorbing noise"});
+  }
+  SequenceFormat const format = output_format(options, symbols, path);
+  Alphabet const alphabet = rules.leaves_masks() ? with_mask(symbols) : symbols;
+  require(!rules.own_steps() || !options.given("steps"), "--grid " + options.text("grid") + " has " +
+                                                             std::to_string(rules.own_steps().value_or(0)) +
+                                                             " steps of its own: leave --steps away");
 
   KokkosSession const session(options, std::move(kokkos));
   Process process = problem.process();
-  auto const integrator = make_integrator(options.text("integrator"), process);
+  auto const integrator = make_integrator(methods[0], process);
+  SamplePlan plan = rules.plan(process, *integrator, steps);
+  plan.seed = seed;
+  plan.samples = samples;
+  plan.batch = batch;
+  plan.fixed = fixed;
   // Outputs are opened before anything runs: what cannot be written is a usage error.
   std::optional<SequenceWriter> writer;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));
-    writer.emplace(path, format, problem.named.alphabet, samples, problem.law().length());
+    writer.emplace(path, format, alphabet, samples, problem.law().length());
   } catch (OutputError const& e) {
     throw UserError(e.what());
   }
-  SamplePlan plan = make_plan(process, *integrator, steps, problem.law().length());
-  plan.seed = seed;
-  plan.samples = samples;
-  plan.batch = batch;
 
   SampleReport report;
   {
-    ProgressLine line(options, integrator->info().name, samples);
+    ProgressLine line(options, methods[0], samples);
     report = sample(
         ExecSpace(), process, *integrator, plan,
         [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); }, {},
         [&](std::size_t done) { line(done); });
   }
+  count_networks(report, process);
   writer->commit();
   if (options.has("summary")) {
     Json summary = run_header(options, problem);
-    summary["integrator"] = integrator->info().name;
+    summary["integrator"] = methods[0];
     summary["samples"] = report.samples;
     summary["nfe"] = report.evaluations;
     summary["max_nfe"] = report.max_evaluations;
     summary["jumps"] = report.jumps;
     summary["clamps"] = report.clamps;
+    summary["violations"] = report.violations;
     summary["timings"] = {{"fit_seconds", problem.seconds},
                           {"sample_seconds", report.seconds},
                           {"samples_per_second", static_cast<double>(report.samples) / report.seconds}};

@@ -41,10 +41,12 @@ ENDINGS = {"fasta": ".fasta", "txt": ".txt", "csv": ".csv", "npy": ".npy"}
 SHARED = {"model", "data", "noise", "seed", "samples", "batch", "threads", "out", "format", "summary", "config",
           "print-config", "quiet", "help"}
 PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "normalise", "start", "length", "times"}
-OPTIONS = {"sample": SHARED | {"integrator", "steps", "generator", "alphabet"},
+REVERSE = {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid", "last", "categorical"}
+OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "alphabet", "template"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
-           "compare": SHARED | PROCESS | {"integrators", "nfe", "check"}, "info": {"json", "help"}}
+           "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions"},
+           "info": {"integrators", "json", "help"}}
 
 
 # Threads that wait must not take the cores from those that work when tests run side by side.
@@ -93,6 +95,15 @@ def read_sequences(data, form, symbols):
     if symbols is None:
         return [[int(word) for word in line.split(" ")] for line in lines]
     return [[symbols.index(c) for c in line] for line in lines]
+
+
+def write_table(path, length, probabilities):
+    """A joint law as NPY: `probabilities` in the order of the sequences, the first site most significant."""
+    states = round(len(probabilities) ** (1 / length))
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({', '.join([str(states)] * length)},), }}"
+    header += " " * ((54 - len(header) - 1) % 64) + "\n"
+    data = struct.pack(f"<{len(probabilities)}d", *probabilities)
+    pathlib.Path(path).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
 
 
 def read_data(path):
@@ -339,7 +350,7 @@ class SampleOptions(Case):
                 self.assertEqual(summary[key], info[key])
                 self.assertTrue(summary[key])
             expected = {"model": "chain", "data": str(self.data), "pseudo-count": "1", "noise": "cosine:floor=0.001",
-                        "integrator": integrator, "steps": "7", "samples": "30", "seed": "9", "batch": "16",
+                        "grid": "uniform", "categorical": "exact", "integrator": integrator, "steps": "7", "samples": "30", "seed": "9", "batch": "16",
                         "threads": "2", "out": "s.txt", "summary": "s.json"}
             self.assertEqual(summary["parameters"], expected)
             law = Chain.fit(self.rows, len(DNA))
@@ -476,13 +487,19 @@ class Info(Case):
         info = json.loads(self.run_well("info", "--json"))
         project = (SOURCE / "CMakeLists.txt").read_text()
         self.assertEqual(info["version"], re.search(r"project\(saltus VERSION ([0-9.]+)", project)[1])
-        listed = re.findall(r"^SALTUS_INTEGRATOR\((\w+)\)", (SOURCE / "integrators/integrators.def").read_text(), re.M)
-        self.assertEqual(info["integrators"], sorted(listed))
-        self.assertEqual([entry["name"] for entry in info["integrator_details"]], sorted(listed))
+        for what, macro in (("integrator", "SALTUS_INTEGRATOR"), ("corrector", "SALTUS_CORRECTOR")):
+            listed = (SOURCE / f"integrators/{what}s.def").read_text()
+            listed = sorted(re.findall(rf"^{macro}\((\w+)\)", listed, re.M))
+            self.assertEqual(info[what + "s"], listed)
+            self.assertEqual([entry["name"] for entry in info[what + "_details"]], listed)
         self.assertEqual(info["models"], ["chain", "countdown", "product"])
         self.assertTrue(info["backend"])
         exact = [entry["name"] for entry in info["integrator_details"] if entry["exact"]]
         self.assertEqual(exact, ["first_hitting", "gillespie", "next_reaction", "thinning", "uniformization"])
+        self.assertEqual({entry["name"] for entry in info["integrator_details"] if entry["weak_order"] == 2},
+                         {"theta_trapezoidal", "tweedie_trapezoidal"})
+        full = json.loads(self.run_well("info", "--integrators", "--json"))
+        self.assertEqual(full, {key: info[key] for key in ("integrator_details", "corrector_details")})
 
     def test_names_of_json_are_names_of_options(self):
         info = json.loads(self.run_well("info", "--json"))
@@ -490,6 +507,8 @@ class Info(Case):
             # The one method that is not for masked processes.
             more = ["--generator", "uniform"] if name == "uniformization" else []
             self.product("--integrator", name, *more, samples=1)
+        for name in info["correctors"]:
+            self.product("--integrator", "tweedie+" + name, "--steps", 4, samples=1)
         for name in info["noise_schedules"]:
             more = ":times=0,1,totals=0,9" if name == "table" else ""
             self.product("--noise", name + more, samples=1)
@@ -500,9 +519,26 @@ class Info(Case):
     def test_text(self):
         info = json.loads(self.run_well("info", "--json"))
         text = self.run_well("info").decode()
-        for word in [info["version"], info["backend"], *info["integrators"], *info["models"], *info["noise_schedules"]]:
+        for word in [info["version"], info["backend"], *info["integrators"], *info["correctors"], *info["models"],
+                     *info["noise_schedules"]]:
             self.assertIn(word, text)
+        self.assertLessEqual(max(map(len, text.splitlines()[2:])), 80)
         self.assertIn(info["version"], self.run_well("--version").decode())
+
+    def test_integrators_in_full(self):
+        info = json.loads(self.run_well("info", "--json"))
+        text = self.run_well("info", "--integrators").decode()
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        # A paragraph for each, with everything that it declares.
+        paragraphs = {p.split("\n")[0]: " ".join(p.split()) for p in text.split("\n\n")}
+        for entry in info["integrator_details"] + info["corrector_details"]:
+            words = paragraphs[entry["name"]]
+            for key in ("summary", "reference", "needs"):
+                self.assertIn(" ".join(entry[key].split()), words)
+            if "weak_order" in entry:
+                claim = "exact" if entry["exact"] else f"order {entry['weak_order']:g}" if entry["weak_order"] else "no order"
+                self.assertIn(f"claim {claim}", words)
+                self.assertIn(f"{entry['slots']} slot", words)
 
 
 class Help(Case):
@@ -786,6 +822,306 @@ class Compare(Case):
         self.assertEqual(len(rows), 3 * len(METRICS))
 
 
+class Methods(Case):
+    """Methods with parameters and correctors, and what is done to models, grids and ends."""
+
+    # Two sites of two states that are always equal, and two that know nothing of each other.
+    def setUp(self):
+        super().setUp()
+        write_table(self.cwd / "equal.npy", 2, [0.5, 0, 0, 0.5])
+        write_table(self.cwd / "biased.npy", 2, [0.36, 0.24, 0.24, 0.16])
+        write_table(self.cwd / "other.npy", 2, [0.09, 0.21, 0.21, 0.49])
+        write_table(self.cwd / "lopsided.npy", 2, [0.998001, 0.000999, 0.000999, 0.000001])
+
+    def table(self, name, *arguments, samples=500):
+        text = self.run_well("sample", "--model", f"table:{name}.npy", "--samples", samples, *arguments)
+        return read_sequences(text, "txt", None)
+
+    def share_of_ones(self, *arguments, name="biased"):
+        rows = self.table(name, *arguments)
+        return sum(map(sum, rows)) / (2 * len(rows))
+
+    def compare(self, *arguments, model="biased"):
+        self.run_well("compare", "--model", f"table:{model}.npy", "--out", "r", "--quiet", *arguments)
+        return json.loads((self.cwd / "r/results.json").read_text())
+
+    def test_compare_takes_parameters_and_correctors(self):
+        methods = ["top_k:score=margin,temperature=0.5", "tweedie+remasking:variant=cap,eta=0.02", "tweedie+informed",
+                   "theta_trapezoidal"]
+        results = self.compare("--integrators", ",".join(methods), "--nfe", "4,8", "--samples", 40)
+        self.assertEqual({(run["integrator"], run["nfe"]) for run in results["runs"]},
+                         {(method, nfe) for method in methods for nfe in (4, 8)})
+        steps = {run["integrator"]: run["steps"] for run in results["runs"] if run["nfe"] == 8}
+        self.assertEqual([steps[method] for method in methods], [8, 8, 4, 4])
+        rows = list(csv.DictReader(io.StringIO((self.cwd / "r/results.csv").read_text())))
+        self.assertEqual([row["integrator"] for row in rows], [row["integrator"] for row in results["rows"]])
+        self.assertEqual({path.name for path in (self.cwd / "r/samples").iterdir()},
+                         {f"{name}_nfe{nfe}.txt" for nfe in (4, 8) for name in (
+                             "top_k_score_margin_temperature_0.5", "tweedie+remasking_variant_cap_eta_0.02",
+                             "tweedie+informed", "theta_trapezoidal")})
+
+    def test_sample_takes_them_too(self):
+        plain = self.table("equal", "--steps", 4)
+        self.assertNotEqual(self.table("equal", "--steps", 4, "--integrator", "tweedie+remasking:eta=0.5"), plain)
+        # A sampler of one block: both sites at once, as if they were alone; Gibbs updates mend that.
+        broken = lambda rows: sum(x != y for x, y in rows) / len(rows)
+        self.assertGreater(broken(self.table("equal", "--steps", 1)), 0.4)
+        self.assertEqual(broken(self.table("equal", "--steps", 1, "--integrator", "tweedie+informed")), 0)
+
+    def test_categorical(self):
+        named = self.table("biased", "--integrator", "euler:categorical=gumbel32", "--steps", 3)
+        self.assertEqual(self.table("biased", "--integrator", "euler", "--categorical", "gumbel32", "--steps", 3), named)
+        results = self.compare("--integrators", "euler,tweedie+informed", "--categorical", "gumbel_eps", "--nfe", 4,
+                               "--samples", 10)
+        self.assertEqual({run["integrator"] for run in results["runs"]},
+                         {"euler:categorical=gumbel_eps", "tweedie:categorical=gumbel_eps+informed"})
+
+    def test_tables(self):
+        self.assertEqual({tuple(x) for x in self.table("equal", "--integrator", "gillespie")}, {(0, 0), (1, 1)})
+        results = self.compare("--integrators", "gillespie,tweedie", "--nfe", 2, "--samples", 2000, "--check", model="equal")
+        self.assertEqual((results["model"]["states"], results["model"]["length"]), (2, 2))
+        self.assertAlmostEqual(results["entropy_nats"], math.log(2), places=12)
+
+    def test_decorations(self):
+        plain = self.table("biased")
+        for nothing in (["--temperature", 1], ["--top-tokens", 2], ["--nucleus", 1],
+                        ["--guide", "table:other.npy", "--guide-weight", 0]):
+            self.assertEqual(self.table("biased", *nothing), plain, nothing)
+        # Only the likelier token is left.
+        for one in (["--temperature", 0.001], ["--top-tokens", 1], ["--nucleus", 0.5]):
+            self.assertEqual(self.share_of_ones(*one), 0, one)
+        # Site laws .6 .4 (model) and .3 .7 (guide): the product is in proportion to .18 .28, the guide alone is what is left
+        # without conditioning (weight -1), and model^2/guide is in proportion to 1.2 .23. Within 4 standard deviations.
+        guided = lambda *more: self.share_of_ones("--guide", "table:other.npy", *more)
+        for ones, arguments in ((28 / 46, []), (0.4 * 0.7**2 / (0.4 * 0.7**2 + 0.6 * 0.3**2), ["--guide-weight", 2]),
+                                (0.7, ["--guidance", "classifier_free", "--guide-weight", -1]),
+                                (0.16 / 0.7 / (0.16 / 0.7 + 0.36 / 0.3), ["--guidance", "classifier_free"])):
+            self.assertAlmostEqual(guided(*arguments), ones, delta=4 * math.sqrt(ones * (1 - ones) / 1000))
+        # Guidance comes first, then the temperature, then the cut: 1 is the likelier token of the product.
+        self.assertEqual(guided("--top-tokens", 1), 1)
+        self.assertEqual(guided("--nucleus", 0.5), 1)
+        flat = self.share_of_ones("--guide", "table:lopsided.npy", "--temperature", 1e6)
+        self.assertAlmostEqual(flat, 0.5, delta=4 * 0.5 / math.sqrt(1000))
+
+    def test_two_models_cost_two_evaluations(self):
+        summary = self.summary("--model", "table:biased.npy", "--guide", "table:other.npy", "--steps", 5, "--samples", 3)
+        self.assertEqual((summary["nfe"], summary["max_nfe"]), (10, 10))
+        self.assertIn("table:other.npy", summary["model"]["decoration"])
+        self.assertEqual(self.summary("--model", "table:biased.npy", "--steps", 5, "--samples", 3)["nfe"], 5)
+        results = self.compare("--guide", "table:other.npy", "--integrators", "tweedie,gillespie", "--nfe", 8, "--samples", 10)
+        self.assertEqual({run["integrator"]: (run["nfe"], run["steps"]) for run in results["runs"]},
+                         {"tweedie": (8, 4), "gillespie": (4, 2)})
+
+    def test_a_decorated_model_is_judged_by_the_law_without(self):
+        results = self.compare("--top-tokens", 1, "--integrators", "gillespie,tweedie", "--nfe", 4, "--samples", 50)
+        self.assertIn("top 1 tokens", results["title"])
+        self.assertIn("judged by the law without that", results["title"])
+        for row in results["rows"]:
+            if row["metric"] == "tv_site":
+                self.assertAlmostEqual(row["value"], 0.4, places=12)  # always 0, which has .6
+        # Nothing claims to be exact then.
+        self.assertFalse(any("inside_null_band" in run for run in results["runs"]))
+
+    def test_grids(self):
+        uniform = self.chain("--steps", 4)
+        self.assertEqual(self.chain("--steps", 4, "--grid", "uniform"), uniform)
+        (self.cwd / "times.txt").write_text("1\n0.75\n0.5\n0.25\n0\n")
+        self.assertEqual(self.chain("--grid", "times.txt"), uniform)
+        outputs = {self.chain("--steps", 4, "--grid", name) for name in ("cosine", "noise", "blocks")}
+        self.assertEqual(len(outputs | {uniform}), 4)
+        (self.cwd / "open.txt").write_text("1\n0.3\n1e-5\n")
+        self.run_well("compare", "--model", "table:biased.npy", "--generator", "uniform", "--grid", "open.txt", "--integrators",
+                      "tweedie", "--samples", 10, "--out", "r", "--quiet")
+        run, = json.loads((self.cwd / "r/results.json").read_text())["runs"]
+        self.assertEqual((run["steps"], run["nfe"]), (2, 2))
+
+    def test_last_steps(self):
+        default = self.chain("--steps", 4)
+        self.assertEqual(self.chain("--steps", 4, "--last", "fold"), default)
+        # A tenth of alpha is lost after t = 1e-5: so many masks are left.
+        early = ["--noise", "constant:rate=1e4,end=1", "--steps", 4]
+        text = self.chain(*early, "--last", "none", samples=200).decode()
+        rows = read_sequences(text.encode(), "fasta", DNA + "?")
+        masks = sum(x.count(len(DNA)) for x in rows)
+        expected = 1 - math.exp(-0.1)
+        self.assertAlmostEqual(masks / 2400, expected, delta=4 * math.sqrt(expected / 2400))
+        # The others fill them in and leave the rest alone; a sequence with masks is a template too.
+        for last in ("sample", "argmax"):
+            filled = read_sequences(self.chain(*early, "--last", last, samples=200), "fasta", DNA)
+            for x, y in zip(rows, filled):
+                self.assertEqual([a for a in x if a < len(DNA)], [b for a, b in zip(x, y) if a < len(DNA)])
+        self.assertEqual(self.summary("--model", "countdown", "--steps", 3, "--samples", 2, "--last", "sample")["nfe"], 4)
+        row = next(line for line in text.split("\n") if "?" in line)
+        for y in read_sequences(self.chain("--template", row), "fasta", DNA):
+            self.assertTrue(all(a == "?" or DNA.index(a) == b for a, b in zip(row, y)))
+        # Numbers: the mask is the next one.
+        tokens = {t for x in self.table("biased", *early, "--last", "none") for t in x}
+        self.assertEqual(tokens, {0, 1, 2})
+        results = self.compare("--last", "sample", "--integrators", "tweedie", "--nfe", 4, "--samples", 10)
+        self.assertEqual([run["nfe"] for run in results["runs"]], [5])
+
+    def test_templates(self):
+        self.assertEqual(self.table("equal", "--template", "1 ?", "--integrator", "gillespie"), [[1, 1]] * 500)
+        self.assertEqual(self.table("equal", "--template", "? 0"), [[0, 0]] * 500)
+        row = "??A?-???c??T"
+        for form in ("plain", "fasta"):
+            (self.cwd / form).write_text(("" if form == "plain" else ">a template\n") + row[:5] + "\n" + row[5:] + "\n")
+            self.assertEqual(self.chain("--template", form), self.chain("--template", row))
+        for x in read_sequences(self.chain("--template", row), "fasta", DNA):
+            self.assertEqual([DNA[x[l]] for l in (2, 4, 8, 11)], list("A-CT"))
+        noisy = saltus("sample", "--data", self.data, "--generator", "uniform", "--template", row, "--samples", 3, cwd=self.cwd)
+        self.assertEqual(noisy.returncode, 0)
+        self.assertIn(b"note: without a mask", noisy.stderr)
+
+
+class ExactLaws(Case):
+    """compare --law exact against laws that are multiplied out here."""
+
+    LENGTH, STATES = 3, 2
+
+    def setUp(self):
+        super().setUp()
+        self.joint = self.neighbours(0.2)
+        write_table(self.cwd / "weak.npy", self.LENGTH, self.joint)
+        write_table(self.cwd / "strong.npy", self.LENGTH, self.neighbours(5))
+        write_table(self.cwd / "holes.npy", 2, [0.5, 0.2, 0, 0.3])
+
+    def neighbours(self, strength):
+        """p(x) in proportion to 1 + strength * (number of equal neighbours)."""
+        weights = [1 + strength * sum(a == b for a, b in zip(x, x[1:])) for x in self.sequences()]
+        return [w / sum(weights) for w in weights]
+
+    def sequences(self, length=None):
+        length = length or self.LENGTH
+        return [[i >> (length - 1 - l) & 1 for l in range(length)] for i in range(2**length)]
+
+    def run_exact(self, *arguments, model="weak"):
+        self.run_well("compare", "--model", f"table:{model}.npy", "--law", "exact", "--out", "r", "--quiet", *arguments)
+        return json.loads((self.cwd / "r/results.json").read_text())
+
+    @staticmethod
+    def values(results):
+        return {(row["integrator"], row["nfe"], row["metric"]): row["value"] for row in results["rows"]}
+
+    def divergences(self, p, q):
+        kl = lambda p, q: math.fsum(a * math.log(a / b) for a, b in zip(p, q) if a > 0)
+        return {"tv": math.fsum(abs(a - b) for a, b in zip(p, q)) / 2, "kl": kl(p, q), "reverse_kl": kl(q, p)}
+
+    def product(self, p):
+        """The law with the same sites, all independent."""
+        ones = [math.fsum(a for a, x in zip(p, self.sequences()) if x[l]) for l in range(self.LENGTH)]
+        return [math.prod(o if y else 1 - o for o, y in zip(ones, x)) for x in self.sequences()]
+
+    def test_one_step_is_the_product_of_the_sites(self):
+        values = self.values(self.run_exact("--integrators", "tweedie", "--nfe", 1))
+        expected = self.divergences(self.joint, self.product(self.joint))
+        expected |= {"path_kl": expected["kl"], "path_kl_factorisation": expected["kl"], "path_kl_discretisation": 0}
+        self.assertEqual({metric for _, _, metric in values}, set(expected))
+        for metric, value in expected.items():
+            self.assertAlmostEqual(values["tweedie", 1, metric], value, delta=1e-11)
+
+    def test_two_sites_in_two_steps(self):
+        # p(x, y) = (1 + .2 [x = y]) / (4 + .4): wrong only if both are revealed together, which has probability 1/2.
+        equal = 1.2 / 4.4
+        write_table(self.cwd / "two.npy", 2, [equal, 0.5 - equal, 0.5 - equal, equal])
+        values = self.values(self.run_exact("--integrators", "tweedie", "--nfe", 2, "--noise", "log_linear", model="two"))
+        self.assertAlmostEqual(values["tweedie", 2, "tv"], (2 * equal - 0.5) / 2, delta=1e-11)
+
+    def test_numbers_have_twelve_digits(self):
+        results = self.run_exact("--integrators", "tweedie,euler", "--nfe", "2,4")
+        rows = list(csv.DictReader(io.StringIO((self.cwd / "r/results.csv").read_text())))
+        self.assertEqual(len(rows), 2 * 2 * 6)
+        for line, row in zip(rows, results["rows"], strict=True):
+            self.assertEqual(float(line["value"]), row["value"])
+            self.assertLessEqual(len(line["value"].split("e")[0].replace(".", "").replace("-", "").lstrip("0")), 12)
+            self.assertEqual((line["low"], line["high"], line["null_low"], line["null_high"]),
+                             (line["value"], line["value"], "", ""))
+        self.assertGreater(max(len(line["value"]) for line in rows), 12)
+        self.assertNotIn("null", results)
+        self.assertFalse((self.cwd / "r/samples").exists())
+        # The path divergence is the sum of its parts and no less than that of its end.
+        values = self.values(results)
+        for run in results["runs"]:
+            key = run["integrator"], run["nfe"]
+            parts = values[*key, "path_kl_discretisation"] + values[*key, "path_kl_factorisation"]
+            self.assertAlmostEqual(values[*key, "path_kl"], parts, delta=1e-11)
+            self.assertGreaterEqual(values[*key, "path_kl"], values[*key, "kl"] - 1e-11)
+            self.assertGreater(run["transitions"], 2**self.LENGTH)
+
+    def test_who_has_no_law_is_named(self):
+        results = self.run_exact("--integrators", "gillespie,top_k:score=margin,tweedie", "--nfe", 2)
+        self.assertEqual({entry["integrator"]: entry["why"] for entry in results["left_out"]},
+                         {"gillespie": "is exact: its error is 0 and is not computed",
+                          "top_k:score=margin": "has no law by site, so its exact law is not known"})
+        self.assertEqual([run["integrator"] for run in results["runs"]], ["tweedie"])
+        text = self.run_well("compare", "--model", "table:weak.npy", "--law", "exact", "--integrators", "gillespie,tweedie",
+                             "--nfe", 2, "--out", "s").decode()
+        self.assertIn("gillespie is exact: its error is 0 and is not computed.", text)
+
+    def test_grids_and_noise(self):
+        # Of a masked process alpha is the only clock: equal shares of it under one noise are equal times under another.
+        shares = self.values(self.run_exact("--integrators", "tweedie", "--nfe", 4, "--grid", "noise", "--noise", "cosine:floor=1e-3"))
+        times = self.values(self.run_exact("--integrators", "tweedie", "--nfe", 4, "--noise", "log_linear:floor=1e-3"))
+        for key, value in times.items():
+            self.assertAlmostEqual(shares[key], value, delta=1e-9)
+        # One site a step, by count: nothing is lost.
+        blocks = self.values(self.run_exact("--integrators", "fixed_count", "--grid", "blocks", "--nfe", self.LENGTH))
+        self.assertLess(blocks["fixed_count", self.LENGTH, "tv"], 1e-11)
+
+    def test_other_processes(self):
+        # Forwards, transition sampling is exact and euler is not.
+        self.run_well("compare", "--generator", "jc69", "--start", "ACG", "--times", 0.5, "--law", "exact", "--integrators",
+                      "tweedie,euler,gillespie", "--nfe", "4,8", "--check", "--out", "f", "--quiet")
+        values = self.values(json.loads((self.cwd / "f/results.json").read_text()))
+        self.assertLess(values["tweedie", 0, "tv"], 1e-11)
+        # In n steps euler stays with probability (1 - h)^n in place of exp(-t), and goes on as the chain does.
+        stay = lambda kept: 0.25 + 0.75 * kept
+        laws = [[p if y == x else (1 - p) / 3 for y in range(4)] for x in range(4) for p in [stay(math.exp(-0.5 * 4 / 3))]]
+        rough = [[p if y == x else (1 - p) / 3 for y in range(4)] for x in range(4)
+                 for p in [stay((1 - 0.5 / 4 * 4 / 3) ** 4)]]
+        joint = lambda law: [a * b * c for a in law[0] for b in law[1] for c in law[2]]
+        self.assertAlmostEqual(values["euler", 4, "tv"], self.divergences(joint(laws), joint(rough))["tv"], delta=1e-11)
+        # Backwards without a mask.
+        for noise in ("uniform", "gaussian_target"):
+            values = self.values(self.run_exact("--generator", noise, "--integrators", "tweedie", "--nfe", "4,32"))
+            self.assertNotIn(("tweedie", 4, "path_kl_factorisation"), values)
+            self.assertLess(values["tweedie", 32, "tv"], values["tweedie", 4, "tv"] / 4)
+
+    def test_check_holds_orders(self):
+        self.run_exact("--integrators", "tweedie,tweedie_trapezoidal,gillespie", "--nfe", "8,32,64", "--check")
+        # A second order is claimed of laws of full support alone.
+        self.run_exact("--integrators", "tweedie_trapezoidal,tweedie", "--nfe", "8,16", "--check", model="holes")
+
+    def test_check_fails_where_an_order_is_not_reached(self):
+        # One step and two are too few to show an order.
+        result = saltus("compare", "--model", "table:strong.npy", "--law", "exact", "--integrators",
+                        "tweedie,tweedie_trapezoidal", "--nfe", "2,4", "--check", "--out", "r", "--quiet", cwd=self.cwd)
+        self.assertEqual((result.returncode, result.stdout), (3, b""))
+        values = self.values(json.loads((self.cwd / "r/results.json").read_text()))
+        seen = lambda method: math.log2(values[method, 2, "tv"] / values[method, 4, "tv"])
+        lines = result.stderr.decode().splitlines()
+        broken = [method for method, order in (("tweedie", 1), ("tweedie_trapezoidal", 2)) if seen(method) < order - 0.25]
+        self.assertEqual(len(lines), 1 + len(broken))
+        self.assertTrue(broken)
+        for line, method in zip(lines[1:], broken):
+            self.assertTrue(line.startswith(f"  {method} claims order "))
+            self.assertIn(f"order {seen(method):.3f}".rstrip("0"), line)
+
+    def test_report(self):
+        self.run_exact("--integrators", "gillespie,tweedie,tweedie_trapezoidal,euler", "--nfe", "4,8,16")
+        text = (self.cwd / "r/report.html").read_text(encoding="utf-8")
+        page = Html(text)
+        head, *rows = page.tables[0]
+        self.assertEqual(len(page.tables), 1)
+        self.assertEqual(head, ["integrator", "NFE", "tv", "KL", "reverse KL", "path KL", "discretisation", "factorisation",
+                                "transitions"])
+        self.assertEqual(len(rows), 9)
+        self.assertNotIn("perfect sampler", text)
+        self.assertIn("gillespie is exact: its error is 0 and is not computed", text)
+        if GNUPLOT:
+            self.assertGreaterEqual(text.count("<desc>Produced by GNUPLOT"), 5)
+
+
 class Html(html.parser.HTMLParser):
     """A page taken apart: it must be balanced, load nothing and name nothing twice."""
 
@@ -1034,6 +1370,14 @@ class Refusals(Case):
         (inputs / "line.cfg").write_text("steps 4\n")
         (inputs / "value.cfg").write_text(f"data = {cls.data}\nbatch = many\n")
         (inputs / "command.cfg").write_text("nfe = 4\n")
+        write_table(inputs / "two.npy", 2, [0.1, 0.2, 0.3, 0.4])
+        write_table(inputs / "three.npy", 3, [0.125] * 8)
+        write_table(inputs / "wide.npy", 2, [1 / 9] * 9)
+        (inputs / "order.times").write_text("1\n0.5\n0.6\n0\n")
+        (inputs / "ends.times").write_text("1\n0.5\n")
+        (inputs / "good.times").write_text("1\n0.5\n0\n")
+        (inputs / "words.times").write_text("1\nhalf\n0\n")
+        (inputs / "marks.txt").write_text("A?\n?A\n")
         models = {
             "broken": '{"format": ',
             "list": "[1, 2]",
@@ -1165,6 +1509,77 @@ class BadInput(Refusals):
         self.both([*good, "--noise", "constant:rate=0"], "rate above 0", "0")
         self.both([*good, "--format", "xml"], "unknown sequence format 'xml'", "Known: fasta, txt, csv, npy")
         self.both([*good, "--format", "fast"], "unknown sequence format 'fast'", "did you mean fasta")
+
+    def test_decorations(self):
+        inputs = self.inputs
+        good = ["--model", f"table:{inputs / 'two.npy'}"]
+        for option, value, *fragments in (
+                ("temperature", "0", "above 0"), ("temperature", "-1", "above 0"), ("temperature", "x", "a number"),
+                ("nucleus", "0", "above 0"), ("nucleus", "1.5", "at most 1", "1.5"), ("top-tokens", "0", "from 1", "'0'"),
+                ("top-tokens", "2.5", "'2.5'"), ("guide-weight", "2", "--guide MODEL"), ("guidance", "product", "--guide MODEL"),
+                ("guidance", "produkt", "unknown guidance 'produkt'", "did you mean product"),
+                ("guide", "table:none.npy", "none.npy"), ("guide", "folder", "model.json"),
+                ("guide", "chian", "unknown model 'chian'", "table:FILE"),
+                ("guide", f"table:{inputs / 'three.npy'}", "length 3", "length 2"),
+                ("guide", f"table:{inputs / 'wide.npy'}", "3 numbers", "2 numbers")):
+            self.both([*good, "--" + option, value], *fragments)
+        self.both([*good, "--guide", f"table:{inputs / 'two.npy'}", "--guide-weight", "inf"], "--guide-weight", "finite")
+        self.both(["--data", self.data, "--guide", f"table:{inputs / 'two.npy'}"], "length 2", "length 12")
+        self.both(["--model", f"table:{inputs / 'dna.cfg'}"], "dna.cfg")
+        self.both(["--model", "table:none.npy"], "none.npy", "No such file")
+        self.refused(["compare", *good, "--temperature", 2, "--integrators", "gillespie", "--check", "--out", "x"],
+                     "nothing to check", "decorated model")
+
+    def test_grids_and_ends(self):
+        good = ["--data", self.data]
+        self.both([*good, "--grid", "unifrom"], "unknown grid 'unifrom'", "did you mean uniform", "a time a line")
+        self.both([*good, "--grid", self.inputs / "order.times"], "strictly decreasing", "point 2")
+        self.both([*good, "--grid", self.inputs / "ends.times"], "from 1 to 0", "0.5")
+        self.both([*good, "--grid", self.inputs / "words.times"], "words.times", "expected a number a line")
+        self.both([*good, "--grid", "blocks", "--generator", "uniform"], "--grid blocks", "masked")
+        self.both([*good, "--grid", "blocks", "--last", "sample"], "--grid blocks", "--last fold")
+        self.refused(["sample", *good, "--grid", "blocks", "--steps", 13, "--out", "x"], "at most 12 steps, got 13")
+        self.refused(["compare", *good, "--grid", "blocks", "--nfe", "4,16", "--integrators", "tweedie", "--out", "x"],
+                     "at most 12 steps, got 16")
+        times = self.inputs / "good.times"
+        self.refused(["sample", *good, "--grid", times, "--steps", 4, "--out", "x"], "2 steps of its own", "--steps away")
+        self.refused(["compare", *good, "--grid", times, "--nfe", 4, "--out", "x"], "2 steps of its own", "--nfe away")
+        self.both([*good, "--last", "som"], "unknown last step 'som'", "did you mean")
+        self.both([*good, "--last", "fold", "--generator", "uniform"], "--last fold", "no mask")
+        self.refused(["compare", *good, "--last", "none", "--out", "x"], "--last none leaves masks", "argmax")
+        self.refused(["sample", "--data", self.inputs / "marks.txt", "--last", "none", "--out", "x"], "--last none", "that symbol")
+        self.refused(["compare", "--generator", "jc69", "--start", "ACG", "--times", 1, "--grid", "cosine", "--out", "x"],
+                     "--grid is for", "reverse process")
+
+    def test_templates(self):
+        template = lambda text, *more: ["sample", "--data", self.data, "--template", text, "--out", "x", *more]
+        self.refused(template("AC??X???????"), "site 4 (the first is 0) holds 'X'", DNA, "? for a site")
+        self.refused(template("AC??"), "has 4 sites", "length 12", "not a file")
+        self.refused(template(self.inputs / "wrong.fasta"), "several")
+        self.refused(["sample", "--model", f"table:{self.inputs / 'two.npy'}", "--template", "? 2", "--out", "x"],
+                     "site 1", "'2'", "from 0 to 1")
+        self.refused(["compare", "--data", self.data, "--template", "?", "--out", "x"], "unknown option '--template'")
+
+    def test_methods(self):
+        good = ["--data", self.data]
+        self.refused(["sample", *good, "--categorical", "gumbel32", "--integrator", "gillespie", "--out", "x"], "'categorical'")
+        self.refused(["sample", *good, "--categorical", "gumble32", "--out", "x"], "gumble32", "did you mean gumbel32")
+        self.refused(["sample", *good, "--integrator", "tweedie+remaskin", "--out", "x"], "did you mean remasking")
+        self.refused(["compare", *good, "--integrators", "tweedie+informed", "--nfe", 3, "--out", "x"], "multiple", "got 3")
+        self.refused(["sample", *good, "--integrator", "tweedie+informed", "--generator", "uniform", "--out", "x"],
+                     "masked reverse process", "these would do")
+
+    def test_exact_laws(self):
+        exact = lambda *more: ["compare", "--model", f"table:{self.inputs / 'two.npy'}", "--law", "exact", "--out", "x", *more]
+        self.refused(exact("--samples", 10), "--samples is for --law sampled")
+        self.refused(exact("--most-transitions", 10), "--most-transitions 10", "transitions, more than")
+        self.refused(exact("--most-transitions", "none"), "--most-transitions", "a number")
+        self.refused(exact("--last", "sample"), "--law exact", "fold or none")
+        self.refused(exact("--integrators", "gillespie,top_k"), "nothing to compute", "gillespie is exact", "top_k has no law")
+        self.refused(exact("--integrators", "tweedie", "--nfe", 4, "--check"), "nothing to check", "two numbers of steps")
+        self.refused(["compare", "--data", self.data, "--law", "exakt", "--out", "x"], "unknown law 'exakt'", "did you mean exact")
+        self.refused(["compare", "--data", KUNITZ, "--law", "exact", "--out", "x"], "1e8")
+        self.refused(["compare", "--data", self.data, "--most-transitions", 5, "--out", "x"], "is for --law exact")
 
     def test_messages_are_sentences(self):
         # Without near names the message still needs a stop before what is known.

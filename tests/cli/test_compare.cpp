@@ -75,6 +75,71 @@ TEST(Check, ABrokenClaimIsACheckError) {
   }
 }
 
+// Exact laws: tv of a method at numbers of steps.
+Results computed(std::string const& name, bool exact, double order, std::vector<std::pair<double, double>> errors) {
+  Results results = made({});
+  results.exact_law = true;
+  results.metrics = {Metric::tv};
+  results.rank = Metric::tv;
+  results.bands = {};
+  results.methods = {name};
+  for (auto const& [steps, tv] : errors)
+    results.runs.push_back({.integrator = name, .exact = exact, .weak_order = order, .steps = steps, .transitions = 12,
+                            .estimates = {{tv, tv, tv}}});
+  return results;
+}
+
+TEST(Check, AnOrderIsThatOfTheTwoLargestNumbersOfSteps) {
+  // In whatever order they come; before that anything goes.
+  EXPECT_TRUE(broken_claims(computed("euler", false, 1, {{16, 0.01}, {4, 0.011}, {8, 0.02}})).empty());
+  // 2^-0.75 is just enough.
+  EXPECT_TRUE(broken_claims(computed("euler", false, 1, {{8, 1}, {16, std::exp2(-0.751)}})).empty());
+  auto const lines = broken_claims(computed("euler", false, 1, {{8, 1}, {16, std::exp2(-0.749)}}));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_TRUE(lines[0].starts_with("euler claims order 1: tv is 1 in 8 steps and 0.59")) << lines[0];
+  EXPECT_TRUE(lines[0].ends_with("order 0.749, allowed is at least 0.75")) << lines[0];
+  // A quarter of the error at twice the steps: order 2.
+  EXPECT_TRUE(broken_claims(computed("trapezoidal", false, 2, {{8, 0.04}, {16, 0.01}})).empty());
+  EXPECT_EQ(broken_claims(computed("trapezoidal", false, 2, {{8, 0.04}, {16, 0.02}})).size(), 1u);
+}
+
+TEST(Check, WhatHasNoOrderIsNotChecked) {
+  EXPECT_TRUE(broken_claims(computed("top_k", false, 0, {{8, 0.1}, {16, 0.2}})).empty());
+  EXPECT_TRUE(broken_claims(computed("euler", false, 1, {{8, 0.1}})).empty());
+  // Nothing left but rounding.
+  EXPECT_TRUE(broken_claims(computed("tweedie", false, 1, {{8, 1e-15}, {16, 3e-15}})).empty());
+}
+
+TEST(Check, AnExactLawHasNoErrorAtAll) {
+  EXPECT_TRUE(broken_claims(computed("right", true, 0, {{1, 9e-11}})).empty());
+  auto const lines = broken_claims(computed("wrong", true, 0, {{1, 2e-10}}));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0], "wrong claims to be exact: tv is 2e-10, allowed is less than 1e-10");
+}
+
+TEST(Results, OfExactLawsHaveNoBandsAndNoClamps) {
+  Results results = computed("euler", false, 1, {{4, 0.125}});
+  results.metrics.push_back(Metric::path_kl);
+  results.runs[0].estimates.push_back({std::nan(""), std::nan(""), std::nan("")});
+  results.runs[0].report.evaluations = 4;
+  results.left_out = {{"gillespie", "is exact"}};
+  EXPECT_EQ(results_csv(results),
+            "integrator,nfe,metric,value,low,high,null_low,null_high\neuler,4,tv,0.125,0.125,0.125,,\n");
+  Json const json = results_json(results);
+  EXPECT_FALSE(json.contains("null"));
+  EXPECT_EQ(json["runs"][0]["transitions"], 12);
+  EXPECT_EQ(json["left_out"][0]["integrator"], "gillespie");
+  Table const table = comparison_table(results, results.metrics);
+  EXPECT_EQ(table.head, (std::vector<std::string>{"integrator", "NFE", "tv", "path KL", "transitions"}));
+  ASSERT_EQ(table.rows.size(), 1u);
+  EXPECT_EQ(table.rows[0], (std::vector<std::string>{"euler", "4", "0.125", "", "12"}));
+}
+
+TEST(Results, NamesWithCommasAreQuotedInCsv) {
+  auto const csv = results_csv(made({run("top_k:score=margin,noise=1", false, {0.1, 0.05, 0.3}, {3, 1, 4})}));
+  EXPECT_NE(csv.find("\n\"top_k:score=margin,noise=1\",4,tv_pair,"), csv.npos) << csv;
+}
+
 // The whole way from sequences to the verdict: a sampler whose probabilities are 5 % off is caught, a perfect one not.
 TEST(Check, ASamplerThatIsFivePercentOffIsCaught) {
   constexpr std::size_t count = 20000;

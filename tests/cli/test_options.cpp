@@ -13,9 +13,12 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/noise_schedule.hpp>
+#include <saltus/ctmc/time_grid.hpp>
+#include <saltus/integrators/exact_law.hpp>
 #include <saltus/integrators/registry.hpp>
 
 #include "forward.hpp"
+#include "methods.hpp"
 #include "options.hpp"
 #include "problem.hpp"
 
@@ -27,7 +30,8 @@ using Arguments = std::vector<std::string>;
 constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
                    runs = reverse | forward;
 
-// Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp and forward.cpp.
+// Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp, forward.cpp, decoration.cpp,
+// step_rules.cpp and law_runs.cpp.
 std::map<std::string, unsigned> const readers{
     {"model", reverse},          {"data", reverse},        {"pseudo-count", reverse}, {"homogeneous", reverse},
     {"config", reverse},         {"generator", runs},      {"noise", runs},           {"alphabet", runs},
@@ -37,8 +41,11 @@ std::map<std::string, unsigned> const readers{
     {"normalise", forward},      {"start", forward},       {"length", forward},       {"times", forward},
     {"json", command_info},      {"help", runs | command_info},
     {"integrator", command_sample | command_simulate},     {"steps", command_sample},
-    {"integrators", command_compare},                      {"nfe", command_compare},
-    {"check", command_compare},
+    {"integrators", command_compare | command_info},       {"nfe", command_compare},
+    {"check", command_compare},  {"law", command_compare}, {"most-transitions", command_compare},
+    {"guide", reverse},          {"guide-weight", reverse}, {"guidance", reverse},    {"temperature", reverse},
+    {"top-tokens", reverse},     {"nucleus", reverse},     {"grid", reverse},         {"last", reverse},
+    {"categorical", reverse},    {"template", command_sample},
     {"tree", command_simulate},  {"ancestors", command_simulate}, {"step", command_simulate},
     {"trajectory", command_simulate},                      {"statistics", command_simulate}};
 
@@ -176,8 +183,10 @@ TEST(OptionTable, DefaultsParse) {
     if (command == command_compare) {
       check(options, "nfe", [&] { options.integers("nfe", 1, 1'000'000); });
       check(options, "integrators", [&] {
-        for (auto const& name : options.list("integrators")) make_integrator(name);
+        for (auto const& name : read_methods(options)) make_integrator(name);
       });
+      check(options, "law", [&] { EXPECT_EQ(options.text("law"), "sampled"); });
+      check(options, "most-transitions", [&] { EXPECT_EQ(options.number("most-transitions"), most_transitions); });
     } else {
       check(options, "integrator", [&] { make_integrator(options.text("integrator")); });
     }
@@ -193,6 +202,11 @@ TEST(OptionTable, DefaultsParse) {
     check(options, "model", [&] {
       auto const names = model_names();
       EXPECT_NE(std::find(names.begin(), names.end(), options.text("model")), names.end());
+    });
+    check(options, "grid", [&] { make_grid(options.text("grid"), NoiseSchedule::log_linear(), 1, 0, 4); });
+    check(options, "categorical", [&] {
+      EXPECT_EQ(read_methods(options), read_methods(Options::parse(command, {})));
+      EXPECT_EQ(options.text("categorical"), "exact");
     });
     EXPECT_FALSE(options.flag("homogeneous"));
   }
@@ -255,6 +269,37 @@ TEST(Options, Lists) {
   }
   EXPECT_TRUE(has(refusal([&] { parsed("4,8,4").list("nfe"); }), "'4' twice"));
   EXPECT_TRUE(has(refusal([&] { parsed("4,9").integers("nfe", 2, 8); }), "'9'"));
+}
+
+TEST(Methods, ListsHaveParametersAndCorrectors) {
+  auto const methods = [](std::string const& text) {
+    return read_methods(Options::parse(command_compare, {"--integrators", text}));
+  };
+  EXPECT_EQ(methods("top_k:score=margin,temperature=0.5,tweedie+remasking:variant=cap,eta=0.02,euler"),
+            (Arguments{"top_k:score=margin,temperature=0.5", "tweedie+remasking:variant=cap,eta=0.02", "euler"}));
+  EXPECT_TRUE(has(refusal([&] { methods("top_k:score=margin,temperature=0.5,euler,top_k:score=margin,temperature=0.5"); }),
+                  "'top_k:score=margin,temperature=0.5' twice"));
+  EXPECT_TRUE(has(refusal([&] { methods("euler,,tweedie"); }), "empty"));
+  EXPECT_TRUE(has(refusal([&] { methods("euler,tweedie+remaskin"); }), "did you mean remasking"));
+}
+
+TEST(Methods, CategoricalGoesIntoEveryMethod) {
+  EXPECT_EQ(read_methods(Options::parse(command_compare, {"--categorical", "gumbel32", "--integrators",
+                                                          "euler,tweedie+remasking:eta=0.1,tweedie"})),
+            (Arguments{"euler:categorical=gumbel32", "tweedie:categorical=gumbel32+remasking:eta=0.1",
+                       "tweedie:categorical=gumbel32"}));
+  EXPECT_EQ(read_methods(Options::parse(command_sample, {"--categorical", "gumbel_eps"})),
+            Arguments{"tweedie:categorical=gumbel_eps"});
+  EXPECT_TRUE(has(refusal([] {
+                    read_methods(Options::parse(command_sample, {"--categorical", "gumbel32", "--integrator", "gillespie"}));
+                  }),
+                  "categorical"));
+  EXPECT_TRUE(has(refusal([] { read_methods(Options::parse(command_sample, {"--categorical", "gumbel"})); }), "gumbel32"));
+}
+
+TEST(Methods, NamesOfFilesAreSafe) {
+  EXPECT_EQ(file_name("tweedie+remasking:variant=cap,eta=0.02"), "tweedie+remasking_variant_cap_eta_0.02");
+  EXPECT_EQ(file_name("a/b c"), "a_b_c");
 }
 
 // --help shows each command its own default.

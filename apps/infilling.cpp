@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "infilling.hpp"
+
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/atomic_file.hpp>
+
+namespace saltus::app {
+namespace {
+
+// Everything but headers, as one line.
+std::string sequence_of(std::string const& text) {
+  std::istringstream in(text);
+  std::string sequence;
+  int headers = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with('>')) {
+      require(++headers == 1, "--template takes one sequence, and the file holds several");
+    } else {
+      sequence += (sequence.empty() ? "" : " ") + line;
+    }
+  }
+  return sequence;
+}
+
+// Symbols, or numbers between blanks.
+std::vector<std::string> items_of(std::string const& text, Alphabet const& alphabet) {
+  std::vector<std::string> items;
+  std::istringstream in(text);
+  for (std::string word; in >> word;) {
+    if (alphabet.numbered()) {
+      items.push_back(word);
+    } else {
+      for (char const symbol : word) items.emplace_back(1, symbol);
+    }
+  }
+  return items;
+}
+
+std::optional<token_t> token_of(std::string const& item, Alphabet const& alphabet) {
+  if (!alphabet.numbered()) return alphabet.find(item[0]);
+  token_t token = -1;
+  auto const [end, error] = std::from_chars(item.data(), item.data() + item.size(), token);
+  bool const fine = error == std::errc{} && end == item.data() + item.size() && token >= 0 && token < alphabet.size();
+  return fine ? std::optional(token) : std::nullopt;
+}
+
+}  // namespace
+
+Template read_template(std::string const& text_or_file, Alphabet const& alphabet, int length) {
+  std::error_code ignored;
+  bool const file = std::filesystem::exists(text_or_file, ignored);
+  auto const items = items_of(file ? sequence_of(read_file(text_or_file)) : text_or_file, alphabet);
+  std::string const known =
+      alphabet.numbered() ? "a number from 0 to " + std::to_string(alphabet.size() - 1) : "one of '" + alphabet.symbols() + "'";
+  Template made;
+  for (std::size_t l = 0; l < items.size(); ++l) {
+    bool const open = items[l] == std::string(1, free_site);
+    auto const token = open ? std::optional<token_t>(0) : token_of(items[l], alphabet);
+    require(token.has_value(), "--template: site " + std::to_string(l) + " (the first is 0) holds '" + items[l] +
+                                   "'; expected " + known + ", or ? for a site to be drawn");
+    made.tokens.push_back(*token);
+    made.fixed.push_back(open ? 0 : 1);
+  }
+  require(items.size() == static_cast<std::size_t>(length),
+          "--template " + text_or_file + (file ? "" : ", which is not a file,") + " has " + std::to_string(items.size()) +
+              " sites, but the model's sequences have " + std::to_string(length));
+  return made;
+}
+
+Alphabet with_mask(Alphabet const& alphabet) {
+  if (alphabet.numbered()) return Alphabet::numbered(alphabet.size() + 1);
+  require(!alphabet.find(free_site), "--last none leaves masks, which are written as ?, and the alphabet " +
+                                         alphabet.name() + " has that symbol; take sample or argmax");
+  return {alphabet.symbols() + free_site, alphabet.name() + " and masks"};
+}
+
+}  // namespace saltus::app
