@@ -39,9 +39,9 @@ std::unique_ptr<Integrator> make_theta_trapezoidal(Parameters const& parameters)
     throw UserError(unknown_name("rule of theta_trapezoidal", rule, {"first", "reject"}));
   return std::make_unique<ThetaTrapezoidal>(
       IntegratorInfo{.name = "theta_trapezoidal",
-                     .summary = "second order on masked data of full support: rates of two stages combined; theta=0.5, rule=first or reject",
+                     .summary = "first order, second away from t = 0 where no weight is clamped; theta=0.5, rule=first or reject",
                      .reference = "Ren et al. 2025, arXiv:2502.00234, theta-trapezoidal",
-                     .weak_order = rule == "first" ? 2.0 : 1.0,
+                     .weak_order = 1,
                      .needs = "a reverse process"},
       rule == "first" ? "exponential" : "tau_leaping:rule=reject", SecondStage{.reject = rule == "reject"}, theta);
 }

@@ -46,9 +46,9 @@ std::unique_ptr<Integrator> make_tweedie_trapezoidal(Parameters const& parameter
   bool const fixed = counts == "fixed";
   return std::make_unique<TweedieTrapezoidal>(
       IntegratorInfo{.name = "tweedie_trapezoidal",
-                     .summary = "second order: tokens from two stages combined; split=0.5, counts=binomial or fixed (then first order)",
+                     .summary = "first order, second where no weight is clamped (exact for two sites); split=0.5, counts=binomial or fixed",
                      .reference = "this library's reference, after Ren et al. 2025, arXiv:2502.00234",
-                     .weak_order = fixed ? 1.0 : 2.0,
+                     .weak_order = 1,
                      .needs = "a masked reverse process"},
       fixed ? "fixed_count" : "tweedie", SecondStage{.rates = false, .fixed = fixed}, split);
 }

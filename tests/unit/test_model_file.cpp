@@ -152,6 +152,7 @@ class StrangeLaw final : public SequenceLaw {
   double entropy() const override { return 0; }
   std::vector<double> site_marginals() const override { return {}; }
   std::vector<double> pair_marginals() const override { return {}; }
+  std::vector<double> triple_marginals() const override { return {}; }
   void draw(std::uint64_t, std::uint64_t, std::span<token_t>) const override {}
 
  private:
