@@ -117,7 +117,8 @@ bool exact_law(Options const& options) {
   if (law != "sampled" && law != "exact") throw UserError(unknown_name("law", law, {"exact", "sampled"}));
   bool const exact = law == "exact";
   for (char const* const other : {"samples", "seed", "batch", "format"})
-    require(!exact || !options.given(other), "--" + std::string(other) + " is for --law sampled; exact laws draw nothing");
+    require(!exact || !options.given(other),
+            "--" + std::string(other) + " is for --law sampled; exact laws draw nothing");
   require(exact || !options.given("most-transitions"), "--most-transitions is for --law exact");
   return exact;
 }

@@ -350,8 +350,8 @@ class SampleOptions(Case):
                 self.assertEqual(summary[key], info[key])
                 self.assertTrue(summary[key])
             expected = {"model": "chain", "data": str(self.data), "pseudo-count": "1", "noise": "cosine:floor=0.001",
-                        "grid": "uniform", "categorical": "exact", "integrator": integrator, "steps": "7", "samples": "30", "seed": "9", "batch": "16",
-                        "threads": "2", "out": "s.txt", "summary": "s.json"}
+                        "grid": "uniform", "categorical": "exact", "integrator": integrator, "steps": "7", "samples": "30", "seed": "9",
+                        "batch": "16", "threads": "2", "out": "s.txt", "summary": "s.json"}
             self.assertEqual(summary["parameters"], expected)
             law = Chain.fit(self.rows, len(DNA))
             self.assertEqual((summary["model"]["states"], summary["model"]["length"]), (5, 12))
