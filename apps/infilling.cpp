@@ -69,7 +69,7 @@ Template read_template(std::string const& text_or_file, Alphabet const& alphabet
   }
   require(items.size() == static_cast<std::size_t>(length),
           "--template " + text_or_file + (file ? "" : ", which is not a file,") + " has " +
-              std::to_string(items.size()) + " sites, but the model's sequences have " + std::to_string(length));
+              std::to_string(items.size()) + " sites, but the model's sequences have length " + std::to_string(length));
   return made;
 }
 

@@ -257,6 +257,12 @@ Options Options::parse(Command command, std::vector<std::string> const& argument
   return options;
 }
 
+bool Options::changed(std::string_view name) const {
+  auto const is_it = [&](OptionSpec const& spec) { return spec.name == name && (spec.commands & command_); };
+  auto const spec = std::find_if(option_table().begin(), option_table().end(), is_it);
+  return spec != option_table().end() && text(name) != spec->default_value;
+}
+
 std::string const& Options::text(std::string_view name) const {
   static std::string const none;
   auto const found = values_.find(std::string(name));
