@@ -1552,7 +1552,7 @@ class BadInput(Refusals):
         times = self.inputs / "good.times"
         self.refused(["sample", *good, "--grid", times, "--steps", 4, "--out", "x"], "2 steps of its own", "--steps away")
         self.refused(["compare", *good, "--grid", times, "--nfe", 4, "--out", "x"], "2 steps of its own", "--nfe away")
-        self.both([*good, "--last", "som"], "unknown last step 'som'", "did you mean")
+        self.both([*good, "--last", "sampel"], "unknown last step 'sampel'", "did you mean sample")
         self.both([*good, "--last", "fold", "--generator", "uniform"], "--last fold", "no mask")
         self.refused(["compare", *good, "--last", "none", "--out", "x"], "--last none leaves masks", "argmax")
         self.refused(["sample", "--data", self.inputs / "marks.txt", "--last", "none", "--out", "x"], "--last none", "that symbol")
