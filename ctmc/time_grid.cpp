@@ -68,13 +68,17 @@ TimeGrid block_grid(NoiseSchedule const& noise, double from, std::vector<int> co
     length += size;
   }
   require(length > 0, "a grid of blocks needs at least 1 block");
+  // The share of the masks that a step reveals is 1 - lost_to / lost_from.
   double const first = noise.lost(from), last = noise.lost(0);
   std::vector<double> points{from};
   std::int64_t left = length;
   for (int const size : sizes) {
     left -= size;
-    points.push_back(left == 0 ? 0 : noise.time_at_lost(last + (first - last) * static_cast<double>(left) /
-                                                                   static_cast<double>(length)));
+    double const lost = first * static_cast<double>(left) / static_cast<double>(length);
+    require(left == 0 || lost > last, "the noise " + noise.describe() + " masks a share of " + to_text(last) +
+                                          " at t = 0 already, so that no time fits a block that leaves " +
+                                          std::to_string(left) + " of " + std::to_string(length) + " sites masked");
+    points.push_back(left == 0 ? 0 : noise.time_at_lost(lost));
   }
   return TimeGrid::from_points(std::move(points));
 }

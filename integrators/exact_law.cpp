@@ -55,22 +55,27 @@ class Rows {
 
   std::size_t capacity() const { return capacity_; }
   State const& state() const { return state_; }
-  token_t const* tokens(std::size_t row) const { return &tokens_(row, 0); }
+  token_t const* tokens(std::size_t row) const { return &host_tokens_(row, 0); }
 
   void load(std::span<std::size_t const> indices) {
     if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return;
     loaded_.assign(indices.begin(), indices.end());
     times_ = {};
     auto const rows = indices.size(), length = static_cast<std::size_t>(space_.length());
-    if (state_.tokens.extent(0) != rows) {
-      state_ = {Tokens("saltus::integrators::law::tokens", rows, length),
-                Times("saltus::integrators::law::time", rows), {}, 0};
-      sites_ = SiteProbabilities();
+    if (all_tokens_.extent(0) < rows) {
+      all_tokens_ = Tokens("saltus::integrators::law::tokens", rows, length);
+      all_times_ = Times("saltus::integrators::law::time", rows);
+      all_sites_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"),
+                                     rows, length, static_cast<std::size_t>(space_.states()));
+      host_tokens_ = Kokkos::create_mirror_view(all_tokens_);
+      host_sites_ = Kokkos::create_mirror_view(all_sites_);
       process_.reserve({static_cast<int>(rows), space_.length()}, slots_);
     }
-    tokens_ = HostTokens("saltus::integrators::law::tokens", rows, length);
-    for (std::size_t b = 0; b < rows; ++b) space_.tokens(indices[b], &tokens_(b, 0));
-    Kokkos::deep_copy(exec_, state_.tokens, tokens_);
+    auto const range = std::make_pair(std::size_t{0}, rows);
+    state_ = {Kokkos::subview(all_tokens_, range, Kokkos::ALL), Kokkos::subview(all_times_, range), {}, 0};
+    for_each_row("saltus::integrators::law::tokens", rows,
+                 [&](std::size_t b) { space_.tokens(indices[b], &host_tokens_(b, 0)); });
+    Kokkos::deep_copy(exec_, state_.tokens, Kokkos::subview(host_tokens_, range, Kokkos::ALL));
     exec_.fence("saltus::integrators: tokens of the host");
   }
 
@@ -86,16 +91,12 @@ class Rows {
 
   /// [rows, length, states] of the first stage; may be changed, and lives until the next call.
   double* first(Integrator const& integrator, Step const& step) {
-    if (sites_.extent(0) != loaded_.size()) {
-      sites_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"),
-                                 loaded_.size(), static_cast<std::size_t>(space_.length()),
-                                 static_cast<std::size_t>(space_.states()));
-    }
-    integrator.site_probabilities(exec_, process_, state_, step, sites_);
-    host_ = Kokkos::create_mirror_view(sites_);
-    Kokkos::deep_copy(exec_, host_, sites_);
+    auto const range = std::make_pair(std::size_t{0}, loaded_.size());
+    auto const sites = Kokkos::subview(all_sites_, range, Kokkos::ALL, Kokkos::ALL);
+    integrator.site_probabilities(exec_, process_, state_, step, sites);
+    Kokkos::deep_copy(exec_, Kokkos::subview(host_sites_, range, Kokkos::ALL, Kokkos::ALL), sites);
     exec_.fence("saltus::integrators: the laws of the sites are read on the host");
-    return host_.data();
+    return host_sites_.data();
   }
 
  private:
@@ -106,10 +107,13 @@ class Rows {
   std::size_t capacity_;
   Indices loaded_;
   State state_{};
-  HostTokens tokens_;
   std::array<std::optional<double>, 2> times_{};
-  SiteProbabilities sites_;
-  SiteProbabilities::HostMirror host_;
+  // as large as was needed so far
+  Tokens all_tokens_;
+  Times all_times_;
+  SiteProbabilities all_sites_;
+  Tokens::HostMirror host_tokens_;
+  SiteProbabilities::HostMirror host_sites_;
 };
 
 /// One step of the exact process, q(y|x) = to(y) prod_l site_l(x_l, y_l) / from(x).
@@ -121,8 +125,8 @@ struct ExactStep {
   double const* site(std::size_t l, std::size_t x, std::size_t states) const {
     return sites.data() + (sites.size() == states * states ? x : l * states + x) * states;
   }
-  /// The array A, over the space, by which site l alone has the law site_l(x_l, y) A(x with y at l) / from(x): the other
-  /// sites summed out. With a mask and forwards that changes nothing.
+  /// The array A, over the space, by which site l alone has the law site_l(x_l, y) A(x with y at l) / from(x): the
+  /// other sites summed out. With a mask and forwards that changes nothing.
   double const* marginal_of(std::size_t l) const { return others.empty() ? to : others[l].data(); }
 };
 
@@ -166,7 +170,8 @@ class ExactProcess {
       std::vector<double> sites;
       if (rates.empty()) sites = generator_.transition_matrix(c.delta);
       for (int const category : rates.category) {
-        auto const kernel = generator_.transition_matrix(rates.multiplier[static_cast<std::size_t>(category)] * c.delta);
+        auto const kernel =
+            generator_.transition_matrix(rates.multiplier[static_cast<std::size_t>(category)] * c.delta);
         sites.insert(sites.end(), kernel.begin(), kernel.end());
       }
       return {next_.data(), next_.data(), std::move(sites)};
@@ -211,7 +216,7 @@ class ExactProcess {
 
 /// The terms of a path divergence, and the law that their expectations are over.
 struct PathTerms {
-  Law law;                           // before the step: of the exact process or, with fixed counts, of one that shares them
+  Law law;  // before the step: of the exact process or, with fixed counts, of one that shares them
   Law next;                          // fixed counts: after the step
   ExactStep const* exact = nullptr;  // of this step
   bool masked = false;
@@ -255,7 +260,8 @@ class Pusher {
     } else {
       std::size_t const most = rows_.capacity();
       for (std::size_t begin = 0; begin < used.size(); begin += most) {
-        push_rows(integrator, step, law, std::span(used).subspan(begin, std::min(most, used.size() - begin)), path, out);
+        push_rows(integrator, step, law, std::span(used).subspan(begin, std::min(most, used.size() - begin)), path,
+                  out);
       }
     }
     if (path && counted(integrator)) {
@@ -317,8 +323,8 @@ void Pusher::check(double const* laws, std::size_t n, Step const& step, Function
                        " are not finite or leave no target");
 }
 
-// Turns laws of sites into what a method of fixed counts does: a site that was chosen goes to a target, the others stay.
-// Returns the probability of one set of chosen sites by its size, [n, length + 1].
+// Turns laws of sites into what a method of fixed counts does: a site that was chosen goes to a target, the others
+// stay. Returns the probability of one set of chosen sites by its size, [n, length + 1].
 std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std::size_t n) const {
   std::vector<double> counts(n * (length_ + 1), 0.0);
   for_each_row("saltus::integrators::law::counts", n, [&](std::size_t r) {
@@ -347,8 +353,8 @@ std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std:
   return counts;
 }
 
-void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law, std::span<std::size_t const> used,
-                       PathTerms* path, Law& out) {
+void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law,
+                       std::span<std::size_t const> used, PathTerms* path, Law& out) {
   rows_.load(used);
   rows_.evaluate(step.host->from, 0);
   double* const laws = rows_.first(integrator, step);
@@ -391,6 +397,7 @@ void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, double
       auto const own = static_cast<std::size_t>(rows_.tokens(r)[l]);
       double const* const k = laws + (r * length_ + l) * states_;
       double const* const w = q.site(l, own, states_);
+      if (!counts && k[own] == 1 && w[own] == 1) continue;  // stays, under both
       double const* const others = q.marginal_of(l) + used[r] - own * stride_[l];
       double const scale = p / q.from[used[r]];
       double jump = 0;
@@ -398,7 +405,6 @@ void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, double
       bool const masked = static_cast<token_t>(own) == mask;
       if (masked && !counts) discretisation[r] += p * bernoulli_divergence(q.reveal, jump);
       for (std::size_t y = 0; y < states_; ++y) {
-        if (w[y] == k[y] && !masked) continue;
         double const now = scale * w[y] * others[y * stride_[l]];
         if (masked && y != own) {
           double const revealed = counts ? scale * (jump > 0 ? chosen : 0) * others[y * stride_[l]] : now;
@@ -453,7 +459,8 @@ void Pusher::for_each_target(Group const& g, std::size_t i, std::size_t l, std::
   std::size_t const stride = g.stride[i * length_ + l];
   if (stride == 0) return for_each_target(g, i, l + 1, compact, index + own * stride_[l], bit, pattern, f);
   for (std::size_t y = 0; y < states_; ++y) {
-    for_each_target(g, i, l + 1, compact + y * stride, index + y * stride_[l], bit << 1, pattern | (y == own ? 0 : bit), f);
+    for_each_target(g, i, l + 1, compact + y * stride, index + y * stride_[l], bit << 1, pattern | (y == own ? 0 : bit),
+                    f);
   }
 }
 
@@ -501,8 +508,9 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
     g.after.assign(g.begin.back(), 0.0);
     std::vector<double> const ones(n, 1.0);
     auto const places = g.places();
-    products_.add({n, laws.data(), ones.data(), places.data(), g.tokens.data(), counts.empty() ? nullptr : counts.data()},
-                  g.between.data());
+    products_.add(
+        {n, laws.data(), ones.data(), places.data(), g.tokens.data(), counts.empty() ? nullptr : counts.data()},
+        g.between.data());
     push_pairs(integrator, step, g, whole);
     std::vector<double> weights(n);
     for (std::size_t i = 0; i < n; ++i) weights[i] = law[g.states[i]];
@@ -520,12 +528,16 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
   SiteProbabilities const sites("saltus::integrators::law::second", most, length_, states_);
   auto const host_sites = Kokkos::create_mirror_view(sites);
   auto const places = g.places();
-  std::vector<double> weights;
-  std::vector<Place> targets;
-  std::vector<token_t> tokens;
+  std::vector<double> weights(most);
+  std::vector<Place> targets(most);
+  std::vector<token_t> tokens(most * length_);
+  std::vector<char> strays(most);
   std::size_t count = 0;
 
   auto const flush = [&] {
+    for_each_row("saltus::integrators::law::between", count, [&](std::size_t r) {
+      std::copy_n(rows_.tokens(static_cast<std::size_t>(host_pairs(r, 1))), length_, tokens.data() + r * length_);
+    });
     auto const range = std::make_pair(std::size_t{0}, count);
     Kokkos::deep_copy(exec_, pairs, host_pairs);
     integrator.second_probabilities(exec_, process_, rows_.state(), step, Kokkos::subview(pairs, range, Kokkos::ALL),
@@ -534,13 +546,21 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
     exec_.fence("saltus::integrators: the laws of the sites are read on the host");
     double* const laws = host_sites.data();
     check(laws, count, step, [&](std::size_t r) { return space_.index(tokens.data() + r * length_); });
+    for_each_row("saltus::integrators::law::between", count, [&](std::size_t r) {
+      strays[r] = 0;
+      for (std::size_t l = 0; l < length_; ++l) {
+        double const stays = laws[(r * length_ + l) * states_ + static_cast<std::size_t>(tokens[r * length_ + l])];
+        strays[r] |= targets[r].stride[l] == 0 && stays != 1;
+      }
+    });
+    // Their targets have no place.
+    SALTUS_ASSERT(std::find(strays.begin(), strays.begin() + static_cast<std::ptrdiff_t>(count), 1) ==
+                  strays.begin() + static_cast<std::ptrdiff_t>(count));
     std::vector<double> const counts =
         counted(integrator) ? count_laws(laws, tokens.data(), count) : std::vector<double>();
-    products_.add({count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
-                  g.after.data());
-    weights.clear();
-    targets.clear();
-    tokens.clear();
+    products_.add(
+        {count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
+        g.after.data());
     count = 0;
   };
   auto const take = [&](auto const& row_of_first, auto const& row_of_second) {
@@ -551,10 +571,8 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
         if (row < 0) return;
         host_pairs(count, 0) = row_of_first(i);
         host_pairs(count, 1) = row;
-        weights.push_back(g.between[compact]);
-        targets.push_back(places[i]);
-        token_t const* const z = rows_.tokens(static_cast<std::size_t>(row));
-        tokens.insert(tokens.end(), z, z + length_);
+        weights[count] = g.between[compact];
+        targets[count] = places[i];
         if (++count == most) flush();
       });
     }
@@ -562,7 +580,8 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
   };
 
   if (whole) {
-    take([&](std::size_t i) { return static_cast<int>(g.states[i]); }, [](std::size_t z) { return static_cast<int>(z); });
+    take([&](std::size_t i) { return static_cast<int>(g.states[i]); },
+         [](std::size_t z) { return static_cast<int>(z); });
     return;
   }
   // As many of the states between as there is memory for, beside those they come from.
@@ -580,7 +599,8 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
   for (std::size_t begin = 0; begin < between.size(); begin += at_once) {
     std::size_t const end = std::min(begin + at_once, between.size());
     Indices all = g.states;
-    all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin), between.begin() + static_cast<std::ptrdiff_t>(end));
+    all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin),
+               between.begin() + static_cast<std::ptrdiff_t>(end));
     rows_.load(all);
     rows_.evaluate(step.host->from, 0);
     if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
@@ -599,8 +619,9 @@ void Pusher::unpack(Group const& g, std::vector<double> const& values, std::vect
       double const weight = weights[i];
       std::size_t const stride = g.stride[i * length_];
       if (weight == 0 || (stride == 0 && g.tokens[i * length_] != static_cast<token_t>(first))) continue;
-      for_each_target(g, i, 1, g.begin[i] + first * stride, first * stride_[0], 0, 0,
-                      [&](std::size_t compact, std::size_t index, std::size_t) { out[index] += weight * values[compact]; });
+      for_each_target(
+          g, i, 1, g.begin[i] + first * stride, first * stride_[0], 0, 0,
+          [&](std::size_t compact, std::size_t index, std::size_t) { out[index] += weight * values[compact]; });
     }
   });
 }
@@ -627,7 +648,8 @@ void Pusher::add_path(PathTerms& path, Group& g, bool fixed_counts) {
       for_each_target(g, i, 0, g.begin[i], 0, 1, 0,
                       [&](std::size_t compact, std::size_t, std::size_t a) { set[a] += g.after[compact]; });
       for (std::size_t a = 0; a < set.size(); ++a) {
-        if (exact_set[a] > 0) discretisation[i] += exact_set[a] * (set[a] > 0 ? std::log(exact_set[a] / set[a]) : impossible);
+        if (exact_set[a] > 0)
+          discretisation[i] += exact_set[a] * (set[a] > 0 ? std::log(exact_set[a] / set[a]) : impossible);
       }
     }
     for_each_target(g, i, 0, g.begin[i], 0, 1, 0, [&](std::size_t compact, std::size_t y, std::size_t a) {
@@ -684,9 +706,14 @@ std::vector<char> Pusher::reached(Integrator const& integrator, Step const& step
   return reached;
 }
 
-void require_law(Integrator const& integrator) {
+// UserError if some part of the step has no law.
+std::vector<Integrator::Kernel> kernels_of(Integrator const& integrator, Step const& step) {
   require(integrator.info().has_site_law, "the integrator '" + integrator.info().name +
                                               "' has no law by site, so its exact law cannot be computed");
+  auto kernels = integrator.kernels(step);
+  require(!kernels.empty(), "a part of the integrator '" + integrator.info().name +
+                                "' has no law by site, so its exact law cannot be computed");
+  return kernels;
 }
 
 StepTable table_of(ExecSpace const& exec, Process const& process, Integrator const& integrator, LawPlan const& plan) {
@@ -710,7 +737,7 @@ double count(Pusher& pusher, Integrator const& integrator, StateSpace const& spa
   }
   double sum = 0;
   for (int k = 0; k < table.steps(); ++k) {
-    for (auto const& kernel : integrator.kernels(table.step(k))) {
+    for (auto const& kernel : kernels_of(integrator, table.step(k))) {
       auto const reached = pusher.reached(*kernel.integrator, kernel.step);
       int const stages = kernel.integrator->info().stages;
       double once = 1, twice = 1;
@@ -740,8 +767,8 @@ double count(Pusher& pusher, Integrator const& integrator, StateSpace const& spa
 }
 
 void require_within(double transitions, double limit) {
-  require(transitions <= limit, "the exact law would need " + to_text(transitions) + " transitions (limit " + to_text(limit) +
-                                    "); take fewer sites, states or steps, or sample");
+  require(transitions <= limit, "the exact law would need " + to_text(transitions) + " transitions (limit " +
+                                    to_text(limit) + "); take fewer sites, states or steps, or sample");
 }
 
 Law start_of(Process const& process, StateSpace const& space, LawPlan const& plan) {
@@ -773,22 +800,21 @@ Law prior_law(Process const& process, StateSpace const& space) {
 
 Law push_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
              Law const& law, Step const& step) {
-  require_law(integrator);
   Pusher pusher(exec, process, space, integrator, law_memory);
   Law out = law;
-  for (auto const& kernel : integrator.kernels(step)) out = pusher.push(*kernel.integrator, kernel.step, out, nullptr);
+  for (auto const& kernel : kernels_of(integrator, step))
+    out = pusher.push(*kernel.integrator, kernel.step, out, nullptr);
   return out;
 }
 
 Law output_law(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space, Law law,
                TimeGrid const& grid, bool forced_last, std::vector<double> const& phi) {
-  require_law(integrator);
   LawPlan const plan{.grid = grid, .phi = phi, .forced_last = forced_last};
   StepTable const table = table_of(exec, process, integrator, plan);
   Pusher pusher(exec, process, space, integrator, plan.memory);
   require_within(count(pusher, integrator, space, table, law), plan.limit);
   for (int k = 0; k < table.steps(); ++k) {
-    for (auto const& kernel : integrator.kernels(table.step(k))) {
+    for (auto const& kernel : kernels_of(integrator, table.step(k))) {
       law = pusher.push(*kernel.integrator, kernel.step, law, nullptr);
     }
   }
@@ -797,7 +823,6 @@ Law output_law(ExecSpace const& exec, Process& process, Integrator const& integr
 
 double count_transitions(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
                          LawPlan const& plan) {
-  require_law(integrator);
   StepTable const table = table_of(exec, process, integrator, plan);
   Pusher pusher(exec, process, space, integrator, plan.memory);
   return count(pusher, integrator, space, table, start_of(process, space, plan));
@@ -805,7 +830,6 @@ double count_transitions(ExecSpace const& exec, Process& process, Integrator con
 
 LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& integrator, StateSpace const& space,
                      LawPlan const& plan) {
-  require_law(integrator);
   StepTable const table = table_of(exec, process, integrator, plan);
   Pusher pusher(exec, process, space, integrator, plan.memory);
   Law law = start_of(process, space, plan);
@@ -818,7 +842,7 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
   path.masked = exact.masked();
   bool fixed_counts = false;
   for (int k = 0; k < table.steps(); ++k) {
-    auto const kernels = integrator.kernels(table.step(k));
+    auto const kernels = kernels_of(integrator, table.step(k));
     if (kernels.size() != 1) report.why_not = "a step of '" + integrator.info().name + "' is more than one kernel";
     for (auto const& kernel : kernels) fixed_counts |= kernel.integrator->info().selection == Selection::fixed_count;
   }
@@ -831,7 +855,7 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
     path.exact = &q;
     double rise = -expected_log(path.law, q.from);
     exact.advance(q);
-    for (auto const& kernel : integrator.kernels(table.step(k))) {
+    for (auto const& kernel : kernels_of(integrator, table.step(k))) {
       law = pusher.push(*kernel.integrator, kernel.step, law, with_path ? &path : nullptr);
     }
     if (!fixed_counts) path.law = exact.law();

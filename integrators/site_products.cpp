@@ -25,20 +25,32 @@ SiteProducts::SiteProducts(int states, int length)
   tasks_.resize(blocks_);
 }
 
-// The products of the sites first .. last - 1 with their offsets, in ascending order; returns how many. `as_block`: offsets
-// number the combinations of tokens instead.
-std::size_t SiteProducts::expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last, bool as_block,
-                                 Entry* entries) const {
+// The number of tokens that a site may have. Most sites of masked rows stay for sure, which is told without a loop;
+// with counts the laws are no laws.
+std::size_t SiteProducts::targets(SiteRows const& rows, std::size_t r, std::size_t l) const {
+  double const* const p = rows.laws + (r * length_ + l) * states_;
+  if (!rows.counts && p[rows.tokens[r * length_ + l]] == 1) return 1;
+  std::size_t n = 0;
+  for (std::size_t y = 0; y < states_; ++y) n += p[y] != 0;
+  return n;
+}
+
+// The products of the sites first .. last - 1 with their offsets, in ascending order; returns how many. `as_block`:
+// offsets number the combinations of tokens instead.
+std::size_t SiteProducts::expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last,
+                                 bool as_block, Entry* entries) const {
   double const* const law = rows.laws + r * length_ * states_;
   token_t const* const own = rows.tokens + r * length_;
   std::size_t n = 1;
   for (std::size_t l = first; l < last; ++l) {
     double const* const p = law + l * states_;
-    std::size_t possible = 0;
-    for (std::size_t y = 0; y < states_; ++y) possible += p[y] != 0;
-    std::size_t const stride = as_block ? 1 : rows.places[r].stride[l];
+    std::size_t const stride = as_block ? 1 : rows.places[r].stride[l], possible = targets(rows, r, l);
     if (as_block) {
       for (std::size_t k = 0; k < n; ++k) entries[k].offset *= static_cast<std::int32_t>(states_);
+    }
+    if (possible == 1 && p[own[l]] == 1) {
+      for (std::size_t k = 0; k < n; ++k) entries[k].offset += own[l] * static_cast<std::int32_t>(stride);
+      continue;
     }
     for (std::size_t k = n; k-- > 0;) {  // downwards: entry 0 is read last
       Entry const entry = entries[k];
@@ -104,12 +116,7 @@ void SiteProducts::run(SiteRows const& rows, std::size_t begin, Task const& task
 void SiteProducts::add(SiteRows const& rows, double* out) {
   auto const count = [&](std::size_t r, std::size_t first, std::size_t last) {
     std::size_t n = 1;
-    for (std::size_t l = first; l < last; ++l) {
-      double const* const p = rows.laws + (r * length_ + l) * states_;
-      std::size_t possible = 0;
-      for (std::size_t y = 0; y < states_; ++y) possible += p[y] != 0;
-      n *= possible;
-    }
+    for (std::size_t l = first; l < last; ++l) n *= targets(rows, r, l);
     return n;
   };
   std::vector<Lists> sizes(rows.rows);  // of the lists of each row
@@ -117,7 +124,8 @@ void SiteProducts::add(SiteRows const& rows, double* out) {
   for_each_on_host("saltus::integrators::law::count", (rows.rows + group - 1) / group, [&](std::int64_t item) {
     std::size_t const first = static_cast<std::size_t>(item) * group;
     for (std::size_t r = first; r < std::min(first + group, rows.rows); ++r) {
-      if (rows.weights[r] != 0) sizes[r] = {count(r, 0, middle_), count(r, middle_, tail_), count(r, tail_, length_), 0};
+      if (rows.weights[r] != 0)
+        sizes[r] = {count(r, 0, middle_), count(r, middle_, tail_), count(r, tail_, length_), 0};
     }
   });
   for (std::size_t begin = 0, end = 0; begin < rows.rows; begin = end) {
@@ -125,7 +133,8 @@ void SiteProducts::add(SiteRows const& rows, double* out) {
     std::size_t used = 0;
     for (; end < rows.rows && used < most_entries && end - begin < most_rows; ++end) {
       Lists const& size = sizes[end];
-      lists_.push_back({used, used + size.head, used + size.head + size.middle, used + size.head + size.middle + size.tail});
+      lists_.push_back(
+          {used, used + size.head, used + size.head + size.middle, used + size.head + size.middle + size.tail});
       used = lists_.back().end;
     }
     if (entries_.size() < used) {

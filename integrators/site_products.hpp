@@ -9,8 +9,8 @@
 
 #include <saltus/ctmc/types.hpp>
 
-/// Products of the laws of single sites, multiplied out over enumerated sequences, on the threads of the host. Numbers do not
-/// depend on how many there are. For exact_law.cpp; not installed.
+/// Products of the laws of single sites, multiplied out over enumerated sequences, on the threads of the host. Numbers
+/// do not depend on how many there are. For exact_law.cpp; not installed.
 namespace saltus::detail {
 
 using HostExec = Kokkos::DefaultHostExecutionSpace;
@@ -26,7 +26,8 @@ void for_each_on_host(std::string const& label, std::size_t n, Function const& f
   exec.fence(label);
 }
 
-/// Where the sequences that a row leads to lie: sequence y at base + sum_l y_l stride[l]. A site of stride 0 keeps its token.
+/// Where the sequences that a row leads to lie: sequence y at base + sum_l y_l stride[l]. A site of stride 0 keeps its
+/// token.
 struct Place {
   std::size_t base;
   std::size_t const* stride;  ///< [length]; of the sites that move the last has 1, and so on upwards
@@ -42,8 +43,8 @@ struct SiteRows {
   double const* counts;      ///< [rows, length + 1]: a factor by the number of sites that move; null: 1
 };
 
-/// Sites in three parts: the targets of a row are all triples of an entry of its heads, its middles and its tails, each a
-/// product of the laws of a few sites without what is impossible. A work item has the targets with one combination of
+/// Sites in three parts: the targets of a row are all triples of an entry of its heads, its middles and its tails, each
+/// a product of the laws of a few sites without what is impossible. A work item has the targets with one combination of
 /// tokens at the heads, so that no two write to the same place.
 class SiteProducts {
  public:
@@ -67,8 +68,10 @@ class SiteProducts {
     std::size_t row;   // of the tile
     std::size_t head;  // entry
   };
+  std::size_t targets(SiteRows const& rows, std::size_t r, std::size_t l) const;
   void fill(SiteRows const& rows, std::size_t r, Lists const& lists);
-  std::size_t expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last, bool as_block, Entry* entries) const;
+  std::size_t expand(SiteRows const& rows, std::size_t r, std::size_t first, std::size_t last, bool as_block,
+                     Entry* entries) const;
   template <bool counted>
   void run(SiteRows const& rows, std::size_t begin, Task const& task, double* out) const;
 

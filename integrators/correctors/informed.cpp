@@ -9,7 +9,7 @@ namespace {
 // Revealed sites, the least sure of their tokens first, with Gumbel noise: k of them without replacement with probability
 // proportional to exp(-c/temperature).
 struct DoubtfulSites {
-  int redraws;
+  int number;  // of sites
   double temperature;
   bool margin;
 
@@ -31,7 +31,7 @@ struct DoubtfulSites {
     double const doubt = -sure / temperature + gumbel;
     return {doubt > 1e300 ? -1e300 : (doubt < -1e300 ? 1e300 : -doubt), 0, -1};
   }
-  KOKKOS_FUNCTION int count(int, int, std::uint64_t, StreamKey) const { return redraws; }
+  KOKKOS_FUNCTION int count(int, int, std::uint64_t, StreamKey) const { return number; }
 };
 
 // Gibbs updates of the doubtful tokens after each step; the mask stays where it is.

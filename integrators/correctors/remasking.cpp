@@ -115,7 +115,9 @@ class Remasking final : public Corrected {
                   std::move(predictor)),
         settings_(settings) {
     IntegratorInfo const& inner = this->predictor().info();
-    bool const simple = inner.has_site_law && inner.stages == 1 && inner.selection == Selection::by_site;
+    // A method that is corrected consists of several kernels: none that this one could be the second stage of.
+    bool const simple = inner.has_site_law && inner.stages == 1 && inner.selection == Selection::by_site &&
+                        dynamic_cast<Corrected const*>(&this->predictor()) == nullptr;
     info_.has_site_law = simple && settings.variant != Variant::confidence;
     info_.stages = info_.has_site_law ? 2 : inner.stages;
   }

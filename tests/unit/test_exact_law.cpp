@@ -63,12 +63,14 @@ class MadeUp final : public Integrator {
       auto const own = static_cast<std::size_t>(now[l]);
       bool const moves = !mask_ || now[l] == *mask_;
       // Numbers of reveals that depend on what was revealed would leave no law of the sets alone.
-      std::uint64_t const source = info_.selection == Selection::by_site
-                                       ? seed * 31 + l
-                                       : static_cast<std::uint64_t>(std::count(now.begin(), now.end(), token_t{0})) + 7 * z.size();
+      std::uint64_t const source =
+          info_.selection == Selection::by_site
+              ? seed * 31 + l
+              : static_cast<std::uint64_t>(std::count(now.begin(), now.end(), token_t{0})) + 7 * z.size();
       long double const jump = moves ? 0.2L + 0.6L * static_cast<long double>(scramble(source)) : 0;
       long double sum = 0;
-      for (std::size_t y = 0; y < law.size(); ++y) sum += y == own ? 0 : law[y] = 0.1L + static_cast<long double>(scramble(seed * 31 + 1000 * (l + 1) + y));
+      for (std::size_t y = 0; y < law.size(); ++y)
+        sum += y == own ? 0 : law[y] = 0.1L + static_cast<long double>(scramble(seed * 31 + 1000 * (l + 1) + y));
       for (std::size_t y = 0; y < law.size(); ++y) law[y] = y == own ? 1 - jump : law[y] * jump / sum;
       all.push_back(law);
     }
@@ -93,7 +95,9 @@ class MadeUp final : public Integrator {
     auto const host = Kokkos::create_mirror_view(out);
     ASSERT_EQ(out.extent(0), pairs.extent(0));
     for (std::size_t i = 0; i < which.extent(0); ++i) {
-      store(laws(rows[static_cast<std::size_t>(which(i, 0))], rows[static_cast<std::size_t>(which(i, 1))], step.parts[1].host->from), i, host);
+      store(laws(rows[static_cast<std::size_t>(which(i, 0))], rows[static_cast<std::size_t>(which(i, 1))],
+                 step.parts[1].host->from),
+            i, host);
     }
     Kokkos::deep_copy(out, host);
   }
@@ -120,8 +124,8 @@ class Blank final : public ScoreModel {
   void reserve(Extents extents, int slots) override {
     out_.clear();
     for (int i = 0; i < slots; ++i) {
-      out_.emplace_back("test::blank", static_cast<std::size_t>(extents.batch), static_cast<std::size_t>(extents.length),
-                        static_cast<std::size_t>(generator_.states()));
+      out_.emplace_back("test::blank", static_cast<std::size_t>(extents.batch),
+                        static_cast<std::size_t>(extents.length), static_cast<std::size_t>(generator_.states()));
     }
   }
   Evaluation evaluate(ExecSpace const&, Query const& query, int slot) override {
@@ -159,12 +163,18 @@ class Counted final : public Integrator {
 /// Each step of another method twice.
 class Twice final : public Integrator {
  public:
-  explicit Twice(std::string const& name) : inner_(make_integrator(name)), info_(inner_->info()) { info_.name = "twice"; }
+  explicit Twice(std::string const& name) : inner_(make_integrator(name)), info_(inner_->info()) {
+    info_.name = "twice";
+  }
   IntegratorInfo const& info() const override { return info_; }
   std::string refuses(Process const&) const override { return ""; }
   std::size_t reserve(Process const&, Extents) override { return 0; }
   void advance(ExecSpace const&, Process&, State const&, Step const&, StreamKey, CounterView const&) override {}
-  std::vector<Kernel> kernels(Step const& step) const override { return {{inner_.get(), step}, {inner_.get(), step}}; }
+  bool without_law = false;  // as if it wrapped something that has none
+  std::vector<Kernel> kernels(Step const& step) const override {
+    if (without_law) return {};
+    return {{inner_.get(), step}, {inner_.get(), step}};
+  }
 
  private:
   std::unique_ptr<Integrator> inner_;
@@ -269,7 +279,8 @@ std::vector<Reals> exact_kernel(Setting const& s, Law const& p0, Interval interv
   auto const at = [&](double t) {
     Reals law(all.size(), 0);
     for (std::size_t i = 0; i < all.size(); ++i) {
-      for (std::size_t j = 0; j < all.size(); ++j) law[j] += p0[i] * forward(all[i], all[j], std::exp(-static_cast<long double>(s.noise.total(t))));
+      for (std::size_t j = 0; j < all.size(); ++j)
+        law[j] += p0[i] * forward(all[i], all[j], std::exp(-static_cast<long double>(s.noise.total(t))));
     }
     return law;
   };
@@ -310,8 +321,8 @@ void expect_near(Law const& got, Reals const& expected, double tolerance) {
   for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], static_cast<double>(expected[i]), tolerance) << i;
 }
 
-// Laws and path divergences of one and two stages, of sites on their own and in fixed numbers, are sums over all paths; and
-// they are the same when there is memory for two sequences only.
+// Laws and path divergences of one and two stages, of sites on their own and in fixed numbers, are sums over all paths;
+// and they are the same when there is memory for two sequences only.
 TEST(ExactLaw, IsTheSumOverAllPaths) {
   for (Setting const& s : settings()) {
     Generator const g = s.generator();
@@ -352,7 +363,8 @@ TEST(ExactLaw, IsTheSumOverAllPaths) {
               std::vector<long double> set_q(std::size_t{1} << s.length, 0), set_r(set_q);
               auto const set_of = [&](std::size_t y) {
                 std::size_t set = 0;
-                for (std::size_t l = 0; l < all[x].size(); ++l) set |= (all[x][l] != all[y][l] ? std::size_t{1} : 0) << l;
+                for (std::size_t l = 0; l < all[x].size(); ++l)
+                  set |= (all[x][l] != all[y][l] ? std::size_t{1} : 0) << l;
                 return set;
               };
               for (std::size_t y = 0; y < all.size(); ++y) {
@@ -371,7 +383,8 @@ TEST(ExactLaw, IsTheSumOverAllPaths) {
               if (!s.masked) continue;
               sets += exact[x] * divergence(set_q, set_r);
               for (std::size_t y = 0; y < all.size(); ++y) {
-                if (q[x][y] > 0) tokens += exact[x] * q[x][y] * std::log(q[x][y] / set_q[set_of(y)] / (r[x][y] / set_r[set_of(y)]));
+                if (q[x][y] > 0)
+                  tokens += exact[x] * q[x][y] * std::log(q[x][y] / set_q[set_of(y)] / (r[x][y] / set_r[set_of(y)]));
               }
             }
             law = times(law, r);
@@ -416,7 +429,10 @@ struct Subject {
       : generator(g), noise(schedule), space(g.states(), law.length()),
         process(Process::reverse(g, schedule, law.denoiser(g))), data(enumerate(law)) {}
   LawReport report(Integrator const& integrator, TimeGrid const& grid, std::vector<double> const& phi = {}) {
-    LawPlan const plan{.grid = grid, .data = data, .phi = phi, .forced_last = generator.mask().has_value() && grid.point(grid.steps()) == 0};
+    LawPlan const plan{.grid = grid,
+                       .data = data,
+                       .phi = phi,
+                       .forced_last = generator.mask().has_value() && grid.point(grid.steps()) == 0};
     return law_report(ExecSpace(), process, integrator, space, plan);
   }
   LawReport report(std::string const& name, TimeGrid const& grid, std::vector<double> const& phi = {}) {
@@ -458,7 +474,8 @@ TEST(ExactLaw, TwoSitesUnderTweedie) {
   auto const p = law.probabilities(), site = law.site_marginals();
   Law product;
   for (int x = 0; x < 3; ++x) {
-    for (int y = 0; y < 3; ++y) product.push_back(site[static_cast<std::size_t>(x)] * site[static_cast<std::size_t>(3 + y)]);
+    for (int y = 0; y < 3; ++y)
+      product.push_back(site[static_cast<std::size_t>(x)] * site[static_cast<std::size_t>(3 + y)]);
   }
   double tv = 0, information = 0;
   for (std::size_t i = 0; i < p.size(); ++i) {
@@ -498,7 +515,8 @@ TEST(ExactLaw, ProductsAreExact) {
       }
       LawPlan plan{.grid = TimeGrid::uniform(1, 0.1, steps), .data = uniform.data};
       plan.start = forward_law(uniform.space, uniform.data, uniform.generator, noise, 1);
-      LawReport const other = law_report(ExecSpace(), uniform.process, *make_integrator("tweedie"), uniform.space, plan);
+      LawReport const other =
+          law_report(ExecSpace(), uniform.process, *make_integrator("tweedie"), uniform.space, plan);
       EXPECT_LT(other.tv, 1e-14);
       EXPECT_NEAR(*other.path_kl, 0, 1e-13);
       bool const constant = noise.describe() == NoiseSchedule::log_linear().describe();
@@ -566,7 +584,8 @@ TEST(ExactLaw, ErrorsHalveWithTheStep) {
 // Every method with a law by site, on every kind of process that it takes.
 TEST(ExactLaw, OfEveryMethodIsALaw) {
   TableLaw const law = TableLaw::neighbours(2, 3, 5);
-  std::vector<Generator> const generators{Generator::absorbing(4), Generator::uniform(3), Generator::gaussian_target(3)};
+  std::vector<Generator> const generators{Generator::absorbing(4), Generator::uniform(3),
+                                          Generator::gaussian_target(3)};
   for (std::string const& name : integrator_names()) {
     for (Generator const& g : generators) {
       SCOPED_TRACE(name + ", " + g.name());
@@ -614,6 +633,9 @@ TEST(ExactLaw, StepsOfSeveralKernels) {
   Law law = prior_law(run.process, run.space);
   for (int i = 0; i < 2; ++i) law = push_law(ExecSpace(), run.process, *tweedie, run.space, law, table.step(0));
   EXPECT_EQ(report.law, law);
+  Twice other("tweedie");
+  other.without_law = true;
+  EXPECT_TRUE(says(message_of<UserError>([&] { run.report(other, grid); }), {"twice", "part", "by site"}));
 }
 
 TEST(ExactLaw, CountsTransitions) {
@@ -653,8 +675,10 @@ TEST(ExactLaw, NamesTheSequenceOfBadScores) {
   Law p(8, 0.125);
   Subject run(TableLaw(3, 2, p), Generator::absorbing(3), NoiseSchedule::cosine());
   auto const grid = TimeGrid::uniform(1, 0.5, 1);
-  auto const message = message_of<NumericalError>(
-      [&] { law_report(ExecSpace(), run.process, *make_integrator("euler"), run.space, {.grid = grid, .data = run.data, .phi = {std::numeric_limits<double>::max()}}); });
+  auto const message = message_of<NumericalError>([&] {
+    law_report(ExecSpace(), run.process, *make_integrator("euler"), run.space,
+               {.grid = grid, .data = run.data, .phi = {std::numeric_limits<double>::max()}});
+  });
   EXPECT_TRUE(says(message, {"t = 1", "2 2 2"}));
 }
 
