@@ -110,7 +110,8 @@ void print_exact(Results const& results, Contest const& contest) {
   std::printf("%s\nnoise %s; exact laws of the sequences; entropy of the law %.4f nats a sequence\n\n",
               results.title.c_str(), contest.process.noise().describe().c_str(), results.entropy);
   print_table(comparison_table(results, results.metrics));
-  std::printf("\nErrors are computed, not sampled: total variation, and divergences in nats (to twelve digits in results.csv).\n");
+  std::printf(
+      "\nErrors are computed, not sampled: total variation, and divergences in nats (to twelve digits in results.csv).\n");
   for (auto const& [method, why] : results.left_out) std::printf("%s %s.\n", method.c_str(), why.c_str());
 }
 

@@ -117,8 +117,9 @@ bool exact_law(Options const& options) {
   if (law != "sampled" && law != "exact") throw UserError(unknown_name("law", law, {"exact", "sampled"}));
   bool const exact = law == "exact";
   for (char const* const other : {"samples", "seed", "batch", "format"})
-    require(!exact || !options.given(other), "--" + std::string(other) + " is for --law sampled; exact laws draw nothing");
-  require(exact || !options.given("most-transitions"), "--most-transitions is for --law exact");
+    require(!exact || !options.changed(other),
+            "--" + std::string(other) + " is for --law sampled; exact laws draw nothing");
+  require(exact || !options.changed("most-transitions"), "--most-transitions is for --law exact");
   return exact;
 }
 
@@ -144,7 +145,7 @@ Subject read_subject(Options const& options) {
   }
   for (char const* const other : {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid",
                                   "last", "categorical"}) {
-    require(!forward || !options.given(other),
+    require(!forward || !options.changed(other),
             "--" + std::string(other) + " is for comparing on a reverse process: give --model or --data");
   }
   if (!forward) {
@@ -154,7 +155,7 @@ Subject read_subject(Options const& options) {
             "--last none leaves masks, and compare measures whole sequences: take fold, sample or argmax");
     require(!subject.exact_law || subject.rules->last_evaluations() == 0,
             "--law exact ends with the grid: take --last fold or none, not " + options.text("last"));
-    require(!subject.rules->own_steps() || !options.given("nfe"),
+    require(!subject.rules->own_steps() || !options.changed("nfe"),
             "--grid " + options.text("grid") + " has " + std::to_string(subject.rules->own_steps().value_or(0)) +
                 " steps of its own: leave --nfe away");
     return subject;

@@ -56,8 +56,8 @@ Template read_template(std::string const& text_or_file, Alphabet const& alphabet
   std::error_code ignored;
   bool const file = std::filesystem::exists(text_or_file, ignored);
   auto const items = items_of(file ? sequence_of(read_file(text_or_file)) : text_or_file, alphabet);
-  std::string const known =
-      alphabet.numbered() ? "a number from 0 to " + std::to_string(alphabet.size() - 1) : "one of '" + alphabet.symbols() + "'";
+  std::string const known = alphabet.numbered() ? "a number from 0 to " + std::to_string(alphabet.size() - 1)
+                                                : "one of '" + alphabet.symbols() + "'";
   Template made;
   for (std::size_t l = 0; l < items.size(); ++l) {
     bool const open = items[l] == std::string(1, free_site);
@@ -68,8 +68,8 @@ Template read_template(std::string const& text_or_file, Alphabet const& alphabet
     made.fixed.push_back(open ? 0 : 1);
   }
   require(items.size() == static_cast<std::size_t>(length),
-          "--template " + text_or_file + (file ? "" : ", which is not a file,") + " has " + std::to_string(items.size()) +
-              " sites, but the model's sequences have " + std::to_string(length));
+          "--template " + text_or_file + (file ? "" : ", which is not a file,") + " has " +
+              std::to_string(items.size()) + " sites, but the model's sequences have length " + std::to_string(length));
   return made;
 }
 

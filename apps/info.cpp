@@ -47,10 +47,9 @@ std::string cost(IntegratorInfo const& info) {
   std::string text = info.evaluations == 0 ? "evaluations as its events or steps need them"
                                            : counted(info.evaluations, "evaluation") + " a step";
   text += ", " + counted(info.slots, "slot") + ", ";
-  text += info.host_syncs == 0  ? "no fence"
-          : info.host_syncs < 0 ? "a fence for each of its own steps"
-                                : counted(info.host_syncs, "fence") + (info.evaluations == 0 ? " an interval" : " a step");
-  return text;
+  if (info.host_syncs == 0) return text + "no fence";
+  if (info.host_syncs < 0) return text + "a fence for each of its own steps";
+  return text + counted(info.host_syncs, "fence") + (info.evaluations == 0 ? " an interval" : " a step");
 }
 
 std::string correction_cost(IntegratorInfo const& info) {

@@ -134,7 +134,7 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
   }
   require(transitions <= limit, "the exact laws need " + to_text(transitions) +
                                     " transitions, more than --most-transitions " + options.text("most-transitions") +
-                                    " (2e10 take about a minute on 2 cores): compare fewer methods or steps, or raise it");
+                                    " (2e10 take a minute on 2 cores): compare fewer methods or steps, or raise it");
   auto const metrics = exact_metrics(!contest.forward && subject.reverse->masked());
   std::vector<Run> runs;
   for (std::size_t i = 0; i < plans.size(); ++i) {
@@ -150,7 +150,7 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
             .transitions = report.transitions,
             .estimates = estimates(report, metrics)};
     run.report.evaluations = evaluations(exec, contest.process, *integrator, plans[i]);
-    if (contest.forward && !entrant.own_steps) run.report.evaluations = entrant.steps;  // as steps, which it has instead
+    if (contest.forward && !entrant.own_steps) run.report.evaluations = entrant.steps;  // which it has instead
     run.report.seconds = timer.seconds();
     if (entrant.pictured) run.sites = site_laws(space, report.law, generator);
     runs.push_back(std::move(run));

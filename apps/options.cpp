@@ -117,7 +117,8 @@ std::vector<OptionSpec> const& option_table() {
        "a second model, of the same alphabet and length: a folder with a model.json or table:FILE"},
       {"Model", "guide-weight", "W", "", reverse, "how much --guide says, 1 if not given; see --guidance"},
       {"Model", "guidance", "FORM", "", reverse,
-       "product (default): model x guide^W; classifier_free: model^(1+W) x guide^(-W), where the guide is the unconditional model"},
+       "product (default): model x guide^W; classifier_free: model^(1+W) x guide^(-W), where the guide is the "
+       "unconditional model"},
       {"Model", "temperature", "T", "", reverse,
        "laws of the clean token to the power 1/T, after --guide: below 1 sharper; 1 changes nothing"},
       {"Model", "top-tokens", "K", "", reverse, "then only the K likeliest tokens of each site"},
@@ -148,20 +149,21 @@ std::vector<OptionSpec> const& option_table() {
       {"Sampling", "steps", "K", "64", command_sample, "steps (exact event-driven methods choose their own)"},
       {"Sampling", "integrators", "A,B,...", "gillespie,euler,tweedie", command_compare, many.c_str()},
       {"Sampling", "nfe", "N,M,...", "4,8,16,32,64", command_compare,
-       "numbers of network evaluations (forward processes: of steps) for the fixed-step methods; those that choose their own "
-       "steps run once; --last sample and argmax take one more"},
+       "numbers of network evaluations (forward processes: of steps) for the fixed-step methods; those that choose "
+       "their own steps run once; --last sample and argmax take one more"},
       {"Sampling", "grid", "NAME|FILE", "uniform", reverse,
-       "times of the steps: uniform, cosine, noise (equal shares of alpha), blocks (masked: the parallel-reveal blocks of "
-       "least cost, from the information profile of the model), or a file with a time a line, which brings its number of steps"},
+       "times of the steps: uniform, cosine, noise (equal shares of alpha), blocks (masked: the parallel-reveal blocks "
+       "of least cost, from the information profile of the model), or a file with a time a line, which brings its number "
+       "of steps"},
       {"Sampling", "last", "WHAT", "", reverse,
-       "fold: the last step reveals every remaining mask (default with a mask); none: steps end at t = 1e-5 (default without "
-       "one; sample: masks that are left are written as ?); sample, argmax: the same, and one more evaluation draws each site "
-       "from its law at 0, or takes the likeliest token"},
+       "fold: the last step reveals every remaining mask (default with a mask); none: steps end at t = 1e-5 (default "
+       "without one; sample: masks that are left are written as ?); sample, argmax: the same, and one more evaluation "
+       "draws each site from its law at 0, or takes the likeliest token"},
       {"Sampling", "template", "TEXT|FILE", "", command_sample,
        "a sequence with ? at the sites to be drawn; the others are kept (numbers: separated by blanks)"},
       {"Sampling", "categorical", "NAME", "exact", reverse,
-       "gumbel32, gumbel_eps: the truncated noise of published code in every method; for reproducing published code only, "
-       "it changes the law"},
+       "gumbel32, gumbel_eps: the truncated noise of published code in every method; for reproducing published code "
+       "only, it changes the law"},
       {"Sampling", "law", "HOW", "sampled", command_compare,
        "sampled: draw sequences and measure them; exact: compute the law of every method where the sequences can be "
        "enumerated (tv, kl, reverse_kl, path_kl), without noise"},
@@ -253,6 +255,12 @@ Options Options::parse(Command command, std::vector<std::string> const& argument
     if ((spec.commands & command) && *spec.default_value) options.values_.emplace(spec.name, spec.default_value);
   }
   return options;
+}
+
+bool Options::changed(std::string_view name) const {
+  auto const is_it = [&](OptionSpec const& spec) { return spec.name == name && (spec.commands & command_); };
+  auto const spec = std::find_if(option_table().begin(), option_table().end(), is_it);
+  return spec != option_table().end() && text(name) != spec->default_value;
 }
 
 std::string const& Options::text(std::string_view name) const {

@@ -43,6 +43,8 @@ class Options {
   Command command() const { return command_; }
   /// Whether the command line or --config gave it, rather than its default.
   bool given(std::string_view name) const { return given_.contains(std::string(name)); }
+  /// Whether it has a value other than its default; what --config reads back may give the default.
+  bool changed(std::string_view name) const;
   bool has(std::string_view name) const { return !text(name).empty(); }
   std::string const& text(std::string_view name) const;
   bool flag(std::string_view name) const;

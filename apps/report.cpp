@@ -181,13 +181,14 @@ class Page {
   }
 
   static std::string infinite_because(Metric metric) {
+    std::string const what = "Infinite " + std::string(spec_of(metric).title) + ", since they ";
     switch (metric) {
       case Metric::nll:
-        return "Infinite nll, since they drew sequences that the law forbids: ";
+        return what + "drew sequences that the law forbids: ";
       case Metric::reverse_kl:
-        return "Infinite, since they give mass to sequences that the law forbids: ";
+        return what + "give mass to sequences that the law forbids: ";
       default:
-        return "Infinite, since they miss what the law allows: ";
+        return what + "miss what the law allows: ";
     }
   }
 
@@ -226,7 +227,7 @@ class Page {
     for (auto const& run : results_.runs) {
       if (!run.own_steps) budgets.insert(run.report.evaluations);
     }
-    std::string html;
+    std::string html, notes;
     for (Metric const metric :
          {results_.rank, Metric::tv_pair, Metric::tv_triple, Metric::tv_site, Metric::nll, Metric::kl,
           Metric::reverse_kl, Metric::path_kl, Metric::path_kl_discretisation, Metric::path_kl_factorisation}) {
@@ -239,7 +240,8 @@ class Page {
       std::string help = spec_of(metric).help;
       help[0] = static_cast<char>(std::toupper(help[0]));
       html += figure(plot, help + ".");
-      if (std::string const note = infinite(m); !note.empty()) html += "<p class=\"note\">" + escaped(note) + "</p>\n";
+      if (std::string const words = infinite(m); !words.empty())
+        notes += "<p class=\"note\">" + escaped(words) + "</p>\n";
     }
     std::string const note =
         results_.exact_law
@@ -251,7 +253,7 @@ class Page {
                   "): what lies inside cannot be told from exact. Points are moved a little sideways where methods share "
                   "a budget; dashed lines carry exact methods across.";
     return "<h2>Error</h2>\n<p class=\"note\">" + note + "</p>\n" +
-           legend() + "<div class=\"plots\">\n" + html + "</div>\n";
+           legend() + "<div class=\"plots\">\n" + html + "</div>\n" + notes;
   }
 
   std::string html_table(std::vector<std::string> const& head,

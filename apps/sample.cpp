@@ -28,7 +28,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   }
   SequenceFormat const format = output_format(options, symbols, path);
   Alphabet const alphabet = rules.leaves_masks() ? with_mask(symbols) : symbols;
-  require(!rules.own_steps() || !options.given("steps"), "--grid " + options.text("grid") + " has " +
+  require(!rules.own_steps() || !options.changed("steps"), "--grid " + options.text("grid") + " has " +
                                                              std::to_string(rules.own_steps().value_or(0)) +
                                                              " steps of its own: leave --steps away");
 

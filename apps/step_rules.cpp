@@ -33,7 +33,8 @@ StepRules::StepRules(Options const& options, Problem const& problem)
   }
   end_ = folds_ ? 0 : default_end_time;
   if (grid_ == "blocks") {
-    require(folds_, "--grid blocks reveals a masked process block by block to the last mask: it needs a mask and --last fold");
+    require(folds_,
+            "--grid blocks reveals a masked process block by block to the last mask: it needs a mask and --last fold");
     profile_ = information_profile(problem.law());
   } else if (std::ranges::find(named_grids, grid_) == named_grids.end()) {
     if (!std::filesystem::exists(grid_))

@@ -350,8 +350,8 @@ class SampleOptions(Case):
                 self.assertEqual(summary[key], info[key])
                 self.assertTrue(summary[key])
             expected = {"model": "chain", "data": str(self.data), "pseudo-count": "1", "noise": "cosine:floor=0.001",
-                        "grid": "uniform", "categorical": "exact", "integrator": integrator, "steps": "7", "samples": "30", "seed": "9", "batch": "16",
-                        "threads": "2", "out": "s.txt", "summary": "s.json"}
+                        "grid": "uniform", "categorical": "exact", "integrator": integrator, "steps": "7", "samples": "30", "seed": "9",
+                        "batch": "16", "threads": "2", "out": "s.txt", "summary": "s.json"}
             self.assertEqual(summary["parameters"], expected)
             law = Chain.fit(self.rows, len(DNA))
             self.assertEqual((summary["model"]["states"], summary["model"]["length"]), (5, 12))
@@ -388,7 +388,7 @@ class SampleOptions(Case):
         self.assertEqual(won.count(b"\n"), 3)
         values = config_values(config.decode())
         given = {str(a)[2:]: str(b) for a, b in zip(run, run[1:]) if str(a).startswith("--") and a != "--quiet"}
-        defaults = {"integrator": "tweedie", "threads": "0", "quiet": "true"}
+        defaults = {"integrator": "tweedie", "threads": "0", "quiet": "true", "grid": "uniform", "categorical": "exact"}
         self.assertEqual(values, given | defaults)
 
     def test_config_of_flags_and_comments(self):
@@ -1107,6 +1107,14 @@ class ExactLaws(Case):
             self.assertTrue(line.startswith(f"  {method} claims order "))
             self.assertIn(f"order {seen(method):.3f}".rstrip("0"), line)
 
+    def test_config(self):
+        arguments = ["--integrators", "tweedie", "--nfe", 2]
+        results = self.run_exact(*arguments)
+        config = self.run_well("compare", "--model", "table:weak.npy", "--law", "exact", "--out", "c", *arguments, "--print-config")
+        (self.cwd / "c.cfg").write_bytes(config)
+        self.run_well("compare", "--config", "c.cfg", "--quiet")
+        self.assertEqual(json.loads((self.cwd / "c/results.json").read_text())["rows"], results["rows"])
+
     def test_report(self):
         self.run_exact("--integrators", "gillespie,tweedie,tweedie_trapezoidal,euler", "--nfe", "4,8,16")
         text = (self.cwd / "r/report.html").read_text(encoding="utf-8")
@@ -1494,8 +1502,8 @@ class BadInput(Refusals):
     def test_names(self):
         good = ["--data", self.data]
         self.refused(["sample", *good, "--integrator", "tweedi", "--out", "x"], "unknown integrator 'tweedi'",
-                     "did you mean tweedie", "euler, exponential, first_hitting, gillespie, next_reaction, "
-                     "tau_leaping, thinning, tweedie, uniformization")
+                     "did you mean tweedie", "first_hitting, fixed_count, flow_matching, gillespie",
+                     "tau_leaping, theta_rk2")
         self.refused(["compare", *good, "--integrators", "euler,tweedi", "--out", "x"], "unknown integrator 'tweedi'",
                      "did you mean tweedie")
         self.refused(["compare", *good, "--integrators", "euler,euler", "--out", "x"], "'euler' twice")
@@ -1544,7 +1552,7 @@ class BadInput(Refusals):
         times = self.inputs / "good.times"
         self.refused(["sample", *good, "--grid", times, "--steps", 4, "--out", "x"], "2 steps of its own", "--steps away")
         self.refused(["compare", *good, "--grid", times, "--nfe", 4, "--out", "x"], "2 steps of its own", "--nfe away")
-        self.both([*good, "--last", "som"], "unknown last step 'som'", "did you mean")
+        self.both([*good, "--last", "sampel"], "unknown last step 'sampel'", "did you mean sample")
         self.both([*good, "--last", "fold", "--generator", "uniform"], "--last fold", "no mask")
         self.refused(["compare", *good, "--last", "none", "--out", "x"], "--last none leaves masks", "argmax")
         self.refused(["sample", "--data", self.inputs / "marks.txt", "--last", "none", "--out", "x"], "--last none", "that symbol")

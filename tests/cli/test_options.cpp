@@ -326,6 +326,16 @@ TEST(Options, DefaultsDependOnTheCommand) {
   }
 }
 
+TEST(Options, ADefaultThatIsGivenChangesNothing) {
+  auto const options = Options::parse(command_sample, {"--steps", "64", "--seed", "2", "--quiet"});
+  EXPECT_TRUE(options.given("steps"));
+  EXPECT_FALSE(options.changed("steps"));
+  EXPECT_TRUE(options.changed("seed"));
+  EXPECT_TRUE(options.changed("quiet"));
+  EXPECT_FALSE(options.changed("out"));
+  EXPECT_FALSE(options.changed("nfe"));  // of another command
+}
+
 TEST(Options, FlagsAndAbsentValues) {
   auto const options = Options::parse(command_sample, {"--quiet", "--out", "file"});
   EXPECT_TRUE(options.flag("quiet"));

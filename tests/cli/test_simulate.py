@@ -1465,7 +1465,7 @@ class Extremes(Simulation):
 class CompareForward(Simulation):
     """compare where the process runs forwards, or backwards without a mask."""
 
-    METRICS = {"tv_site", "tv_pair", "nll", "token_entropy", "impossible_transitions", "clamps"}
+    METRICS = {"tv_site", "tv_pair", "tv_triple", "nll", "token_entropy", "impossible_transitions", "clamps"}
 
     def biased(self):
         """Data of which every site prefers one letter, other than its neighbour's."""
