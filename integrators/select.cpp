@@ -23,11 +23,10 @@ struct ShareKernel {
     double const p = count_of(counts, field.coeff(b), n, remaining) / n;
     auto const row = field.row(b, l);
     typename Field::Row::Scratch scratch;
-    RowSums const sums = row.scan(own, scratch);
-    out(b, l, own) = 1 - p;
-    for (int y = 0; y < states; ++y) {
-      if (y != own) out(b, l, y) = p * (row.value(y, scratch) / sums.others);
-    }
+    row.scan(own, scratch);
+    double total = 0;  // in double, whatever the precision of the scores
+    for (int y = 0; y < states; ++y) total += y == own ? 0 : row.value(y, scratch);
+    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 - p : p * (row.value(y, scratch) / total);
   }
 };
 

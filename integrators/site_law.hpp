@@ -235,12 +235,13 @@ struct ProbabilityKernel {
       return;
     }
     if (!(p.jump > 0)) return;
-    out(b, l, own) = 1 - p.jump;
+    // Their total anew: p.leave is a sum in the precision of the scores.
+    double total = 0;
     for (int y = 0; y < states; ++y) {
-      if (y == own) continue;
       double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
-      out(b, l, y) = p.jump * ((w > 0 ? w : 0) / p.leave);
+      total += out(b, l, y) = y != own && w > 0 ? w : 0;
     }
+    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 - p.jump : p.jump * (out(b, l, y) / total);
   }
 };
 

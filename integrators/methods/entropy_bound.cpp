@@ -55,7 +55,8 @@ class EntropyBound final : public Integrator {
     if (state.batch() == 0) return;
     key = key.at(static_cast<std::uint32_t>(step.index)).derived();
     RowInts const left = Kokkos::subview(left_, std::make_pair(0, state.batch()));
-    for (std::uint32_t round = 0;; ++round) {
+    // A round reveals a site of every row that it finds; where it cannot, for want of good scores, it must end all the same.
+    for (std::uint32_t round = 0; round < static_cast<std::uint32_t>(state.length()); ++round) {
       Kokkos::parallel_reduce(
           label_ + "::left", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
           LeftKernel{state.tokens, state.frozen, left, counters, *process.generator().mask()},

@@ -304,9 +304,10 @@ TEST(Informed, OneSiteAtATimeIsAGibbsSampler) {
   EXPECT_TRUE(rejects(g_test(all, p)));
 }
 
-// Nested correctors draw numbers of their own: two rounds of one corrector, the first nested in the second.
+// Nested correctors draw numbers of their own: with the same ones, a second corrector would redraw independent sites to what
+// the first has drawn.
 TEST(Correctors, NestedOnesDrawOtherNumbers) {
-  TableLaw const law = TableLaw::neighbours(4, 3, 1);
+  TableLaw const law = TableLaw::neighbours(4, 3, 0);
   Generator const generator = Generator::absorbing(4);
   Process process = Process::reverse(generator, NoiseSchedule::log_linear(), law.denoiser(generator, true));
   auto const run = [&](std::string const& method) {
@@ -316,11 +317,10 @@ TEST(Correctors, NestedOnesDrawOtherNumbers) {
     HostTokens const tokens = sample(ExecSpace(), process, *integrator, plan);
     return std::vector<token_t>(tokens.data(), tokens.data() + tokens.size());
   };
-  // With the same numbers again all sites would be redrawn to what they are at a product law; here the second round of two
-  // and that of a corrector around the corrector must differ.
-  EXPECT_NE(run("tweedie+informed:k=4+informed:k=4"), run("tweedie+informed:k=4,steps=2"));
-  EXPECT_EQ(run("tweedie+informed:k=4,steps=2"), run("tweedie+informed:k=4,steps=2"));
-  EXPECT_EQ(make_integrator("tweedie+informed:k=4,steps=2+forward_backward")->info().evaluations, 4);
+  auto const once = run("tweedie+informed:k=4");
+  EXPECT_EQ(run("tweedie+informed:k=4"), once);
+  EXPECT_NE(run("tweedie+informed:k=4+informed:k=4"), once);
+  EXPECT_NE(run("tweedie+informed:k=4,steps=2"), once);
 }
 
 // ------------------------------------------------------------------------------------------------------ flow matching

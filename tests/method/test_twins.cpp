@@ -2,6 +2,7 @@
 // Methods that are neither exact nor have a law by site, against scalar twins on the host, token for token.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <ostream>
 #include <set>
 #include <string>
@@ -17,6 +18,7 @@
 #include "reference/harness.hpp"
 #include "reference/methods.hpp"
 #include "reference/stored_scores.hpp"
+#include "reference/twins.hpp"
 
 namespace saltus {
 namespace {
@@ -55,6 +57,29 @@ Case stored(std::string const& name, ScoreKind kind, bool masked, int length, in
             return std::make_shared<StoredScores<Scalar>>(
                 kind, masked ? std::optional<token_t>(states - 1) : std::nullopt, numbers);
           }};
+}
+
+// The same, promising that rows of revealed sites are what a corrector may read.
+class AtRevealed final : public ScoreModel {
+ public:
+  explicit AtRevealed(std::shared_ptr<ScoreModel> model) : model_(std::move(model)) {}
+  ModelInfo info() const override {
+    ModelInfo info = model_->info();
+    info.leave_one_out_at_revealed = true;
+    return info;
+  }
+  void reserve(Extents extents, int slots) override { model_->reserve(extents, slots); }
+  Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
+    return model_->evaluate(exec, query, slot);
+  }
+
+ private:
+  std::shared_ptr<ScoreModel> model_;
+};
+Case at_revealed(Case c) {
+  c.name += ", at revealed sites too";
+  c.model = [model = c.model] { return std::make_shared<AtRevealed>(model()); };
+  return c;
 }
 
 Noise const log_linear{Noise::Kind::log_linear, 1e-3}, cosine{Noise::Kind::cosine, 1e-3},
@@ -119,6 +144,8 @@ std::vector<Case> masked_cases() {
           stored<double>("f64, logarithms, normalised", log_score, true, 7, 6, true, log_linear),
           stored<float>("f32, long rows", x0_leave_in, true, 3, 700, false, log_linear),
           stored<float>("f32, long rows of logarithms", log_score, true, 3, 700, true, cosine),
+          at_revealed(stored<float>("f32", x0_leave_one_out, true, 8, 6, false, log_linear)),
+          at_revealed(stored<float>("f32, long rows", log_score, true, 4, 700, true, cosine)),
           table_case(true, cosine),
           chain_case(log_linear)};
 }
@@ -291,6 +318,7 @@ TEST_P(Twins, TokensTimesAndEvaluationsAgree) {
     for (Settings s : settings) {
       // Without a mask the scores of a clean sequence are infinite.
       if (!c.generator.mask()) s.end = std::max(s.end, 0.05);
+      if (!make_integrator(e.method)->info().takes_phi) s.phi.clear();
       ++taken;
       moved += compare(c, e.method, e.twin, s);
       if (HasFailure()) return;
@@ -315,6 +343,8 @@ INSTANTIATE_TEST_SUITE_P(Method, Twins, testing::ValuesIn(entries()), [](auto co
 TEST(TwinsCover, EveryMethodWithoutALaw) {
   std::set<std::string> twins;
   for (Entry const& e : entries()) twins.insert(make_integrator(e.method)->info().name);
+  // the list that the statistical suite goes by
+  for (auto const name : reference::twins) EXPECT_TRUE(twins.contains(std::string(name))) << name;
   for (auto const& name : integrator_names()) {
     IntegratorInfo const info = make_integrator(name)->info();
     EXPECT_TRUE(info.exact || info.has_site_law || twins.contains(name)) << name;
@@ -324,6 +354,116 @@ TEST(TwinsCover, EveryMethodWithoutALaw) {
     EXPECT_TRUE(info.exact || info.has_site_law || twins.contains("tweedie+" + name)) << name;
   }
   EXPECT_FALSE(twins.contains("tweedie+forward_backward"));
+}
+
+// Sites that a template fixes hold their tokens and are not counted among those that are left.
+TEST(TwinsFixed, SitesOfATemplateStayAndTheOthersFollow) {
+  struct Run {
+    Case c;
+    std::string method;
+    std::function<Twin()> twin;
+  };
+  for (Run const& run : {Run{chain_case(cosine), "top_k:score=margin", [] { return top_k_twin("margin", 1, 0, "uniform"); }},
+                         Run{chain_case(cosine), "k_gillespie", [] { return k_gillespie_twin(); }},
+                         Run{chain_case(cosine), "entropy_bound", [] { return entropy_bound_twin(0.1, "entropy", 1); }},
+                         Run{chain_case(cosine), "tweedie", [] { return plain_twin("tweedie"); }},
+                         Run{chain_case(cosine), "tweedie+informed:k=2", [] { return informed_twin(2, 1, 1, "margin"); }},
+                         Run{chain_case(cosine), "tweedie+remasking:variant=confidence", [] { return remasking_confidence_twin(); }},
+                         Run{table_case(false, constant), "adaptive", [] { return adaptive_twin("tweedie", 0.25, 0, 1e-3); }},
+                         Run{table_case(false, constant), "tweedie", [] { return plain_twin("tweedie"); }}}) {
+    Case const& c = run.c;
+    SCOPED_TRACE(run.method + " on " + c.name);
+    auto const length = static_cast<std::size_t>(c.length);
+    Process process = c.process();
+    auto const integrator = make_integrator(run.method);
+    Template fixed{std::vector<token_t>(length, -1), std::vector<std::uint8_t>(length, 0)};
+    for (std::size_t const l : {std::size_t{0}, length - 2}) {
+      fixed.tokens[l] = static_cast<token_t>(l % 3);
+      fixed.fixed[l] = 1;
+    }
+    bool const masked = c.generator.mask().has_value();
+    constexpr int steps = 3;
+    bool const whole = integrator->info().evaluations == 0;
+    SamplePlan const plan{.grid = TimeGrid::uniform(c.noise.end, masked ? 0 : 0.1, whole ? 1 : steps),
+                          .seed = 12,
+                          .samples = 10,
+                          .length = c.length,
+                          .batch = 4,
+                          .first_sample = 3,
+                          .forced_last = masked,
+                          .fixed = fixed};
+    HostTokens const tokens = sample(ExecSpace(), process, *integrator, plan);
+    TwinProcess const p = twin_process(c);
+    for (std::uint64_t b = 0; b < 10; ++b) {
+      TwinRow row{fixed.tokens, std::vector<int>(fixed.fixed.begin(), fixed.fixed.end()), plan.grid.point(0), 3 + b};
+      for (std::size_t l = 0; l < length; ++l) {
+        long double const u = uniform_of(StreamKey{12, 0}.draw(3 + b, Role::prior, static_cast<std::uint32_t>(l)).event);
+        if (fixed.fixed[l] == 0) row.tokens[l] = masked ? *c.generator.mask() : static_cast<token_t>(u * c.generator.states());
+      }
+      Twin const twin = run.twin();
+      for (int k = 0; k < plan.grid.steps(); ++k) {
+        twin(p, row, {k, plan.grid.steps(), plan.grid.point(k), plan.grid.point(k + 1), 1, 1, masked && k + 1 == plan.grid.steps()},
+             StreamKey{12, 0});
+      }
+      EXPECT_EQ(std::vector<token_t>(&tokens(b, 0), &tokens(b, 0) + c.length), row.tokens) << "sample " << b;
+      EXPECT_EQ(tokens(b, 0), 0);
+    }
+  }
+}
+
+TEST(TwinsFixed, TemplatesThatDoNotFitAreRefused) {
+  Case const c = chain_case(cosine);
+  Process process = c.process();
+  auto const integrator = make_integrator("tweedie");
+  auto const error = [&](std::vector<token_t> tokens, std::vector<std::uint8_t> fixed) {
+    SamplePlan plan = make_plan(process, *integrator, 2, c.length);
+    plan.fixed = Template{std::move(tokens), std::move(fixed)};
+    return message_of<UserError>([&] { sample(ExecSpace(), process, *integrator, plan); });
+  };
+  EXPECT_TRUE(says(error({1, 2}, {1, 1}), {"template", "2 sites", "9"}));
+  EXPECT_TRUE(says(error(std::vector<token_t>(9, 1), {1}), {"template", "9"}));
+  EXPECT_TRUE(says(error(std::vector<token_t>(9, 4), std::vector<std::uint8_t>(9, 1)), {"site 0", "token 4"}));  // the mask
+  EXPECT_TRUE(says(error(std::vector<token_t>(9, -1), {0, 0, 1, 0, 0, 0, 0, 0, 0}), {"site 2", "token -1"}));
+}
+
+// Sites that are equally unsure are revealed like others, with noise too: their margin is 0.
+TEST(TwinsEdge, SitesWithoutAMarginAreRevealed) {
+  Case const c{"flat", Generator::absorbing(4), log_linear, false, 6, [] {
+                 return std::make_shared<StoredScores<double>>(ScoreKind::x0_leave_in, token_t{3},
+                                                               std::vector<std::vector<double>>{{0.25, 0.25, 0.25, 0}});
+               }};
+  for (std::string const noise : {"0", "2"}) {
+    Process process = c.process();
+    auto const integrator = make_integrator("top_k:score=margin,noise=" + noise);
+    State const state = to_state(Rows(20, std::vector<token_t>(6, 3)), 1);
+    StepTable const table(ExecSpace(), process, TimeGrid::uniform(1, 0, 3), step_options(*integrator, process));
+    process.reserve({20, 6}, 1);
+    CounterView const counters("counters", integrator->reserve(process, {20, 6}));
+    integrator->advance(ExecSpace(), process, state, table.step(0), StreamKey{1, 0}, counters);
+    ExecSpace().fence();
+    for (auto const& row : to_rows(state.tokens)) EXPECT_EQ(std::count(row.begin(), row.end(), 3), 4) << "noise " << noise;
+  }
+}
+
+// Near temperature 0 powers of small probabilities underflow, in single precision already at a tenth.
+TEST(TwinsEdge, SmallTemperaturesKeepTheLikeliestTokens) {
+  std::vector<double> row(1001, 1e-3);
+  row[17] = row[333] = 1.3e-3;
+  for (double const temperature : {0.1, 0.02, 1e-4}) {
+    Process process = Process::reverse(Generator::absorbing(1001), NoiseSchedule::log_linear(),
+                                       std::make_shared<StoredScores<float>>(ScoreKind::x0_leave_in, token_t{1000},
+                                                                             std::vector<std::vector<double>>{row}));
+    auto const integrator = make_integrator("top_k:temperature=" + std::to_string(temperature));
+    SamplePlan plan = make_plan(process, *integrator, 1, 40);
+    plan.samples = 50;
+    HostTokens const tokens = sample(ExecSpace(), process, *integrator, plan);
+    // weights 1 and (1/1.3)^(1/temperature) for the 998 others
+    double const others = 998 * std::pow(1 / 1.3, 1 / temperature), expected = 2 / (2 + others);
+    std::map<token_t, int> seen;
+    for (std::size_t i = 0; i < tokens.size(); ++i) ++seen[tokens.data()[i]];
+    EXPECT_NEAR((seen[17] + seen[333]) / 2000.0, expected, 0.03) << temperature;
+    EXPECT_NEAR(seen[17], seen[333], 250) << temperature;
+  }
 }
 
 // A twin that disagrees is seen: the comparison is of tokens that depend on what the twin is told.

@@ -250,7 +250,7 @@ INSTANTIATE_TEST_SUITE_P(Method, Registry, testing::ValuesIn(methods()), [](auto
   return name;
 });
 
-// A method that is neither exact nor has a law must have a scalar twin, which tests/methods holds it against.
+// A method that is neither exact nor has a law must have a scalar twin, which tests/method holds it against.
 TEST_P(Registry, IsHeldAgainstSomething) {
   auto const integrator = make_integrator(GetParam());
   if (claims(*integrator)) return;
