@@ -27,7 +27,7 @@ struct IntegratorInfo {
   double weak_order = 0;         ///< of the law in the step; 0: not applicable
   int evaluations = 1;           ///< a step; 0: as many as its events or own steps
   int slots = 1;                 ///< evaluations alive at a time
-  int host_syncs = 0;            ///< fences a step, the least number where it depends on the scores; -1: one for each of its own steps
+  int host_syncs = 0;            ///< fences a step, the least number where it depends on the scores
   bool uses_transitions = false; ///< asks fields for transition probabilities rather than rates
   bool has_site_law = false;     ///< given the state, and the selection, sites move independently: exact laws can be computed
   Selection selection = Selection::by_site;

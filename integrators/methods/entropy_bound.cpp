@@ -84,7 +84,7 @@ class EntropyBound final : public Integrator {
       .summary = "biased: at once all sites whose entropies but the largest sum to gamma=0.1 nats; score, temperature",
       .reference = "Ben-Hamu et al. 2025 (EB-sampler), arXiv:2505.24857",
       .evaluations = 0,
-      .host_syncs = -1,
+      .host_syncs = 1,
       .takes_phi = false,
       .needs = "a masked reverse process"};
 };

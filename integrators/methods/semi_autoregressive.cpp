@@ -75,7 +75,7 @@ class SemiAutoregressive final : public Integrator {
   std::string const label_ = "saltus::integrators::semi_autoregressive";
   IntegratorInfo const info_{
       .name = "semi_autoregressive",
-      .summary = "blocks from left to right, each by order=confidence, margin, entropy or random; block=8, temperature",
+      .summary = "biased: blocks from left to right, each by order=confidence, margin, entropy or random; block=8, temperature",
       .reference = "Nie et al. 2025 (LLaDA), arXiv:2502.09992; Arriola et al. 2025 (BD3-LM), arXiv:2503.09573",
       .takes_phi = false,
       .needs = "a masked reverse process"};
