@@ -58,6 +58,11 @@ inline StepTable one_step(NoiseSchedule const& noise, Interval interval, double 
           StepOptions{.phi = {phi}, .power = {power}, .forced_last = forced}};
 }
 
+/// The same with the parts of a step that the integrator asks for.
+inline StepTable one_step(Process const& process, Integrator const& integrator, Interval interval) {
+  return {ExecSpace(), process, TimeGrid::from_points({interval.from, interval.to}), step_options(integrator, process)};
+}
+
 /// [batch][length][states]: the laws that `integrator` draws the sites of `state` from.
 using SiteLaws = std::vector<std::vector<std::vector<double>>>;
 inline SiteLaws site_laws(Process& process, Integrator const& integrator, State const& state, StepTable const& table) {
