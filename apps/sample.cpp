@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <cmath>
+
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/registry.hpp>
 
 #include "forward.hpp"
 #include "infilling.hpp"
 #include "methods.hpp"
+#include "reweighting.hpp"
 #include "step_rules.hpp"
 
 namespace saltus::app {
@@ -40,6 +43,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   plan.samples = samples;
   plan.batch = batch;
   plan.fixed = fixed;
+  auto const reweighting = read_reweighting(options, problem, plan);
   // Outputs are opened before anything runs: what cannot be written is a usage error.
   std::optional<SequenceWriter> writer;
   try {
@@ -50,7 +54,15 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   }
 
   SampleReport report;
-  {
+  Json weights = Json::object();
+  if (reweighting) {
+    ProgressLine line(options, methods[0], samples);
+    ParticleReport const done = run_reweighting(process, *integrator, *reweighting, *writer,
+                                                [&](std::size_t results) { line(results); }, weights);
+    report = {.samples = done.results, .evaluations = done.evaluations,
+              .max_evaluations = static_cast<std::int64_t>(std::ceil(done.evaluations)), .jumps = done.jumps,
+              .clamps = done.clamps, .seconds = done.seconds};
+  } else {
     ProgressLine line(options, methods[0], samples);
     report = sample(
         ExecSpace(), process, *integrator, plan,
@@ -68,6 +80,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     summary["jumps"] = report.jumps;
     summary["clamps"] = report.clamps;
     summary["violations"] = report.violations;
+    summary.update(weights);
     summary["timings"] = {{"fit_seconds", problem.seconds},
                           {"sample_seconds", report.seconds},
                           {"samples_per_second", static_cast<double>(report.samples) / report.seconds}};

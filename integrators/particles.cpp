@@ -572,6 +572,10 @@ void check(Process const& process, Integrator const& integrator, ParticlePlan co
             "the table of rewards has " + std::to_string(table.extent(1)) + " states, but the process has " +
                 std::to_string(process.generator().states()));
   }
+  require(!plan.run.fixed && plan.run.last == LastStep::none,
+          "particles take neither a template nor a last step after the grid");
+  require(integrator.info().takes_phi || plan.run.phi.empty(),
+          "learned factors phi mean nothing to '" + integrator.info().name + "'");
   detail::check(integrator, process);
   process.check_length(plan.run.length);
 }

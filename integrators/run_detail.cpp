@@ -108,6 +108,11 @@ Counters collect(ExecSpace const& exec, CounterView const& counters, CounterView
   return sum;
 }
 
+void check_parts(Integrator const& integrator, Step const& step, std::size_t parts) {
+  require(step.parts.size() >= parts, "'" + integrator.info().name + "' needs " + std::to_string(parts) +
+                                          " parts of each step: make the StepTable with step_options(integrator, process)");
+}
+
 void check(Integrator const& integrator, Process const& process) {
   std::string const why = integrator.refuses(process);
   if (!why.empty()) throw UserError("the integrator '" + integrator.info().name + "' " + why);

@@ -38,6 +38,9 @@ KOKKOS_INLINE_FUNCTION token_t draw_cumulative(double const* cumulative, int sta
   return low;
 }
 
+/// UserError unless the step has the parts that the method asks for.
+void check_parts(Integrator const& integrator, Step const& step, std::size_t parts);
+
 /// UserError unless the integrator can advance the process.
 void check(Integrator const& integrator, Process const& process);
 

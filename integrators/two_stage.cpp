@@ -379,6 +379,7 @@ std::size_t TwoStage::reserve(Process const& process, Extents extents) {
 void TwoStage::advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                        CounterView const& counters) {
   if (state.batch() == 0) return;
+  detail::check_parts(*this, step, 2);
   using Index = Kokkos::IndexType<std::int64_t>;
   std::int64_t const sites = std::int64_t{state.batch()} * state.length();
   State at_start = state;
@@ -410,6 +411,7 @@ void TwoStage::advance(ExecSpace const& exec, Process& process, State const& sta
 
 void TwoStage::site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                                   SiteProbabilities const& out) const {
+  detail::check_parts(*this, step, 2);
   first_->site_probabilities(exec, process, state, step.part(0), out);
 }
 

@@ -3,6 +3,8 @@
 #include <saltus/integrators/corrector.hpp>
 #include <saltus/integrators/site_law.hpp>
 
+#include "../run_detail.hpp"
+
 namespace saltus {
 namespace {
 
@@ -50,6 +52,7 @@ class ForwardBackward final : public Corrected {
   }
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
+    detail::check_parts(*this, step, 1);
     predictor().advance(exec, process, state, step.part(0), key, counters);
     for (int i = 0; step.parts.size() > 1 && i < leaps_; ++i) {
       StreamKey const own = stream(key, step, 16 + static_cast<std::uint32_t>(i));

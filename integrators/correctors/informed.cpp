@@ -3,6 +3,8 @@
 #include <saltus/integrators/corrector.hpp>
 #include <saltus/integrators/select.hpp>
 
+#include "../run_detail.hpp"
+
 namespace saltus {
 namespace {
 
@@ -61,6 +63,7 @@ class Informed final : public Corrected {
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
     if (state.batch() == 0) return;
+    detail::check_parts(*this, step, 1);
     predictor().advance(exec, process, state, step.part(0), key, counters);
     for (int i = 0; i < rounds_; ++i) {
       StreamKey const own =

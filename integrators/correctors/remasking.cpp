@@ -140,6 +140,7 @@ class Remasking final : public Corrected {
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
     if (state.batch() == 0) return;
+    detail::check_parts(*this, step, 1);
     using Rows = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>;
     Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>> const sites(
         exec, 0, std::int64_t{state.batch()} * state.length());

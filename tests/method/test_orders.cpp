@@ -30,10 +30,10 @@ struct Problem {
     Generator const q = masked ? Generator::absorbing(tokens + 1) : Generator::uniform(tokens);
     Process process = Process::reverse(q, noise, law.denoiser(q));
     StateSpace const space(q.states(), length);
-    LawPlan plan{.grid = TimeGrid::uniform(from, to, steps), .data = space.embed(enumerate(law), q),
+    LawPlan plan{.grid = TimeGrid::uniform(from, to, steps), .data = enumerate(law),
                  .forced_last = masked && to == 0};
     // Without a mask from the exact law at the start, so that what is seen is the method's error.
-    if (!masked) plan.start = forward_law(space, plan.data, q, noise, from);
+    if (!masked) plan.start = forward_law(space, space.embed(plan.data, q), q, noise, from);
     return law_report(ExecSpace(), process, *make_integrator(method, process), space, plan);
   }
   double tv(std::string const& method, int steps) const { return run(method, steps).tv; }
@@ -53,7 +53,7 @@ Problem to_data(int length, double strength, NoiseSchedule const& noise) {
 // -------------------------------------------------------------------------------------------- tweedie_trapezoidal, A§7.6
 
 TEST(Orders, TweedieTrapezoidalIsExactForTwoSites) {
-  for (auto const& noise : {NoiseSchedule::linear(), NoiseSchedule::cosine2(0)}) {
+  for (auto const& noise : {NoiseSchedule::linear(), NoiseSchedule::cosine2()}) {
     for (int const steps : {1, 2, 4, 8, 32}) {
       for (char const* const method : {"tweedie_trapezoidal", "tweedie_trapezoidal:split=0.35"}) {
         auto const report = to_data(2, weak, noise).run(method, steps);
@@ -65,7 +65,7 @@ TEST(Orders, TweedieTrapezoidalIsExactForTwoSites) {
 }
 
 TEST(Orders, TweedieTrapezoidalIsOfOrderTwoForThreeSites) {
-  for (auto const& noise : {NoiseSchedule::linear(), NoiseSchedule::cosine2(0)}) {
+  for (auto const& noise : {NoiseSchedule::linear(), NoiseSchedule::cosine2()}) {
     Problem const problem = to_data(3, weak, noise);
     for (int const steps : {4, 8, 16}) {
       EXPECT_NEAR(problem.order("tweedie_trapezoidal", steps), 2, 0.1) << steps << ", " << noise.describe();
@@ -182,7 +182,7 @@ TEST(Orders, OptimalBlocksOfTheCyclicChain) {
   NoiseSchedule const noise = NoiseSchedule::linear();
   StateSpace const space(5, 8);
   Process process = Process::reverse(q, noise, chain.denoiser(q));
-  std::vector<double> const data = space.embed(enumerate(chain), q), profile = information_profile(chain);
+  std::vector<double> const data = enumerate(chain), profile = information_profile(chain);
   auto const cost = [&](std::string const& method, TimeGrid const& grid) {
     auto const report = law_report(ExecSpace(), process, *make_integrator(method), space,
                                    {.grid = grid, .data = data, .forced_last = true});

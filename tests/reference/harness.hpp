@@ -58,9 +58,14 @@ inline StepTable one_step(NoiseSchedule const& noise, Interval interval, double 
           StepOptions{.phi = {phi}, .power = {power}, .forced_last = forced}};
 }
 
-/// The same with the parts of a step that the integrator asks for.
-inline StepTable one_step(Process const& process, Integrator const& integrator, Interval interval) {
-  return {ExecSpace(), process, TimeGrid::from_points({interval.from, interval.to}), step_options(integrator, process)};
+/// The same with what `integrator` asks for besides.
+inline StepTable one_step(Process const& process, Integrator const& integrator, Interval interval, double phi = 1,
+                          double power = 1, bool forced = false) {
+  StepOptions options = step_options(integrator, process);
+  options.phi = {phi};
+  options.power = {power};
+  options.forced_last = forced;
+  return {ExecSpace(), process, TimeGrid::from_points({interval.from, interval.to}), options};
 }
 
 /// [batch][length][states]: the laws that `integrator` draws the sites of `state` from.
