@@ -13,6 +13,9 @@
 ///   int count(b, n, sample, key)              how many of n candidates; or
 ///   double most                               entropy bounds: the longest prefix whose values' sum less their maximum is
 ///                                             at most this, and one at least (A§9.2).
+/// One that keeps its rows' clocks has besides
+///   void clock(b, key)                        with the last chosen key, and
+///   void arrived(b)                           where no site is left.
 /// Three kernels: rank every masked site, choose in every row, draw the chosen ones.
 namespace saltus {
 
@@ -94,7 +97,10 @@ struct ChooseKernel {
       if (ranking.keys(b, l) != Kokkos::Experimental::infinity_v<double>) ranking.order(b, n++) = l;
     }
     ranking.chosen(b) = 0;
-    if (n == 0) return;
+    if (n == 0) {
+      if constexpr (requires { selector.arrived(b); }) selector.arrived(b);
+      return;
+    }
     // A heap with the soonest site on top; taking it k times costs n + k log n. Taken sites gather at the end, last first.
     for (int start = n / 2; start-- > 0;) sift(b, start, n);
     int taken = 0;

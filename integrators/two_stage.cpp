@@ -192,7 +192,10 @@ struct SecondKernel {
   KOKKOS_FUNCTION void visit(Counters& count, int b, int l, bool forced, double h, std::uint64_t event,
                              std::uint64_t target) const {
     Combination<Field> site(start, between, b, b, l, stage, c0, c1);
-    if (stage.restart) between.tokens(b, l) = site.x;
+    if (stage.restart && site.x != between.tokens(b, l)) {
+      between.tokens(b, l) = site.x;
+      --count.jumps;  // of the first stage
+    }
     if (!site.moves) return;
     if (site.is_bad()) return bad(count, b, l);
     SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));

@@ -12,15 +12,23 @@ namespace {
 using RowInts = Kokkos::View<int*, MemorySpace>;
 using RowCoeffs = Kokkos::View<StepCoeff*, MemorySpace>;
 
-// Names the rows that have not arrived.
+// Names the rows that have not arrived and have a site that may move.
 struct LeftKernel {
+  Tokens tokens;
+  Frozen frozen;
   Times time;
   Kokkos::View<StepCoeff const*, MemorySpace> step;
   RowInts left;
   CounterView counters;
   std::int64_t items;  // counters a row
+  token_t mask;        // -1: every token may move
   KOKKOS_FUNCTION void operator()(int b, int& rows) const {
-    bool const on_the_way = time(b) > step(step.extent(0) == 1 ? 0 : b).to;
+    int const length = static_cast<int>(tokens.extent(1));
+    bool on_the_way = false;
+    if (time(b) > step(step.extent(0) == 1 ? 0 : b).to) {
+      for (int l = 0; l < length && !on_the_way; ++l)
+        on_the_way = (mask < 0 || tokens(b, l) == mask) && (frozen.size() == 0 || frozen(b, l) == 0);
+    }
     left(b) = on_the_way ? Query::all_sites : Query::no_site;
     counters(b * items).evaluations += on_the_way;
     rows += on_the_way;
@@ -128,11 +136,12 @@ class Adaptive final : public Integrator {
     double const shortest = shortest_ * process.noise().end();
     for (int round = 0;; ++round) {
       Kokkos::parallel_reduce(label_ + "::left", all,
-                              LeftKernel{state.time, step.coefficients, left, counters, items_},
+                              LeftKernel{state.tokens, state.frozen, state.time, step.coefficients, left, counters,
+                                         items_, process.generator().mask().value_or(-1)},
                               Kokkos::Sum<int, MemorySpace>(rows_));
       Kokkos::deep_copy(exec, host_rows_, rows_);
       exec.fence(label_ + ": the host needs to know whether a row is on its way");
-      if (host_rows_() == 0) return;
+      if (host_rows_() == 0) break;
       process.refresh(exec, state, 0, left);
       Kokkos::parallel_for(label_ + "::now", all, NowKernel{state.time, step.coefficients, now, process.noise()});
       Step const own{round, now};
@@ -145,6 +154,7 @@ class Adaptive final : public Integrator {
       });
       method_->move(exec, process, state, own, key, counters);
     }
+    detail::finish(exec, label_ + "::finish", state, step);
   }
 
  private:

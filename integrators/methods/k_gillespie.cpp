@@ -28,7 +28,7 @@ struct OwnTimeKernel {
 // The k sites that would be revealed first if their rates stayed as they are; time goes on to the last of them.
 struct EarliestSites {
   Times time;
-  Kokkos::View<StepCoeff const*, MemorySpace> coefficients;
+  Kokkos::View<StepCoeff const*, MemorySpace> grid;
   double earliest;  // time stays above this: rates are infinite at 0
   int remaining;
 
@@ -50,6 +50,10 @@ struct EarliestSites {
   KOKKOS_FUNCTION int count(int, int n, std::uint64_t, StreamKey) const { return (n + remaining - 1) / remaining; }
   KOKKOS_FUNCTION void clock(int b, double wait) const {
     time(b) = time(b) - wait > earliest ? time(b) - wait : earliest;
+  }
+  KOKKOS_FUNCTION void arrived(int b) const {
+    double const to = grid(grid.extent(0) == 1 ? 0 : b).to;
+    if (to < time(b)) time(b) = to;
   }
 };
 
@@ -76,7 +80,7 @@ class KGillespie final : public Integrator {
                          OwnTimeKernel{state.time, now, step.coefficients, process.noise()});
     Step const own{step.index, now};
     choose_sites(exec, label_, process, state, own, key,
-                 EarliestSites{state.time, now, 1e-5 * process.noise().end(), step.remaining}, ranking_);
+                 EarliestSites{state.time, step.coefficients, 1e-5 * process.noise().end(), step.remaining}, ranking_);
     draw_chosen(exec, label_, process, state, own, key, ranking_, counters);
   }
 

@@ -202,6 +202,9 @@ std::uint64_t hash(HostTokens const& tokens) {
 // contracts or reorders.
 constexpr int golden_version = 3;
 std::map<std::string, std::uint64_t> const golden = {
+    {"adaptive masked", 0x8E013BB189AE3CD4},
+    {"adaptive uniform", 0xBA2CE5690D46E313},
+    {"entropy_bound masked", 0xA216681EBB3E81C3},
     {"euler masked", 0x9A19874533D6DE55},
     {"euler uniform", 0x70A3B6F3470BD9B2},
     {"euler forward_absorbing", 0x67BCB0CB166C43E7},
@@ -211,21 +214,33 @@ std::map<std::string, std::uint64_t> const golden = {
     {"exponential forward_absorbing", 0xCCB1CA0B78C4A2D0},
     {"exponential forward_uniform", 0xAA2A3DA5671489B1},
     {"first_hitting masked", 0xACB36F95FDFA8D22},
+    {"fixed_count masked", 0x2C84614AB2FB97D2},
+    // masked: 1 - exp(-step x hazard), as exponential has it
+    {"flow_matching masked", 0xF9D7459B318FF3E6},
+    {"flow_matching uniform", 0x3849D29A9C3DDFC5},
     {"gillespie masked", 0xF97E7D7215E02830},
     {"gillespie forward_absorbing", 0x24F07CCEF85FDF24},
     {"gillespie forward_uniform", 0x62C041916B8D4767},
+    {"k_gillespie masked", 0x8D394F6BBCF7BE61},
     // sites do not depend on each other's clocks here: the same paths as first_hitting and, forward, gillespie
     {"next_reaction masked", 0xACB36F95FDFA8D22},
     {"next_reaction forward_absorbing", 0x24F07CCEF85FDF24},
     {"next_reaction forward_uniform", 0x62C041916B8D4767},
+    {"semi_autoregressive masked", 0xF184AC947ABEA771},
     // between categories the first jump of a leap is the exponential law
     {"tau_leaping masked", 0xF9D7459B318FF3E6},
     {"tau_leaping uniform", 0xB6C6D2B90D7B2404},
     {"tau_leaping forward_absorbing", 0xCCB1CA0B78C4A2D0},
     {"tau_leaping forward_uniform", 0xAA2A3DA5671489B1},
+    {"theta_rk2 masked", 0x961388DC6B367507},
+    {"theta_rk2 uniform", 0x18AAAE7AE027F652},
+    {"theta_trapezoidal masked", 0x502F967CA7727F74},
+    {"theta_trapezoidal uniform", 0x0AEFC71D51BA46B6},
     // rows that are laws touch the bound, so that every candidate is an event of gillespie
     {"thinning masked", 0xF97E7D7215E02830},
     {"thinning uniform", 0xD0799300AF56C534},
+    {"top_k masked", 0x5B7137C5DF722557},
+    {"tweedie_trapezoidal masked", 0x08A39494C8661FA3},
     // all states leave at one rate here, so that every event of uniformization is a jump
     {"uniformization uniform", 0x15BA71DC8A1FE790},
     {"uniformization forward_absorbing", 0x24F07CCEF85FDF24},

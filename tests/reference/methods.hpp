@@ -331,6 +331,7 @@ inline Twin k_gillespie_twin() {
     }
     auto const chosen = soonest(sites, waits, divided(sites.size(), step.remaining()));
     for (std::size_t const i : chosen) row.tokens[sites[i]] = tokens[i];
+    if (chosen.empty()) row.time = std::min(row.time, step.to);
     if (chosen.empty()) return;
     double const earliest = 1e-5 * p.noise.end;
     row.time = std::max(earliest, static_cast<double>(row.time - waits[chosen.back()]));
@@ -343,7 +344,13 @@ inline Twin k_gillespie_twin() {
 inline Twin adaptive_twin(std::string const& method, double change, double jumps, double shortest) {
   return [=](TwinProcess const& p, TwinRow& row, TwinStep const& whole, StreamKey key) {
     key = key.at(static_cast<std::uint32_t>(whole.index)).derived();
-    for (std::uint32_t round = 0; row.time > whole.to; ++round) {
+    auto const may_move = [&] {  // a row of which nothing can become has arrived
+      for (std::size_t l = 0; l < row.tokens.size(); ++l) {
+        if (!row.is_frozen(l) && (!p.mask || row.tokens[l] == *p.mask)) return true;
+      }
+      return false;
+    };
+    for (std::uint32_t round = 0; row.time > whole.to && may_move(); ++round) {
       Numbers const numbers = asked(p, row);
       StepNoise const now(p.noise, row.time, whole.to);
       long double largest = 0, total = 0;
@@ -371,6 +378,7 @@ inline Twin adaptive_twin(std::string const& method, double change, double jumps
       step.forced = arrives && whole.forced;
       independent(p, method, row, numbers, step, key.at(round));
     }
+    row.time = whole.to;
   };
 }
 

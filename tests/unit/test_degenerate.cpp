@@ -62,8 +62,8 @@ TEST(Degenerate, OneStateNeverMoves) {
         EXPECT_EQ(counters.bad_scores, 0) << name;
         EXPECT_EQ(to_rows(state.tokens)[0], std::vector<token_t>(static_cast<std::size_t>(length), 0));
         if (integrator->info().has_site_law) {
-          EXPECT_EQ(site_laws(process, *integrator, state, one_step(process, *integrator, interval))[0][0], std::vector<double>{1})
-              << name;
+          auto const law = site_laws(process, *integrator, state, one_step(process, *integrator, interval));
+          EXPECT_EQ(law[0][0], std::vector<double>{1}) << name;
         }
       }
     }
@@ -100,7 +100,8 @@ TEST(Degenerate, OneSite) {
       if (!integrator->refuses(process).empty()) continue;
       State const state = to_state({{0}, {process.is_masked() ? 3 : 2}}, 0.5);
       Counters const counters = advance_once(
-          process, *integrator, state, one_step(process, *integrator, process.is_reverse() ? Interval{0.5, 0} : Interval{0, 0.5}));
+          process, *integrator, state,
+          one_step(process, *integrator, process.is_reverse() ? Interval{0.5, 0} : Interval{0, 0.5}));
       EXPECT_EQ(counters.bad_scores, 0) << name;
       for (auto const& row : to_rows(state.tokens)) {
         EXPECT_GE(row[0], 0);
@@ -120,7 +121,8 @@ TEST(Degenerate, EmptyBatches) {
         process.reserve({reserved, 3}, 1);
         CounterView const counters("test::counters", integrator->reserve(process, {reserved, 3}));
         State const state{Tokens("test::tokens", 0, 3), Times("test::time", 0), {}, 0};
-        StepTable const table = one_step(process, *integrator, process.is_reverse() ? Interval{0.5, 0.25} : Interval{0.25, 0.5});
+        Interval const interval = process.is_reverse() ? Interval{0.5, 0.25} : Interval{0.25, 0.5};
+        StepTable const table = one_step(process, *integrator, interval);
         EXPECT_NO_THROW(integrator->advance(exec, process, state, table.step(0), StreamKey{}, counters))
             << name << ", reserved " << reserved;
         exec.fence();
@@ -160,15 +162,17 @@ TEST(Degenerate, TinySteps) {
   for (Process& process : processes(3, 2)) {
     for (double const at : {1.0, 0.5, 1e-5}) {
       Interval const interval = process.is_reverse() ? Interval{at, at - 1e-12} : Interval{at - 1e-12, at};
-      State const state = to_state(
-          Rows(50, std::vector<token_t>(3, process.is_masked() && process.is_reverse() ? 2 : 1)), interval.from);
       for (auto const& name : integrator_names()) {
+        token_t const start = process.is_masked() && process.is_reverse() ? 2 : 1;
+        State const state = to_state(Rows(50, std::vector<token_t>(3, start)), interval.from);
         auto const integrator = make_integrator(name);
         if (!integrator->refuses(process).empty()) continue;
         Counters const counters = advance_once(process, *integrator, state, one_step(process, *integrator, interval));
         EXPECT_EQ(counters.bad_scores, 0) << name << " at " << at;
-        // 150 sites with rates up to 1e5 and 1e3: fewer than 2e-5 jumps are expected
-        EXPECT_EQ(counters.jumps, 0) << name << " at " << at;
+        // 150 sites with rates up to 1e5 and 1e3: fewer than 2e-5 jumps are expected, unless steps count their reveals
+        if (integrator->info().takes_phi) {
+          EXPECT_EQ(counters.jumps, 0) << name << " at " << at;
+        }
         if (!integrator->info().has_site_law) continue;
         SiteLaws const all = site_laws(process, *integrator, state, one_step(process, *integrator, interval));
         for (auto const& site : all[0]) {
