@@ -79,22 +79,21 @@ struct RemaskKernel {
   }
 };
 
+// The law of sites that were revealed at the start of the step, which the predictor leaves alone.
 struct RemaskLawKernel {
   Tokens tokens;
   Frozen frozen;
-  Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> pairs;
   SiteProbabilities out;
-  int length, states;
+  int length;
   token_t mask;
   double probability;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const i = static_cast<int>(item / length), l = static_cast<int>(item % length);
-    token_t const x = tokens(pairs(i, 1), l);
-    for (int y = 0; y < states; ++y) out(i, l, y) = y == x ? 1 : 0;
-    if (tokens(pairs(i, 0), l) == mask || (frozen.size() > 0 && frozen(pairs(i, 1), l) != 0)) return;
-    out(i, l, x) -= probability;
-    out(i, l, mask) += probability;
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    token_t const x = tokens(b, l);
+    if (x == mask || (frozen.size() > 0 && frozen(b, l) != 0)) return;
+    out(b, l, x) = 1 - probability;
+    out(b, l, mask) = probability;
   }
 };
 
@@ -115,11 +114,10 @@ class Remasking final : public Corrected {
                   std::move(predictor)),
         settings_(settings) {
     IntegratorInfo const& inner = this->predictor().info();
-    // A method that is corrected consists of several kernels: none that this one could be the second stage of.
+    // The predictor moves masked sites, this moves others: both together are one law by site.
     bool const simple = inner.has_site_law && inner.stages == 1 && inner.selection == Selection::by_site &&
                         dynamic_cast<Corrected const*>(&this->predictor()) == nullptr;
     info_.has_site_law = simple && settings.variant != Variant::confidence;
-    info_.stages = info_.has_site_law ? 2 : inner.stages;
   }
 
   std::string refuses(Process const& process) const override {
@@ -168,17 +166,12 @@ class Remasking final : public Corrected {
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                           SiteProbabilities const& out) const override {
     predictor().site_probabilities(exec, process, state, step.part(0), out);
-  }
-  void second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                            Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
-                            SiteProbabilities const& out) const override {
     Move const move = plan(process.noise(), {step.host->from, step.host->to});
-    Kokkos::parallel_for(
-        label() + "::law",
-        Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-            exec, 0, static_cast<std::int64_t>(pairs.extent(0)) * state.length()),
-        RemaskLawKernel{state.tokens, state.frozen, pairs, out, state.length(), process.generator().states(),
-                        *process.generator().mask(), sigma(move, step)});
+    Kokkos::parallel_for(label() + "::law",
+                         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                             exec, 0, std::int64_t{state.batch()} * state.length()),
+                         RemaskLawKernel{state.tokens, state.frozen, out, state.length(), *process.generator().mask(),
+                                         sigma(move, step)});
   }
 
  private:
