@@ -171,7 +171,7 @@ class Adaptive final : public Integrator {
       .summary = "method=tweedie with steps by its rates: change=0.25 expected jumps of a site, jumps=... of a row, at least shortest=0.001 T",
       .reference = "Cao, Gillespie, Petzold 2006, doi:10.1063/1.2159468, step selection by expected change",
       .evaluations = 0,
-      .host_syncs = -1,
+      .host_syncs = 1,
       .needs = "a reverse process with a mask or uniform noise"};
 };
 
