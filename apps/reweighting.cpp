@@ -44,9 +44,13 @@ std::shared_ptr<Reward> read_reward(std::string const& text, Problem const& prob
   std::string const count = "count:", table = "table:";
   if (text.starts_with(count)) {
     std::string const symbol = text.substr(count.size());
-    auto const token = problem.named.alphabet.find(std::string_view(symbol));
-    require(token.has_value(), "--reward counts a token of the alphabet '" + problem.named.alphabet.name() +
-                                   "', but '" + symbol + "' is none");
+    Alphabet const& alphabet = problem.named.alphabet;
+    std::optional<token_t> token;
+    if (!alphabet.numbered()) token = alphabet.width() == 1 && symbol.size() == 1 ? alphabet.find(symbol[0]) : alphabet.find(symbol);
+    for (token_t y = 0; alphabet.numbered() && y < problem.law().states(); ++y) {
+      if (symbol == std::to_string(y)) token = y;
+    }
+    require(token.has_value(), "--reward counts a token of the alphabet '" + alphabet.name() + "', but '" + symbol + "' is none");
     return std::make_shared<TokenReward>(TokenReward::count(states, *token));
   }
   require(text.starts_with(table), "--reward is count:TOKEN or table:FILE, got '" + text + "'");

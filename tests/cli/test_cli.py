@@ -42,7 +42,8 @@ SHARED = {"model", "data", "noise", "seed", "samples", "batch", "threads", "out"
           "print-config", "quiet", "help"}
 PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "normalise", "start", "length", "times"}
 REVERSE = {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid", "last", "categorical"}
-OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "alphabet", "template"},
+OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "alphabet", "template",
+                               "particles", "reward", "strength", "power", "selection"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
            "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions"},
@@ -972,6 +973,81 @@ class Methods(Case):
         noisy = saltus("sample", "--data", self.data, "--generator", "uniform", "--template", row, "--samples", 3, cwd=self.cwd)
         self.assertEqual(noisy.returncode, 0)
         self.assertIn(b"note: without a mask", noisy.stderr)
+
+
+class Reweighting(Case):
+    """sample --particles: tilts and powers of laws that are multiplied out here."""
+
+    def setUp(self):
+        super().setUp()
+        self.joint = [0.3, 0.1, 0.2, 0.4]  # two sites of two states
+        write_table(self.cwd / "joint.npy", 2, self.joint)
+        self.sequences = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+    def run_particles(self, *arguments, particles=16, samples=1500):
+        text = self.run_well("sample", "--model", "table:joint.npy", "--integrator", "gillespie", "--samples", samples,
+                             "--particles", particles, "--summary", "s.json", *arguments)
+        rows = [tuple(row) for row in read_sequences(text, "txt", None)]
+        return rows, json.loads((self.cwd / "s.json").read_text())
+
+    def assert_normaliser(self, summary, factors):
+        """The mean of the estimates is Z, for any number of particles."""
+        expected = math.log(sum(p * f for p, f in zip(self.joint, factors)))
+        self.assertLess(abs(summary["log_normaliser"] - expected), 4 * summary["log_normaliser_error"])
+        self.assertGreater(abs(summary["log_normaliser"] - expected - 0.05), 4 * summary["log_normaliser_error"])
+
+    def test_exponential_tilt(self):
+        rows, summary = self.run_particles("--reward", "count:1", "--strength", 1.5)
+        factors = [math.exp(1.5 * sum(x)) for x in self.sequences]
+        self.assert_normaliser(summary, factors)
+        weights = [p * f for p, f in zip(self.joint, factors)]
+        share = weights[3] / sum(weights)
+        self.assertLess(abs(rows.count((1, 1)) / len(rows) - share), 0.05 + 4 * math.sqrt(share * (1 - share) / len(rows)))
+        self.assertGreater(rows.count((1, 1)) / len(rows), 0.6)  # untilted: 0.4
+        self.assertEqual(summary["particles"], 16)
+        self.assertEqual(summary["nfe"], 2 * 16)  # two sites, 16 particles
+        self.assertLess(1, summary["effective_size"])
+
+    def test_rewards_from_a_file(self):
+        table = struct.pack("<4d", 0, 1.5, 0, 0)  # site 0: state 1
+        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }"
+        header += b" " * (-(len(header) + 11) % 64) + b"\n"
+        (self.cwd / "r.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + table)
+        _, summary = self.run_particles("--reward", "table:r.npy")
+        self.assert_normaliser(summary, [math.exp(1.5 * x[0]) for x in self.sequences])
+
+    def test_power_of_the_law(self):
+        rows, summary = self.run_particles("--power", 3)
+        self.assert_normaliser(summary, [p**2 for p in self.joint])
+        self.assertGreater(rows.count((1, 1)) / len(rows), 0.55)  # 0.064 of 0.1; the law itself: 0.4
+        self.assertLess(rows.count((0, 1)) / len(rows), 0.06)
+
+    def test_results_do_not_depend_on_the_batch(self):
+        one, _ = self.run_particles("--reward", "count:0", samples=40)
+        other, _ = self.run_particles("--reward", "count:0", "--batch", 32, samples=40)
+        self.assertEqual(one, other)
+
+    def test_selection_is_greedy(self):
+        rows, summary = self.run_particles("--reward", "count:1", "--strength", 1.5, "--selection", particles=8)
+        self.assertNotIn("log_normaliser", summary)
+        self.assertGreater(rows.count((1, 1)) / len(rows), 0.6)
+
+    def test_what_does_not_fit(self):
+        for arguments, fragments in (
+                (["--reward", "count:0"], ["--reward", "--particles K"]),
+                (["--particles", 4], ["--reward", "--power"]),
+                (["--particles", 4, "--reward", "count:7"], ["'7' is none"]),
+                (["--particles", 4, "--reward", "tokens"], ["count:TOKEN", "table:FILE", "'tokens'"]),
+                (["--particles", 4, "--power", -1], ["--power", "at least 0"]),
+                (["--particles", 4, "--power", 2, "--generator", "uniform"], ["--power needs a masked process"]),
+                (["--particles", 4, "--reward", "count:0", "--template", "0 ?"], ["--template", "do not go together"]),
+                (["--particles", 0, "--reward", "count:0"], ["--particles", "1"])):
+            result = saltus("sample", "--model", "table:joint.npy", "--samples", 2, *arguments, cwd=self.cwd)
+            self.assertEqual((result.returncode, result.stdout), (2, b""), arguments)
+            message = result.stderr.decode()
+            self.assertEqual(message.count("\n"), 1, message)
+            for fragment in fragments:
+                self.assertIn(fragment, message)
 
 
 class ExactLaws(Case):
