@@ -18,7 +18,28 @@ namespace {
 constexpr int null_replicates = 100;
 constexpr double family_error = 1e-3;
 
-Run run_entrant(Contest& contest, Entrant const& entrant, Options const& options, OutputFolder const& folder) {
+// Sequences of a run of many steps, for models whose law nobody knows.
+std::vector<token_t> reference_tokens(Contest& contest, Subject const& subject, Options const& options) {
+  int const steps = static_cast<int>(options.integer("reference", 1, 1'000'000));
+  auto const tweedie = make_integrator("tweedie", contest.process);
+  SamplePlan plan = make_plan(contest.process, *tweedie, steps, contest.law->length());
+  plan.samples = subject.samples;
+  plan.batch = contest.entrants.front().plan.batch;
+  plan.start = contest.entrants.front().plan.start;
+  plan.seed = subject.seed ^ 0x0EFE'12E4'CE00'0000u;  // other numbers than those of any run
+  ProgressLine line(options, "reference", subject.samples);
+  std::vector<token_t> tokens;
+  sample(
+      ExecSpace(), contest.process, *tweedie, plan,
+      [&](std::uint64_t, HostTokens const& rows) {
+        tokens.insert(tokens.end(), rows.data(), rows.data() + rows.size());
+      },
+      {}, [&](std::size_t done) { line(done); });
+  return tokens;
+}
+
+Run run_entrant(Contest& contest, Entrant const& entrant, std::vector<token_t> const& reference, Options const& options,
+                OutputFolder const& folder) {
   auto const integrator = make_integrator(entrant.integrator, contest.process);
   std::size_t const samples = entrant.plan.samples, length = static_cast<std::size_t>(contest.law->length());
   SequenceFormat const format = output_format(options, contest.alphabet, "");
@@ -43,6 +64,11 @@ Run run_entrant(Contest& contest, Entrant const& entrant, Options const& options
   // A forward process evaluates no network: its column counts steps.
   if (contest.forward) run.report.evaluations = entrant.own_steps ? 0 : entrant.steps;
   run.estimates = measure(*contest.law, tokens, samples);
+  if (!reference.empty()) {
+    run.apart = compare_samples(contest.law->states(), contest.law->length(), tokens, reference,
+                                {.seed = entrant.plan.seed})
+                    .distances;
+  }
   if (entrant.pictured) run.sites = site_frequencies(tokens, length, static_cast<std::size_t>(contest.law->states()));
   return run;
 }
@@ -79,7 +105,10 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
     // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all
     // the same.
     results.bands = null_bands(*contest.law, subject.samples, null_replicates, results.band_error, ~subject.seed);
-    for (auto const& entrant : contest.entrants) results.runs.push_back(run_entrant(contest, entrant, options, folder));
+    std::vector<token_t> const reference =
+        options.has("reference") ? reference_tokens(contest, subject, options) : std::vector<token_t>();
+    for (auto const& entrant : contest.entrants)
+      results.runs.push_back(run_entrant(contest, entrant, reference, options, folder));
   }
   std::size_t const rank = results.position(contest.rank);
   std::stable_sort(results.runs.begin(), results.runs.end(),
@@ -106,6 +135,26 @@ void print_sampled(Results const& results, Contest const& contest, Options const
   }
 }
 
+// What the two-sample statistics say of runs beside a reference run.
+void print_reference(Results const& results, Options const& options) {
+  if (results.runs.empty() || results.runs[0].apart.empty()) return;
+  std::printf("\nBeside a reference run of %s tweedie steps: distance (p value of equal laws, by permutations)\n\n",
+              options.text("reference").c_str());
+  Table table;
+  table.head = {"integrator", "NFE"};
+  for (auto const& d : results.runs[0].apart) table.head.push_back(d.name);
+  for (auto const& run : results.runs) {
+    std::vector<std::string> row{run.integrator, evaluations(run).dump()};
+    for (auto const& d : run.apart) {
+      char text[48];
+      std::snprintf(text, sizeof text, "%.4f (%.3f)", d.estimate.value, d.p_value);
+      row.emplace_back(text);
+    }
+    table.rows.push_back(std::move(row));
+  }
+  print_table(table);
+}
+
 void print_exact(Results const& results, Contest const& contest) {
   std::printf("%s\nnoise %s; exact laws of the sequences; entropy of the law %.4f nats a sequence\n\n",
               results.title.c_str(), contest.process.noise().describe().c_str(), results.entropy);
@@ -120,6 +169,7 @@ void print_results(Results const& results, Contest const& contest, Options const
     print_exact(results, contest);
   } else {
     print_sampled(results, contest, options);
+    print_reference(results, options);
   }
   std::printf("\nreport    %s\nresults   %s, %s\n", folder.final_path("report.html").c_str(),
               folder.final_path("results.csv").c_str(), folder.final_path("results.json").c_str());
@@ -149,6 +199,8 @@ bool has_claims(Contest const& contest) {
 int run_compare(Options const& options, KokkosArguments kokkos) {
   require(options.has("out"), "compare writes a folder: name it with --out DIR");
   Subject const subject = read_subject(options);
+  require(!options.has("reference") || (subject.reverse && options.text("law") != "exact"),
+          "--reference is for sampled runs of a reverse process: leave it away with --law exact or on a forward process");
   output_format(options, subject.alphabet(), "");
 
   KokkosSession const session(options, std::move(kokkos));

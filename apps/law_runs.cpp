@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "law_runs.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -118,9 +117,6 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
     if (!subject.reverse->masked())
       start = forward_law(space, space.embed(data, generator), generator, noise, noise.end());
   }
-  // Where a sequence is impossible, two stages can leave the law's support, and nobody claims more than an order.
-  bool const second_order = !contest.forward && subject.reverse->masked() &&
-                            std::ranges::all_of(data, [](double p) { return p > 0; });
   ExecSpace const exec;
   std::vector<LawPlan> plans;
   double transitions = 0;
@@ -145,7 +141,7 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
     Run run{.integrator = entrant.integrator,
             .exact = entrant.exact,
             .own_steps = entrant.own_steps,
-            .weak_order = entrant.weak_order <= 1 || second_order ? entrant.weak_order : 0,
+            .weak_order = entrant.weak_order,
             .steps = static_cast<double>(entrant.steps),
             .transitions = report.transitions,
             .estimates = estimates(report, metrics)};

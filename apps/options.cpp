@@ -169,6 +169,8 @@ std::vector<OptionSpec> const& option_table() {
        "enumerated (tv, kl, reverse_kl, path_kl), without noise"},
       {"Sampling", "most-transitions", "N", "2e10", command_compare,
        "--law exact: the most transitions that all laws together may need; 2e10 take about a minute on 2 cores"},
+      {"Sampling", "reference", "STEPS", "", command_compare,
+       "compare each run also with a reference run of so many tweedie steps, by two-sample statistics (frequencies, words, a kernel test): for models whose law is not known, as decorated ones"},
       {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
       {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
       {"Reweighting", "particles", "K", "", command_sample,

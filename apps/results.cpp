@@ -27,6 +27,8 @@ void each_row(Results const& results, Add const& add) {
           results.exact_law ? nullptr : &results.bands[m]);
     }
     if (results.exact_law) continue;
+    for (auto const& d : run.apart)
+      add(run, "reference_" + d.name, d.estimate.value, d.estimate.low, d.estimate.high, &d.null);
     std::int64_t const clamps = run.report.clamps;
     add(run, "clamps", clamps, clamps, clamps, static_cast<NullBand const*>(nullptr));
   }
@@ -154,6 +156,7 @@ Json results_json(Results const& results) {
                {"milliseconds_a_sample", milliseconds_a_sample(run)},
                {"microseconds_a_step", microseconds_a_step(run)}};
     if (run.exact) entry["inside_null_band"] = results.inside(run);
+    for (auto const& d : run.apart) entry["reference_p_values"][d.name] = d.p_value;
     runs.push_back(std::move(entry));
   }
   json["runs"] = std::move(runs);

@@ -6,6 +6,7 @@
 
 #include "contest.hpp"
 #include "metrics.hpp"
+#include "two_sample.hpp"
 
 namespace saltus::app {
 
@@ -20,6 +21,7 @@ struct Run {
   SampleReport report{};
   std::vector<Estimate> estimates{};  ///< of Results::metrics; not a number where a method has none
   std::vector<double> sites{};        ///< [length, states]: frequencies, for pictures; may be empty
+  std::vector<TwoSampleDistance> apart{};  ///< from the reference run; empty without one
 };
 
 /// Everything that a comparison found out; tables, files and the report follow from it.

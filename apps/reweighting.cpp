@@ -75,7 +75,7 @@ std::shared_ptr<Reward> read_reward(std::string const& text, Problem const& prob
 std::optional<ParticlePlan> read_reweighting(Options const& options, Problem const& problem, SamplePlan const& run) {
   if (!options.has("particles")) {
     for (char const* const name : {"reward", "strength", "power", "selection"}) {
-      require(!options.given(name), "--" + std::string(name) + " is for particles: give their number with --particles K");
+      require(!options.changed(name), "--" + std::string(name) + " is for particles: give their number with --particles K");
     }
     return std::nullopt;
   }

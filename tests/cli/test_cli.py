@@ -46,7 +46,7 @@ OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "al
                                "particles", "reward", "strength", "power", "selection"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
-           "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions"},
+           "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference"},
            "info": {"integrators", "json", "help"}}
 
 
@@ -352,7 +352,7 @@ class SampleOptions(Case):
                 self.assertTrue(summary[key])
             expected = {"model": "chain", "data": str(self.data), "pseudo-count": "1", "noise": "cosine:floor=0.001",
                         "grid": "uniform", "categorical": "exact", "integrator": integrator, "steps": "7", "samples": "30", "seed": "9",
-                        "batch": "16", "threads": "2", "out": "s.txt", "summary": "s.json"}
+                        "strength": "1", "power": "1", "batch": "16", "threads": "2", "out": "s.txt", "summary": "s.json"}
             self.assertEqual(summary["parameters"], expected)
             law = Chain.fit(self.rows, len(DNA))
             self.assertEqual((summary["model"]["states"], summary["model"]["length"]), (5, 12))
@@ -389,7 +389,8 @@ class SampleOptions(Case):
         self.assertEqual(won.count(b"\n"), 3)
         values = config_values(config.decode())
         given = {str(a)[2:]: str(b) for a, b in zip(run, run[1:]) if str(a).startswith("--") and a != "--quiet"}
-        defaults = {"integrator": "tweedie", "threads": "0", "quiet": "true", "grid": "uniform", "categorical": "exact"}
+        defaults = {"integrator": "tweedie", "threads": "0", "quiet": "true", "grid": "uniform", "categorical": "exact", "strength": "1",
+                    "power": "1"}
         self.assertEqual(values, given | defaults)
 
     def test_config_of_flags_and_comments(self):
@@ -497,8 +498,7 @@ class Info(Case):
         self.assertTrue(info["backend"])
         exact = [entry["name"] for entry in info["integrator_details"] if entry["exact"]]
         self.assertEqual(exact, ["first_hitting", "gillespie", "next_reaction", "thinning", "uniformization"])
-        self.assertEqual({entry["name"] for entry in info["integrator_details"] if entry["weak_order"] == 2},
-                         {"theta_trapezoidal", "tweedie_trapezoidal"})
+        self.assertEqual({entry["weak_order"] for entry in info["integrator_details"]}, {0, 1})  # on any data
         full = json.loads(self.run_well("info", "--integrators", "--json"))
         self.assertEqual(full, {key: info[key] for key in ("integrator_details", "corrector_details")})
 
@@ -1050,6 +1050,35 @@ class Reweighting(Case):
                 self.assertIn(fragment, message)
 
 
+class Reference(Case):
+    """compare --reference: runs of a model without a known law beside one of many steps."""
+
+    def test_a_decorated_model(self):
+        write_table(self.cwd / "equal.npy", 2, [0.48, 0.02, 0.02, 0.48])
+        self.run_well("compare", "--model", "table:equal.npy", "--temperature", 0.8, "--integrators", "tweedie",
+                      "--nfe", "1,64", "--reference", 64, "--samples", 2000, "--out", "r", "--quiet")
+        results = json.loads((self.cwd / "r/results.json").read_text())
+        runs = {run["nfe"]: run["reference_p_values"] for run in results["runs"]}
+        self.assertEqual(set(runs[1]), {"tv_site", "tv_pair", "tv_1mer", "tv_2mer", "mmd2"})
+        # Both sites in one step: half of the pairs differ, where one in about 125 should.
+        for name in ("tv_pair", "tv_2mer", "mmd2"):
+            self.assertLess(runs[1][name], 0.01)
+            self.assertGreater(runs[64][name], 0.001)
+        rows = {(row["nfe"], row["metric"]): row for row in results["rows"]}
+        p = 0.48**1.25 / (0.48**1.25 + 0.02**1.25)
+        together = rows[1, "reference_tv_pair"]
+        self.assertLess(abs(together["value"] - (p - 0.5)), 0.05)
+        self.assertLess(together["null_high"], together["low"])
+        text = (self.cwd / "r/results.csv").read_text()
+        self.assertIn("reference_mmd2", text)
+
+    def test_where_it_does_not_fit(self):
+        for more in (["--generator", "uniform:states=2", "--start", "0", "--times", 1],):
+            result = saltus("compare", *more, "--reference", 8, "--out", "r", cwd=self.cwd)
+            self.assertEqual((result.returncode, result.stdout), (2, b""))
+            self.assertIn("--reference", result.stderr.decode())
+
+
 class ExactLaws(Case):
     """compare --law exact against laws that are multiplied out here."""
 
@@ -1165,18 +1194,19 @@ class ExactLaws(Case):
 
     def test_check_holds_orders(self):
         self.run_exact("--integrators", "tweedie,tweedie_trapezoidal,gillespie", "--nfe", "8,32,64", "--check")
-        # A second order is claimed of laws of full support alone.
+        # Also where sequences are impossible.
         self.run_exact("--integrators", "tweedie_trapezoidal,tweedie", "--nfe", "8,16", "--check", model="holes")
 
     def test_check_fails_where_an_order_is_not_reached(self):
         # One step and two are too few to show an order.
         result = saltus("compare", "--model", "table:strong.npy", "--law", "exact", "--integrators",
-                        "tweedie,tweedie_trapezoidal", "--nfe", "2,4", "--check", "--out", "r", "--quiet", cwd=self.cwd)
+                        "exponential,euler", "--noise", "constant:rate=1,end=3", "--nfe", "2,4", "--check", "--out", "r",
+                        "--quiet", cwd=self.cwd)
         self.assertEqual((result.returncode, result.stdout), (3, b""))
         values = self.values(json.loads((self.cwd / "r/results.json").read_text()))
         seen = lambda method: math.log2(values[method, 2, "tv"] / values[method, 4, "tv"])
         lines = result.stderr.decode().splitlines()
-        broken = [method for method, order in (("tweedie", 1), ("tweedie_trapezoidal", 2)) if seen(method) < order - 0.25]
+        broken = [method for method in ("exponential", "euler") if seen(method) < 0.75]
         self.assertEqual(len(lines), 1 + len(broken))
         self.assertTrue(broken)
         for line, method in zip(lines[1:], broken):
