@@ -72,6 +72,11 @@ struct ScoreRow {
   KOKKOS_INLINE_FUNCTION int draw(int own, Weights const& weights, double uniform, Scratch const& scratch) const;
   /// The shape of the law proportional to the row over y != own, in one more pass.
   KOKKOS_INLINE_FUNCTION RowShape shape(int own, Scratch const& scratch) const;
+  /// What value() needs of a scan, for rows that are not logarithmic.
+  KOKKOS_INLINE_FUNCTION void skip_scan(Scratch& scratch) const {
+    scratch.unit = 1;
+    scratch.shift = 0;
+  }
   /// v_y in true units (not for the inner loops).
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
     Scalar out;
@@ -490,6 +495,7 @@ struct ScoredField : FieldBase {
   Scalar const* scores;
   std::int64_t row_stride, site_stride;
   ScoreKind kind;
+  bool sums_to_one;  ///< rows are normalised over the tokens as they are stored
 
   using Value = Scalar;
   using Row = ScoreRow<Scalar>;

@@ -51,6 +51,7 @@ struct Evaluation {
   std::int64_t site_stride = 0;  ///< scalars from site l to l + 1
   int states = 0;
   ScoreKind kind = ScoreKind::x0_leave_one_out;
+  bool normalised = false;       ///< rows of an x0 kind sum to 1 over the tokens: one entry says a probability
 };
 
 /// What a model is asked.

@@ -35,7 +35,7 @@ void visit_field(Process const& process, State const& state, Step const& step, i
       return visitor(ReverseDenseField<Scalar>{base, scores, e.row_stride, e.site_stride, e.kind, step.matrices,
                                                process.transposed(), transitions});
     }
-    ScoredField<Scalar> const scored{base, scores, e.row_stride, e.site_stride, e.kind};
+    ScoredField<Scalar> const scored{base, scores, e.row_stride, e.site_stride, e.kind, e.normalised};
     if (auto const mask = generator.mask())
       return visitor(ReverseMaskedField<Scalar>{scored, *mask, process.normalised()});
     return visitor(ReverseUniformField<Scalar>{scored});

@@ -2,7 +2,6 @@
 #include <saltus/integrators/two_stage.hpp>
 
 #include <saltus/ctmc/fast_log.hpp>
-#include <saltus/ctmc/poisson.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/select.hpp>
 #include <saltus/integrators/site_law.hpp>
@@ -25,7 +24,7 @@ struct Side {
   typename Row::Scratch scratch;
   RowSums sums{};
   Weights weights{};
-  double leave = 0;  // total weight
+  double leave = 0;  // total weight, once it is known
   bool read = false;
 
   KOKKOS_FUNCTION Side(Field const& f, int b, int l, bool with_rates)
@@ -38,9 +37,13 @@ struct Side {
     } else if (f.jump_known()) {
       RowSums const unread = f.unread();
       leave = f.rates(c, unread).slope * unread.others;
-    } else {
-      look();
     }
+  }
+
+  // The total weight: where the schedule does not give it, from the row.
+  KOKKOS_FUNCTION double total() {
+    if (rates && !field.jump_known()) look();
+    return leave;
   }
 
   KOKKOS_FUNCTION void look() {
@@ -54,8 +57,17 @@ struct Side {
     }
     leave = row.weigh(own, weights, sums, scratch);
   }
+  // One entry: of a masked process whose rows are normalised it is all that is read.
   KOKKOS_FUNCTION double at(int y) {
     if (!there || y == own) return 0;
+    if constexpr (requires { field.normalised; }) {
+      if (!read && field.normalised && field.sums_to_one && c.power == 1) {
+        row.skip_scan(scratch);
+        Weights const unit = rates ? field.rates(c, field.unread()) : field.clean(c, field.unread());
+        double const w = unit.slope * row.value(y, scratch);
+        return w > 0 ? w : 0;
+      }
+    }
     look();
     double const w = weights.slope * row.value(y, scratch) + weights.offset;
     return w > 0 ? w : 0;
@@ -64,6 +76,15 @@ struct Side {
     look();
     return row.draw(own, weights, uniform, scratch);
   }
+};
+
+// The random numbers of one site beyond its first pair, as many as it needs.
+struct LaterDraws {
+  StreamKey key;
+  std::uint64_t sample;
+  std::uint32_t site;
+  std::uint32_t count = 0;
+  KOKKOS_FUNCTION RandomPair next() { return key.at(count++).draw(sample, Role::target, site); }
 };
 
 // What may become of one site in the second stage.
@@ -93,10 +114,12 @@ struct Combination {
 
   KOKKOS_FUNCTION static double positive(double v) { return v > 0 ? v : 0; }
   // [c0]_+ w0 + [c1]_+ w1, which bounds the weight, in total and of one target.
-  KOKKOS_FUNCTION double bound() const { return positive(c0) * start.leave + positive(c1) * between.leave; }
+  KOKKOS_FUNCTION double bound() {
+    return (c0 > 0 ? c0 * start.total() : 0) + (c1 > 0 ? c1 * between.total() : 0);
+  }
   KOKKOS_FUNCTION double combined(int y) { return y == x ? 0 : c0 * start.at(y) + c1 * between.at(y); }
   KOKKOS_FUNCTION int candidate(double uniform) {
-    double const first = positive(c0) * start.leave, second = positive(c1) * between.leave;
+    double const first = c0 > 0 ? c0 * start.total() : 0, second = c1 > 0 ? c1 * between.total() : 0;
     double const u = uniform * (first + second);
     return u < first ? start.draw(u / first) : between.draw((u - first) / second);
   }
@@ -197,8 +220,7 @@ struct SecondKernel {
       --count.jumps;  // of the first stage
     }
     if (!site.moves) return;
-    if (site.is_bad()) return bad(count, b, l);
-    SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));
+    LaterDraws stream{key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l)};
     if (forced) return reveal(count, site, b, l, target, stream);
     if (!stage.rates) {
       double const p = jump(between.coeff(b), site);
@@ -206,6 +228,7 @@ struct SecondKernel {
       return;
     }
     double const end = h * site.bound();
+    if (site.is_bad()) return bad(count, b, l);
     int found = -1, jumps = 0;
     for (double clock = exponential(uniform53(event)); clock < end;) {  // the same order as the threshold
       int const y = site.candidate(uniform53(target));
@@ -224,9 +247,11 @@ struct SecondKernel {
 
   // A jump is due: where to. Rejection, and after some attempts the whole rows.
   KOKKOS_FUNCTION void reveal(Counters& count, Combination<Field>& site, int b, int l, std::uint64_t target,
-                              SiteStream& stream) const {
+                              LaterDraws& stream) const {
     constexpr int attempts = 16;
-    if (site.bound() > 0) {
+    bool const proposes = site.bound() > 0;
+    if (site.is_bad()) return bad(count, b, l);
+    if (proposes) {
       for (int i = 0; i < attempts; ++i) {
         int const y = site.candidate(uniform53(target));
         RandomPair const more = stream.next();
@@ -275,7 +300,7 @@ struct SecondChosenKernel {
     int const l = second.ranking.order(b, i);
     std::uint64_t const sample = second.first_sample + static_cast<std::uint64_t>(b);
     Combination<Field> site(second.start, second.between, b, b, l, second.stage, second.c0, second.c1);
-    SiteStream stream(second.key, sample, static_cast<std::uint32_t>(l));
+    LaterDraws stream{second.key, sample, static_cast<std::uint32_t>(l)};
     Counters count = second.counters(item);
     second.reveal(count, site, b, l,
                   second.key.draw(sample, Role::step, static_cast<std::uint32_t>(l)).target, stream);
@@ -382,10 +407,13 @@ void TwoStage::advance(ExecSpace const& exec, Process& process, State const& sta
   detail::check_parts(*this, step, 2);
   using Index = Kokkos::IndexType<std::int64_t>;
   std::int64_t const sites = std::int64_t{state.batch()} * state.length();
+  // Without a restart only sites that are still masked move on, and these were masked at the start.
   State at_start = state;
-  at_start.tokens = Kokkos::subview(work_->before, std::make_pair(0, state.batch()), Kokkos::ALL);
-  Kokkos::parallel_for(label_ + "::before", Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, sites),
-                       CopyTokens{state.tokens, at_start.tokens, state.length()});
+  if (second_.restart || !process.is_masked()) {
+    at_start.tokens = Kokkos::subview(work_->before, std::make_pair(0, state.batch()), Kokkos::ALL);
+    Kokkos::parallel_for(label_ + "::before", Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, sites),
+                         CopyTokens{state.tokens, at_start.tokens, state.length()});
+  }
   first_->advance(exec, process, state, step.part(0), key, counters);
   process.refresh(exec, state, 1);
   StreamKey const second_key = key.at(static_cast<std::uint32_t>(step.index)).derived(1);

@@ -88,7 +88,7 @@ void NativeModel::reserve(Extents extents, int slots) {
 Evaluation NativeModel::evaluation(int slot) const {
   Output const& out = output(slot);
   return {ScalarType::f64, out.data(), static_cast<std::int64_t>(out.stride(0)),
-          static_cast<std::int64_t>(out.stride(1)), info_.states, info_.kind};
+          static_cast<std::int64_t>(out.stride(1)), info_.states, info_.kind, true};
 }
 
 Kokkos::View<double const*, MemorySpace> to_device(std::vector<double> const& values, char const* label) {

@@ -35,7 +35,7 @@ class StoredLaw final : public ScoreModel {
   Evaluation evaluate(ExecSpace const&, Query const&, int slot) override {
     Scores const& s = scores_[slot];
     return {ScalarType::f32, s.data(), static_cast<std::int64_t>(s.stride(0)), static_cast<std::int64_t>(s.stride(1)),
-            static_cast<int>(s.extent(2)), kind_};
+            static_cast<int>(s.extent(2)), kind_, is_x0(kind_)};
   }
 
  private:
