@@ -229,6 +229,7 @@ struct SecondKernel {
     }
     double const end = h * site.bound();
     if (site.is_bad()) return bad(count, b, l);
+    if (uniform53(event) >= end) return;  // 1 - exp(-end) <= end: most sites stop here, without a logarithm
     int found = -1, jumps = 0;
     for (double clock = exponential(uniform53(event)); clock < end;) {  // the same order as the threshold
       int const y = site.candidate(uniform53(target));

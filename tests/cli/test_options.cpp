@@ -31,7 +31,7 @@ constexpr unsigned reverse = command_sample | command_compare, forward = command
                    runs = reverse | forward;
 
 // Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp, forward.cpp, decoration.cpp,
-// step_rules.cpp and law_runs.cpp.
+// step_rules.cpp, reweighting.cpp and law_runs.cpp.
 std::map<std::string, unsigned> const readers{
     {"model", reverse},          {"data", reverse},        {"pseudo-count", reverse}, {"homogeneous", reverse},
     {"config", reverse},         {"generator", runs},      {"noise", runs},           {"alphabet", runs},
@@ -45,7 +45,9 @@ std::map<std::string, unsigned> const readers{
     {"check", command_compare},  {"law", command_compare}, {"most-transitions", command_compare},
     {"guide", reverse},          {"guide-weight", reverse}, {"guidance", reverse},    {"temperature", reverse},
     {"top-tokens", reverse},     {"nucleus", reverse},     {"grid", reverse},         {"last", reverse},
-    {"categorical", reverse},    {"template", command_sample},
+    {"categorical", reverse},    {"template", command_sample}, {"reference", command_compare},
+    {"particles", command_sample}, {"reward", command_sample}, {"strength", command_sample},
+    {"power", command_sample},   {"selection", command_sample},
     {"tree", command_simulate},  {"ancestors", command_simulate}, {"step", command_simulate},
     {"trajectory", command_simulate},                      {"statistics", command_simulate}};
 
@@ -190,7 +192,11 @@ TEST(OptionTable, DefaultsParse) {
     } else {
       check(options, "integrator", [&] { make_integrator(options.text("integrator")); });
     }
-    if (command == command_sample) check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
+    if (command == command_sample) {
+      check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
+      for (char const* name : {"strength", "power"}) check(options, name, [&] { EXPECT_EQ(options.number(name), 1); });
+      EXPECT_FALSE(options.flag("selection"));
+    }
     for (char const* name : {"quiet", "print-config", "help"}) EXPECT_FALSE(options.flag(name)) << name;
     if (command == command_simulate) {
       for (char const* name : {"fix-diagonal", "normalise", "ancestors"}) EXPECT_FALSE(options.flag(name)) << name;

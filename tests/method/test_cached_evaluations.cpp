@@ -58,7 +58,7 @@ TEST(CachedEvaluations, TheirNumberIsThatOfTheReference) {
     Process process = Process::reverse(q, noise, law.denoiser(q));
     auto const tweedie = make_integrator("tweedie", process);
     SamplePlan plan = make_plan(process, *tweedie, steps, length);
-    constexpr int samples = 10;
+    constexpr int samples = 16;
     plan.samples = samples;
     plan.batch = samples;
     Changes changes;
