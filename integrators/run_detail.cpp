@@ -34,7 +34,24 @@ struct StrangeTokens {
   }
 };
 
+struct CopyTokens {
+  Tokens from, to;
+  int length;
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    to(b, l) = from(b, l);
+  }
+};
+
 }  // namespace
+
+void copy_tokens(ExecSpace const& exec, std::string const& label, Tokens const& from, Tokens const& to) {
+  auto const length = static_cast<std::int64_t>(from.extent(1));
+  Kokkos::parallel_for(label,
+                       Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
+                           exec, 0, static_cast<std::int64_t>(from.extent(0)) * length),
+                       CopyTokens{from, to, static_cast<int>(length)});
+}
 
 void finish(ExecSpace const& exec, std::string const& label, State const& state, Step const& step) {
   Kokkos::parallel_for(label, Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),

@@ -14,6 +14,9 @@ void reset(ExecSpace const& exec, CounterView const& counters, Times const& time
 /// The clock of every row to the end of the step, for methods whose kernels moved it from event to event.
 void finish(ExecSpace const& exec, std::string const& label, State const& state, Step const& step);
 
+/// Keeps the tokens of `from` in `to`, of the same extents.
+void copy_tokens(ExecSpace const& exec, std::string const& label, Tokens const& from, Tokens const& to);
+
 /// UserError if a token of the state is none of the process' states. Waits.
 void check_tokens(ExecSpace const& exec, Process const& process, State const& state);
 

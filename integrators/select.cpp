@@ -3,6 +3,8 @@
 
 #include <saltus/ctmc/error.hpp>
 
+#include "run_detail.hpp"
+
 namespace saltus {
 namespace {
 
@@ -34,6 +36,15 @@ struct ShareKernel {
 
 std::string needs_mask(IntegratorInfo const& info, Process const& process) {
   return process.is_reverse() && process.is_masked() ? "" : "needs " + info.needs;
+}
+
+std::size_t ChoosingMethod::reserve(Process const&, Extents extents) {
+  ranking_.reserve(label_, extents);
+  return static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
+}
+
+void ChoosingMethod::finish(ExecSpace const& exec, State const& state, Step const& step) const {
+  detail::finish(exec, label_ + "::finish", state, step);
 }
 
 Counts parse_counts(Parameters const& parameters, Counts otherwise) {

@@ -227,6 +227,37 @@ KOKKOS_INLINE_FUNCTION double count_of(Counts counts, StepCoeff const& c, int n,
   return share < n ? share : n;
 }
 
+/// What methods of one evaluation that choose sites share.
+class ChoosingMethod : public Integrator {
+ public:
+  IntegratorInfo const& info() const override { return info_; }
+  std::string refuses(Process const& process) const override { return needs_mask(info_, process); }
+  std::size_t reserve(Process const& process, Extents extents) override;
+
+ protected:
+  explicit ChoosingMethod(IntegratorInfo info)
+      : info_(std::move(info)), label_("saltus::integrators::" + info_.name) {}
+
+  /// One step: evaluates, ranks, chooses, draws and sets the clock.
+  template <class Selector>
+  void reveal(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
+              CounterView const& counters, Selector const& selector) {
+    if (state.batch() == 0) return;
+    key = key.at(static_cast<std::uint32_t>(step.index));
+    process.refresh(exec, state, 0);
+    choose_sites(exec, label_, process, state, step, key, selector, ranking_);
+    draw_chosen(exec, label_, process, state, step, key, ranking_, counters);
+    finish(exec, state, step);
+  }
+
+  IntegratorInfo info_;
+  std::string label_;
+  Ranking ranking_;
+
+ private:
+  void finish(ExecSpace const& exec, State const& state, Step const& step) const;
+};
+
 /// Chooses at random, all sets alike.
 struct RandomSites {
   Kokkos::View<StepCoeff const*, MemorySpace> coefficients;

@@ -348,15 +348,6 @@ struct SecondLawKernel {
   }
 };
 
-struct CopyTokens {
-  Tokens from, to;
-  int length;
-  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
-    to(b, l) = from(b, l);
-  }
-};
-
 // Visits with the fields of both evaluations, which are of one type.
 template <class Visitor>
 void visit_both(Process const& process, State const& at_start, State const& between, Step const& step,
@@ -412,8 +403,7 @@ void TwoStage::advance(ExecSpace const& exec, Process& process, State const& sta
   State at_start = state;
   if (second_.restart || !process.is_masked()) {
     at_start.tokens = Kokkos::subview(work_->before, std::make_pair(0, state.batch()), Kokkos::ALL);
-    Kokkos::parallel_for(label_ + "::before", Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, sites),
-                         CopyTokens{state.tokens, at_start.tokens, state.length()});
+    detail::copy_tokens(exec, label_ + "::before", state.tokens, at_start.tokens);
   }
   first_->advance(exec, process, state, step.part(0), key, counters);
   process.refresh(exec, state, 1);

@@ -18,15 +18,6 @@ struct SetTime {
   KOKKOS_FUNCTION void operator()(int b) const { time(b) = now; }
 };
 
-struct CopyTokens {
-  Tokens from, to;
-  int length;
-  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
-    to(b, l) = from(b, l);
-  }
-};
-
 // Keeps the probability that each token had when it was revealed.
 template <class Field>
 struct RememberKernel {
@@ -144,7 +135,7 @@ class Remasking final : public Corrected {
         exec, 0, std::int64_t{state.batch()} * state.length());
     Step const inner = step.part(0);
     Tokens const before = Kokkos::subview(before_, std::make_pair(0, state.batch()), Kokkos::ALL);
-    Kokkos::parallel_for(label() + "::before", sites, CopyTokens{state.tokens, before, state.length()});
+    detail::copy_tokens(exec, label() + "::before", state.tokens, before);
     Kokkos::parallel_for(label() + "::time", Rows(exec, 0, state.batch()), SetTime{state.time, inner.host->from});
     predictor().advance(exec, process, state, inner, key, counters);
     if (settings_.variant == Variant::confidence) {

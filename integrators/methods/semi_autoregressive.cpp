@@ -3,8 +3,6 @@
 #include <saltus/integrators/confidence.hpp>
 #include <saltus/integrators/methods.hpp>
 
-#include "../run_detail.hpp"
-
 namespace saltus {
 namespace {
 
@@ -44,41 +42,28 @@ struct SitesOfBlock : Confidence {
   }
 };
 
-class SemiAutoregressive final : public Integrator {
+class SemiAutoregressive final : public ChoosingMethod {
  public:
   SemiAutoregressive(Confidence const& confidence, bool at_random, int block)
-      : confidence_(confidence), at_random_(at_random), block_(block) {}
-  IntegratorInfo const& info() const override { return info_; }
-  std::string refuses(Process const& process) const override { return needs_mask(info_, process); }
-
-  std::size_t reserve(Process const&, Extents extents) override {
-    ranking_.reserve(label_, extents);
-    return static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
-  }
+      : ChoosingMethod({.name = "semi_autoregressive",
+                        .summary = "biased: blocks from left to right, each by order=confidence, margin, entropy or random; block=8, temperature",
+                        .reference = "Nie et al. 2025 (LLaDA), arXiv:2502.09992; Arriola et al. 2025 (BD3-LM), arXiv:2503.09573",
+                        .takes_phi = false,
+                        .needs = "a masked reverse process"}),
+        confidence_(confidence),
+        at_random_(at_random),
+        block_(block) {}
 
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
-    if (state.batch() == 0) return;
-    key = key.at(static_cast<std::uint32_t>(step.index));
-    process.refresh(exec, state, 0);
     auto const steps = BlockSteps::at(state.length(), block_, step.index, step.index + step.remaining);
-    choose_sites(exec, label_, process, state, step, key, SitesOfBlock{confidence_, at_random_, steps}, ranking_);
-    draw_chosen(exec, label_, process, state, step, key, ranking_, counters);
-    detail::finish(exec, label_ + "::finish", state, step);
+    reveal(exec, process, state, step, key, counters, SitesOfBlock{confidence_, at_random_, steps});
   }
 
  private:
   Confidence confidence_;
   bool at_random_;
   int block_;
-  Ranking ranking_;
-  std::string const label_ = "saltus::integrators::semi_autoregressive";
-  IntegratorInfo const info_{
-      .name = "semi_autoregressive",
-      .summary = "biased: blocks from left to right, each by order=confidence, margin, entropy or random; block=8, temperature",
-      .reference = "Nie et al. 2025 (LLaDA), arXiv:2502.09992; Arriola et al. 2025 (BD3-LM), arXiv:2503.09573",
-      .takes_phi = false,
-      .needs = "a masked reverse process"};
 };
 
 }  // namespace

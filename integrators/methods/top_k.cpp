@@ -3,8 +3,6 @@
 #include <saltus/integrators/confidence.hpp>
 #include <saltus/integrators/methods.hpp>
 
-#include "../run_detail.hpp"
-
 namespace saltus {
 namespace {
 
@@ -20,42 +18,28 @@ struct SurestSites : Confidence {
   }
 };
 
-class TopK final : public Integrator {
+class TopK final : public ChoosingMethod {
  public:
-  TopK(Confidence const& confidence, Counts counts) : confidence_(confidence), counts_(counts) {
-    info_.takes_phi = counts == Counts::share;
-  }
-  IntegratorInfo const& info() const override { return info_; }
-  std::string refuses(Process const& process) const override { return needs_mask(info_, process); }
-
-  std::size_t reserve(Process const&, Extents extents) override {
-    ranking_.reserve(label_, extents);
-    return static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
-  }
+  TopK(Confidence const& confidence, Counts counts)
+      : ChoosingMethod({.name = "top_k",
+                        .summary = "biased: reveals the surest sites; score=confidence, margin or entropy, temperature, noise, counts=uniform or share",
+                        .reference = "Chang et al. 2022 (MaskGIT), arXiv:2202.04200; Nie et al. 2025 (LLaDA), arXiv:2502.09992",
+                        .takes_phi = counts == Counts::share,
+                        .needs = "a masked reverse process"}),
+        confidence_(confidence),
+        counts_(counts) {}
 
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override {
-    if (state.batch() == 0) return;
-    key = key.at(static_cast<std::uint32_t>(step.index));
-    process.refresh(exec, state, 0);
     Confidence confidence = confidence_;
     confidence.noise *= static_cast<double>(step.remaining - 1) / (step.index + step.remaining);
-    choose_sites(exec, label_, process, state, step, key,
-                 SurestSites{confidence, step.coefficients, counts_, step.remaining}, ranking_);
-    draw_chosen(exec, label_, process, state, step, key, ranking_, counters);
-    detail::finish(exec, label_ + "::finish", state, step);
+    reveal(exec, process, state, step, key, counters,
+           SurestSites{confidence, step.coefficients, counts_, step.remaining});
   }
 
  private:
   Confidence confidence_;
   Counts counts_;
-  Ranking ranking_;
-  std::string const label_ = "saltus::integrators::top_k";
-  IntegratorInfo info_{
-      .name = "top_k",
-      .summary = "biased: reveals the surest sites; score=confidence, margin or entropy, temperature, noise, counts=uniform or share",
-      .reference = "Chang et al. 2022 (MaskGIT), arXiv:2202.04200; Nie et al. 2025 (LLaDA), arXiv:2502.09992",
-      .needs = "a masked reverse process"};
 };
 
 }  // namespace
