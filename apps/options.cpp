@@ -19,7 +19,7 @@ namespace {
 
 namespace po = boost::program_options;
 constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
-                   runs = reverse | forward, every = runs | command_info;
+                   runs = reverse | forward, every = runs | command_info | command_train;
 
 std::string joined(std::vector<std::string> const& items, char const* separator) {
   std::string text;
@@ -87,6 +87,7 @@ std::vector<CommandSpec> const& command_table() {
       {command_sample, "sample", "draw sequences from a discrete diffusion model"},
       {command_simulate, "simulate", "run any Markov chain forwards: sequences, jumps, statistics, trees"},
       {command_compare, "compare", "rank integrators: error against number of evaluations, against the exact law"},
+      {command_train, "train", "fit a small network to sequences of one's own: molecules, proteins, text"},
       {command_info, "info", "what this build has: backend, integrators, models"}};
   return table;
 }
@@ -181,7 +182,40 @@ std::vector<OptionSpec> const& option_table() {
       {"Reweighting", "power", "G", "1", command_sample, "of the law, masked models: p^G"},
       {"Reweighting", "selection", "", "", command_sample,
        "keep one particle after each step, drawn by its value (soft-value selection): greedy, its law is not the target"},
+      {"Data", "data", "FILE", "", command_train, "sequences to learn from: FASTA, or one a line"},
+      {"Data", "valid", "FILE", "", command_train, "sequences to judge by; default: the last twentieth of --data"},
+      {"Data", "tokenizer", "NAME", "", command_train,
+       "characters, smiles (bracket atom, Br, Cl, %nn, or one character), words (between blanks), or an alphabet: protein, "
+       "dna, rna; default: protein, dna or rna where the data fit, else characters. Sequences of different lengths are "
+       "filled up with a pad, which is a token like others"},
+      {"Data", "length", "L", "", command_train, "sites; default: the longest of --data"},
+      {"Data", "windows", "", "", command_train, "--data is running text: learn from pieces of --length tokens of it"},
+      {"Network", "width", "D", "128", command_train, "numbers a site inside the network"},
+      {"Network", "layers", "N", "4", command_train, "blocks"},
+      {"Network", "heads", "H", "4", command_train, "of attention"},
+      {"Network", "time", "", "", command_train, "tell the network the noise level (always with uniform and score_entropy)"},
+      {"Training", "generator", "NAME", "absorbing", command_train, "noise to learn to undo: absorbing or uniform"},
+      {"Training", "loss", "NAME", "masked", command_train,
+       "masked (cross-entropy of masked sites), score_entropy; uniform noise has a score entropy of its own"},
+      {"Training", "steps", "K", "", command_train, "steps of the optimiser; default 2000"},
+      {"Training", "minutes", "M", "", command_train, "instead of --steps: as many as fit, by a measurement beforehand"},
+      {"Training", "batch", "N", "256", command_train, "sequences a step"},
+      {"Training", "rate", "R", "2e-3", command_train, "of learning, at its highest"},
+      {"Training", "ema", "E", "0.999", command_train, "how much of the average of the weights a step keeps"},
+      {"Training", "weight-decay", "W", "0.01", command_train, "of AdamW, on matrices"},
+      {"Training", "clip", "C", "1", command_train, "the norm that gradients are cut to"},
+      {"Training", "checkpoint", "K", "500", command_train, "steps between checkpoints and validations"},
+      {"Training", "resume", "", "", command_train, "go on with the run in --out, with the options that it began with"},
+      {"Training", "seed", "S", "1", command_train, "of everything random; equal runs with equal threads agree bit for bit"},
       {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
+      {"Machine", "threads", "N", "0", command_train, "threads; 0: all cores"},
+      {"Machine", "device", "NAME", "cpu", command_train, "cpu or cuda:N"},
+      {"Output", "out", "FOLDER", "", command_train, "the backbone: model.json and weights; checkpoint and curve beside them"},
+      {"Output", "name", "NAME", "", command_train, "of the backbone; default: the folder's"},
+      {"Output", "weights", "F16|F32", "f32", command_train, "precision of the stored weights"},
+      {"Output", "source", "TEXT", "", command_train, "where the data come from, for the manifest"},
+      {"Output", "licence", "TEXT", "", command_train, "of the data, for the manifest"},
+      {"Output", "quiet", "", "", command_train, "no progress line"},
       {"Machine", "batch", "N", "", command_simulate,
        "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
       {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},

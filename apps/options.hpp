@@ -11,7 +11,7 @@
 namespace saltus::app {
 
 /// The subcommands, as bits.
-enum Command : unsigned { command_sample = 1, command_compare = 2, command_info = 4, command_simulate = 8 };
+enum Command : unsigned { command_sample = 1, command_compare = 2, command_info = 4, command_simulate = 8, command_train = 16 };
 
 struct CommandSpec {
   Command command;

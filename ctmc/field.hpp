@@ -419,11 +419,16 @@ struct DenseReverseRow {
   double const* forward = nullptr;     // corrector: column x of Q transposed, Q(x, y) at y * states; added to the rates
 
   KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const {
-    double clean[most_states], norm = 0;
+    double clean[most_states], norm = 0, top = 0;
+    if (is_logits(kind)) {
+      top = static_cast<double>(law[0]);
+      for (int k = 1; k < states; ++k) top = static_cast<double>(law[k]) <= top ? top : static_cast<double>(law[k]);
+    }
     for (int k = 0; k < states; ++k) {
       double p = static_cast<double>(law[k]);
+      if (is_logits(kind)) p = Kokkos::exp(p - top);
       p = p < 0 ? 0 : p;  // keeps a NaN
-      if (kind == ScoreKind::x0_leave_in) {
+      if (is_leave_in(kind)) {
         double const seen = from[k * states + own];  // pL(k) is proportional to pI(k) / P(k, own)
         p = p == 0 ? 0 : p / seen;
       }
@@ -552,7 +557,7 @@ struct ReverseUniformField : ScoredField<Scalar> {
   }
   // the own entry of the leave-one-out law in units in which the others are the row's own: pL(k) ∝ pI(k)/P(k, own)
   KOKKOS_INLINE_FUNCTION double own_left_out(StepCoeff const& c, RowSums const& sums) const {
-    if (this->kind == ScoreKind::x0_leave_one_out) return sums.own;
+    if (!is_leave_in(this->kind)) return sums.own;
     double const off = c.lost_from / this->states;
     return sums.own * off / (c.alpha_from + off);
   }

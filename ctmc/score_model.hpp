@@ -13,14 +13,23 @@ enum class ScoreKind {
   score,            ///< p_t(x with x^l := y) / p_t(x); the own entry counts as 1 whatever is stored
   log_score,        ///< its logarithm; the own entry counts as 0
   x0_leave_in,      ///< p(x_0^l = y | x_t): what a denoiser puts out; need not be normalised
-  x0_leave_one_out  ///< p(x_0^l = y | x_t without site l); need not be normalised
+  x0_leave_one_out,  ///< p(x_0^l = y | x_t without site l); need not be normalised
+  x0_logits_leave_in,      ///< the logarithm of x0_leave_in up to a constant of the site: a denoiser's logits
+  x0_logits_leave_one_out  ///< the same of x0_leave_one_out
 };
 
 /// True for the kinds whose rows are laws of the clean token: the sampler normalises them itself.
 KOKKOS_INLINE_FUNCTION constexpr bool is_x0(ScoreKind kind) {
-  return kind == ScoreKind::x0_leave_in || kind == ScoreKind::x0_leave_one_out;
+  return kind != ScoreKind::score && kind != ScoreKind::log_score;
 }
-KOKKOS_INLINE_FUNCTION constexpr bool is_logarithmic(ScoreKind kind) { return kind == ScoreKind::log_score; }
+KOKKOS_INLINE_FUNCTION constexpr bool is_logits(ScoreKind kind) {
+  return kind == ScoreKind::x0_logits_leave_in || kind == ScoreKind::x0_logits_leave_one_out;
+}
+KOKKOS_INLINE_FUNCTION constexpr bool is_logarithmic(ScoreKind kind) { return kind == ScoreKind::log_score || is_logits(kind); }
+/// True for laws of the clean token that look at the site's own token.
+KOKKOS_INLINE_FUNCTION constexpr bool is_leave_in(ScoreKind kind) {
+  return kind == ScoreKind::x0_leave_in || kind == ScoreKind::x0_logits_leave_in;
+}
 
 /// What a model wants to know of the time.
 enum class TimeInput {

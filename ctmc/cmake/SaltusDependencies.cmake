@@ -25,6 +25,18 @@ if(NOT TARGET Kokkos::kokkos)
   endif()
 endif()
 
+# LibTorch is for the adapter alone: the user's own (Torch_ROOT, CMAKE_PREFIX_PATH), or that of .venv, or none.
+option(SALTUS_TORCH "Build the LibTorch adapter (learned backbones) if LibTorch is found" ON)
+if(SALTUS_TORCH)
+  find_package(Torch CONFIG QUIET)
+  if(NOT Torch_FOUND)
+    file(GLOB saltus_wheel_torch "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch/share/cmake/Torch")
+    if(saltus_wheel_torch)
+      find_package(Torch CONFIG QUIET PATHS ${saltus_wheel_torch} NO_DEFAULT_PATH)
+    endif()
+  endif()
+endif()
+
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(Eigen3 3.3 REQUIRED)
 find_package(Boost 1.74 REQUIRED)

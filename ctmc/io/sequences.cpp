@@ -6,6 +6,7 @@
 #include <bit>
 #include <charconv>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include <saltus/ctmc/error.hpp>
@@ -208,35 +209,88 @@ void append_numbers(std::string const& path, Layout const& layout, std::size_t r
   }
 }
 
-}  // namespace
+void append_pieces(std::string const& path, Layout const& layout, std::size_t r, Alphabet const& alphabet,
+                   std::vector<token_t>& tokens) {
+  for (Line const& piece : layout.pieces_of(r)) {
+    for (auto const& text : split(alphabet.tokenizer(), piece.text)) {
+      auto const token = alphabet.find(text);
+      if (!token) {
+        throw UserError(place(path, layout, r, piece, static_cast<std::size_t>(text.data() - piece.text.data())) + ": '" +
+                        std::string(text) + "' is not among the " + std::to_string(alphabet.size()) + " tokens of " +
+                        alphabet.name() + "; correct the file or leave the sequence out");
+      }
+      tokens.push_back(*token);
+    }
+  }
+}
 
-SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet) {
-  std::string const file = read_file(path);
+Layout read_layout(std::string const& path, std::string const& file) {
   std::string_view bytes = file;
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (bytes.starts_with(byte_order_mark)) bytes.remove_prefix(byte_order_mark.size());
   require(!bytes.empty(), "'" + path + "' is empty; expected sequences as FASTA or as text with one sequence a line");
   refuse_binary(path, bytes);
-  Layout layout = take_apart(path, bytes);
+  return take_apart(path, bytes);
+}
+
+}  // namespace
+
+Alphabet learn_alphabet(std::string const& path, Tokenizer tokenizer) {
+  std::string const file = read_file(path);
+  Layout const layout = read_layout(path, file);
+  std::set<std::string, std::less<>> seen;
+  std::set<std::size_t> lengths;
+  for (std::size_t r = 0; r < layout.records.size(); ++r) {
+    std::size_t length = 0;
+    for (Line const& piece : layout.pieces_of(r)) {
+      for (auto const& text : split(tokenizer, piece.text)) {
+        if (!seen.contains(text)) seen.emplace(text);
+        ++length;
+      }
+    }
+    lengths.insert(length);
+  }
+  std::vector<std::string> names(seen.begin(), seen.end());
+  bool const padded = lengths.size() > 1;
+  if (padded) names.emplace_back("<pad>");
+  return Alphabet::tokens(std::move(names), tokenizer, padded, name_of(tokenizer));
+}
+
+SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet, int length_asked) {
+  std::string const file = read_file(path);
+  Layout layout = read_layout(path, file);
   bool const given = alphabet.has_value();
   SequenceSet set{given ? std::move(*alphabet) : inferred_alphabet(path, layout), {}, {}, layout.records.size(), 0};
 
-  if (!set.alphabet.numbered()) {
+  if (!set.alphabet.numbered() && !set.alphabet.tokenized()) {
     std::size_t characters = 0;
     for (Line const& piece : layout.pieces) characters += piece.text.size();
     set.tokens.reserve(characters / static_cast<std::size_t>(set.alphabet.width()));
   }
+  auto const pad = set.alphabet.pad();
   std::size_t expected = 0;
+  std::vector<std::size_t> lengths;
   for (std::size_t r = 0; r < layout.records.size(); ++r) {
     std::size_t const before = set.tokens.size();
     if (set.alphabet.numbered()) {
       append_numbers(path, layout, r, set.alphabet, set.tokens);
+    } else if (set.alphabet.tokenized()) {
+      append_pieces(path, layout, r, set.alphabet, set.tokens);
     } else if (set.alphabet.width() > 1) {
       append_words(path, layout, r, set.alphabet, set.tokens);
     } else {
       append_symbols(path, layout, r, set.alphabet, given, set.tokens);
     }
     std::size_t const length = set.tokens.size() - before;
+    if (pad) {
+      lengths.push_back(length);
+      if (length_asked > 0 && length > static_cast<std::size_t>(length_asked)) {
+        throw UserError("'" + path + "': " + layout.described(r) + " has " + std::to_string(length) +
+                        " tokens, expected at most " + std::to_string(length_asked) + "; leave it out");
+      }
+      expected = std::max(expected, length);
+      continue;
+    }
     if (r == 0) expected = length;
     if (length > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
       throw UserError("'" + path + "': " + layout.described(r) + " is longer than 2147483647 sites");
@@ -246,6 +300,16 @@ SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alph
                       std::to_string(length) + ", expected " + std::to_string(expected) + " as of " +
                       layout.described(0) + "; align the sequences or cut them to one length");
     }
+  }
+  if (pad) {
+    if (length_asked > 0) expected = static_cast<std::size_t>(length_asked);
+    std::vector<token_t> padded(set.count * expected, *pad);
+    auto from = set.tokens.begin();
+    for (std::size_t r = 0; r < set.count; ++r) {
+      std::copy_n(from, lengths[r], padded.begin() + static_cast<std::ptrdiff_t>(r * expected));
+      from += static_cast<std::ptrdiff_t>(lengths[r]);
+    }
+    set.tokens = std::move(padded);
   }
   set.length = static_cast<int>(expected);
   set.names.reserve(set.count);
@@ -301,6 +365,19 @@ void SequenceWriter::append(std::span<token_t const> rows) {
   std::string_view const before = format_ == SequenceFormat::fasta ? ">sample_" : "";
   constexpr std::size_t index_digits = 20;
   auto const width = static_cast<std::size_t>(alphabet_.width());
+  if (alphabet_.tokenized()) {
+    buffer_.clear();
+    for (std::size_t b = 0; b < count; ++b) {
+      if (format_ != SequenceFormat::txt) {
+        buffer_ += before;
+        buffer_ += std::to_string(written_ + b) + (format_ == SequenceFormat::fasta ? '\n' : ',');
+      }
+      buffer_ += alphabet_.text(rows.subspan(b * length_, length_)) + '\n';
+    }
+    file_.write(buffer_);
+    written_ += count;
+    return;
+  }
   std::size_t const token_width = alphabet_.numbered() ? std::to_string(states - 1).size() + 1 : width;
   buffer_.resize(count * (before.size() + index_digits + 1 + length_ * token_width + 1));
   char* to = buffer_.data();

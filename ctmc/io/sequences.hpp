@@ -33,9 +33,15 @@ struct SequenceSet {
 /// alphabet it is dna, rna or protein, the first that has all characters; failing that, protein for FASTA and the
 /// sorted distinct characters for text. (Lower case counts as upper case there, so name the alphabet with chars: where
 /// letters of both cases mean different states.)
+/// Where the alphabet has a pad, shorter sequences are filled up with it to `length` sites, or with 0 to those of the
+/// longest.
 /// Throws UserError for a file that cannot be read, is empty or binary, has no sequence or sequences of different
-/// lengths, or has a character outside the alphabet; the message tells where.
-SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet = {});
+/// lengths (longer than `length` with a pad), or has a character outside the alphabet; the message tells where.
+SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alphabet = {}, int length = 0);
+
+/// The tokens that a file's lines have, in the order of their characters, with a pad if lengths differ. Throws UserError as
+/// read_sequences() does.
+Alphabet learn_alphabet(std::string const& path, Tokenizer tokenizer);
 
 enum class SequenceFormat {
   fasta,  ///< >sample_<index>, then the sequence in one line

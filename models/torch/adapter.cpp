@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The LibTorch adapter: networks that are evaluated, and the table of functions. Compiled without Kokkos.
+#include <malloc.h>
+
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include <torch/script.h>
+#include <torch/torch.h>
+#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torch/version.h>
+
+#include "trainer.hpp"
+#include "transformer.hpp"
+
+using namespace saltus::torch_adapter;
+
+namespace {
+
+std::string error_text;
+
+// The first line of a message, without the trace of calls that LibTorch adds.
+std::string first_line(std::string text) {
+  text = text.substr(0, text.find("\nException raised"));
+  for (auto& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text.substr(0, 600);
+}
+
+template <class Function>
+auto guarded(Function&& function) -> decltype(function()) {
+  using Result = decltype(function());
+  auto const failed = [](std::string const& text) -> Result {
+    error_text = first_line(text);
+    if constexpr (std::is_pointer_v<Result>) return nullptr;
+    else return 1;
+  };
+  try {
+    return function();
+  } catch (c10::Error const& e) {
+    return failed(e.what_without_backtrace());
+  } catch (std::exception const& e) {
+    return failed(e.what());
+  } catch (...) {
+    return failed("unknown exception");
+  }
+}
+
+void prepare(saltus_torch_options const& options) {
+  if (options.threads > 0 && at::get_num_threads() != options.threads) at::set_num_threads(options.threads);
+  // Tensors of some megabytes come and go at every layer: given back to the system each time, their pages would be made
+  // anew each time, which costs more than the arithmetic (docs/performance.md).
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+}
+
+}  // namespace
+
+struct saltus_model {
+  saltus_network network{};
+  torch::Device device;
+  bool bf16;
+  std::unique_ptr<Transformer> transformer;
+  std::unique_ptr<torch::jit::Module> script;
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> package;
+  torch::Tensor ids;                      // [states] the network's token of each state, or undefined
+  std::map<int, torch::Tensor> outputs;   // by slot
+
+  saltus_model(saltus_network const& n, saltus_torch_options const& options)
+      : network(n), device(options.device), bf16(options.bf16 != 0) {
+    torch::NoGradGuard const no_grad;
+    switch (n.format) {
+      case SALTUS_NETWORK_TRANSFORMER:
+        transformer = std::make_unique<Transformer>(n, device);
+        if (bf16) transformer->convert(torch::kBFloat16);
+        break;
+      case SALTUS_NETWORK_TORCHSCRIPT:
+        script = std::make_unique<torch::jit::Module>(torch::jit::load(n.path, device));
+        script->eval();
+        if (bf16) script->to(torch::kBFloat16);
+        break;
+      default: package = std::make_unique<torch::inductor::AOTIModelPackageLoader>(n.path); break;
+    }
+    if (n.token_ids != nullptr) {
+      ids = torch::from_blob(const_cast<std::int64_t*>(n.token_ids), {n.states}, torch::kInt64).clone().to(device);
+    }
+    network.token_ids = nullptr;  // borrowed: not to be used again
+    network.tensors = nullptr;
+    network.path = nullptr;
+  }
+
+  torch::Tensor run(saltus_batch const& batch) {
+    std::int64_t const rows = batch.batch, length = batch.length;
+    auto const on = torch::TensorOptions().device(device);
+    auto const borrowed = [&](void const* data, at::IntArrayRef shape, at::IntArrayRef strides, torch::ScalarType type) {
+      return torch::from_blob(const_cast<void*>(data), shape, strides, on.dtype(type));
+    };
+    auto tokens = borrowed(batch.tokens, {rows, length}, {batch.row_stride, 1}, torch::kInt32).to(torch::kInt64);
+    if (ids.defined()) tokens = ids.index({tokens});
+    torch::Tensor time, valid, condition;
+    if (network.time != SALTUS_TIME_NONE) time = borrowed(batch.time, {rows}, {1}, torch::kFloat64).to(torch::kFloat32);
+    if (network.takes_valid) {
+      valid = batch.valid ? borrowed(batch.valid, {rows, length}, {length, 1}, torch::kUInt8).to(torch::kBool)
+                          : torch::ones({rows, length}, on.dtype(torch::kBool));
+    }
+    if (network.condition_size > 0) {
+      condition = torch::from_blob(const_cast<float*>(batch.condition), {1, network.condition_size}, torch::kFloat32)
+                      .to(device)
+                      .expand({rows, network.condition_size})
+                      .contiguous();
+    }
+    std::int64_t const extra = network.fixed_batch > rows ? network.fixed_batch - rows : 0;
+    auto const pad = [&](torch::Tensor const& x) {
+      return extra == 0 ? x : torch::cat({x, x.narrow(0, rows - 1, 1).expand([&] {
+        auto shape = x.sizes().vec();
+        shape[0] = extra;
+        return shape;
+      }())});
+    };
+
+    torch::Tensor out;
+    if (transformer) {
+      out = transformer->forward(tokens, time);
+    } else {
+      std::vector<torch::Tensor> inputs{pad(tokens)};
+      if (time.defined()) inputs.push_back(pad(bf16 ? time.to(torch::kBFloat16) : time));
+      if (valid.defined()) inputs.push_back(pad(valid));
+      if (condition.defined()) inputs.push_back(pad(bf16 ? condition.to(torch::kBFloat16) : condition));
+      if (script) {
+        out = script->forward(std::vector<torch::jit::IValue>(inputs.begin(), inputs.end())).toTensor();
+      } else {
+        out = package->run(inputs, batch.stream).at(0);
+      }
+      std::int64_t const expected[] = {rows + extra, length, network.columns};
+      if (out.sizes() != at::IntArrayRef(expected)) {
+        throw std::invalid_argument("the network should give [batch, length, columns] = " + text_of(expected) + ", got " +
+                                    text_of(out.sizes()));
+      }
+      if (extra) out = out.narrow(0, 0, rows);
+    }
+    if (out.scalar_type() != torch::kFloat32 && out.scalar_type() != torch::kFloat64) out = out.to(torch::kFloat32);
+    if (ids.defined()) out = out.index_select(-1, ids);
+    if (out.stride(-1) != 1) out = out.contiguous();
+    if (network.output == SALTUS_OUTPUT_SCALED_LOG_SCORE) {
+      // A network with normalised log-ratios: the factor alpha / (1 - alpha) of A§4.2 is added.
+      out = out.sub_(torch::log(torch::expm1(borrowed(batch.time, {rows}, {1}, torch::kFloat64)))
+                         .to(out.scalar_type())
+                         .view({rows, 1, 1}));
+    }
+    return out;
+  }
+
+  static std::string text_of(at::IntArrayRef shape) {
+    std::string text = "[";
+    for (auto const extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+    return text + "]";
+  }
+};
+
+struct saltus_trainer : Trainer {
+  using Trainer::Trainer;
+};
+
+namespace {
+
+saltus_torch_table const table = {
+    SALTUS_TORCH_ABI,
+    [] { return TORCH_VERSION; },
+    [] { return error_text.c_str(); },
+    [](saltus_network const* network, saltus_torch_options const* options) {
+      return guarded([&] {
+        prepare(*options);
+        return new saltus_model(*network, *options);
+      });
+    },
+    [](saltus_model* model, std::int32_t slot, saltus_batch const* batch, saltus_scores* scores) {
+      return guarded([&] {
+        torch::InferenceMode const inference;
+        auto& out = model->outputs[slot];
+        out = torch::Tensor();  // its memory serves the new one
+        out = model->run(*batch);
+        *scores = {out.const_data_ptr(), out.scalar_type() == torch::kFloat64 ? SALTUS_F64 : SALTUS_F32, out.stride(0),
+                   out.stride(1)};
+        return 0;
+      });
+    },
+    [](saltus_model* model) { delete model; },
+    [](saltus_network const* network, saltus_training_options const* training, saltus_torch_options const* options) {
+      return guarded([&] {
+        prepare(*options);
+        return new saltus_trainer(*network, *training, torch::Device(options->device));
+      });
+    },
+    [](saltus_trainer* trainer, saltus_training_batch const* batch, double rate, double* loss, double* norm) {
+      return guarded([&] {
+        trainer->step(*batch, rate, *loss, *norm);
+        return 0;
+      });
+    },
+    [](saltus_trainer* trainer, saltus_training_batch const* batch, double* losses) {
+      return guarded([&] {
+        trainer->evaluate(*batch, losses);
+        return 0;
+      });
+    },
+    [](saltus_trainer* trainer, std::int32_t everything, saltus_tensor const** tensors, std::int64_t* count) {
+      return guarded([&] {
+        auto const& list = trainer->tensors(everything != 0);
+        *tensors = list.data();
+        *count = static_cast<std::int64_t>(list.size());
+        return 0;
+      });
+    },
+    [](saltus_trainer* trainer, saltus_tensor const* tensors, std::int64_t count) {
+      return guarded([&] {
+        trainer->restore(tensors, count);
+        return 0;
+      });
+    },
+    [](saltus_trainer* trainer) { delete trainer; }};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) saltus_torch_table const* saltus_torch() { return &table; }
