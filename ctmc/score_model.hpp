@@ -87,6 +87,9 @@ class ScoreModel {
   /// Evaluates all rows of the query into a slot. Asynchronous on `exec`; allocates and fences nothing. For absorbing
   /// models the rows of revealed sites may be left undefined unless info() promises otherwise.
   virtual Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) = 0;
+  /// Rows that a network was evaluated at so far, where a model counts them: fewer than were asked for, if it remembers
+  /// rows. -1: not counted.
+  virtual std::int64_t rows_evaluated() const { return -1; }
 };
 
 }  // namespace saltus

@@ -158,6 +158,9 @@ BackboneManifest read_manifest(std::string const& folder) {
     throw UserError(what.starts_with(path) ? what : path + ", tokens: " + what);
   }
   m.length = root.whole("length", 1);
+  m.any_length = network.truth("any_length");
+  require(!m.any_length || m.format != BackboneManifest::Format::transformer,
+          network.where() + ": the library's own transformer works at one length");
   m.masked = root.truth("mask");
   m.states = m.alphabet.size() + (m.masked ? 1 : 0);
   if (network.has("token_ids")) {
@@ -181,6 +184,7 @@ BackboneManifest read_manifest(std::string const& folder) {
   require(m.output != "scaled_log_score" || m.time == TimeInput::total,
           network.where() + ": the output scaled_log_score needs \"time\": \"total\"");
   m.takes_valid = network.truth("valid");
+  require(!m.takes_valid || m.alphabet.pad(), network.where() + ": with \"valid\" the tokens need a pad");
   m.condition_size = network.whole("condition", 0, 0);
   m.fixed_batch = network.whole("batch", 0, 0);
   m.noise = root.text("noise", "log_linear");
@@ -199,6 +203,7 @@ void write_manifest(std::string const& folder, BackboneManifest const& m) {
   }
   if (m.columns != m.states) network["columns"] = m.columns;
   if (!m.token_ids.empty()) network["token_ids"] = m.token_ids;
+  if (m.any_length) network["any_length"] = true;
   if (m.takes_valid) network["valid"] = true;
   if (m.condition_size > 0) network["condition"] = m.condition_size;
   if (m.fixed_batch > 0) network["batch"] = m.fixed_batch;

@@ -28,6 +28,7 @@ struct BackboneManifest {
   int width = 0, layers = 0, heads = 0;  ///< of the transformer
   Alphabet alphabet = Alphabet::numbered(1);  ///< of the data: without the mask
   int length = 0;                        ///< of its sequences
+  bool any_length = false;               ///< `length` is only the usual one
   int states = 0;                        ///< those of the alphabet, and the mask, which is the last
   bool masked = true;
   int columns = 0;                       ///< that the network gives a site

@@ -9,6 +9,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/random.hpp>
+#include <saltus/models/network_tensors.hpp>
 #include <saltus/models/safetensors.hpp>
 #include <saltus/models/torch_library.hpp>
 
@@ -19,23 +20,6 @@ constexpr char const* note_key = "saltus_training";
 constexpr char const* done_key = "saltus_step";
 // Uniform noise: 1 - alpha between these. Below, nothing has changed; above, hardly anything is left.
 constexpr double least_lost = 1e-5, most_lost = 1 - 1e-3;
-
-std::vector<saltus_tensor> borrowed(std::vector<StoredTensor> const& tensors, std::string const& path) {
-  std::vector<saltus_tensor> list;
-  for (auto const& t : tensors) {
-    saltus_tensor& to = list.emplace_back();
-    to.name = t.name.c_str();
-    to.scalar = t.type == "F32" ? SALTUS_F32 : t.type == "F64" ? SALTUS_F64 : t.type == "F16" ? SALTUS_F16 : SALTUS_BF16;
-    require(t.type == "F32" || t.type == "F64" || t.type == "F16" || t.type == "BF16",
-            "'" + path + "': the tensor '" + t.name + "' has the scalar type " + t.type + "; weights are F32, F16, BF16 or F64");
-    require(t.shape.size() <= std::size(to.shape), "'" + path + "': the tensor '" + t.name + "' has " +
-                                                       std::to_string(t.shape.size()) + " axes");
-    to.rank = static_cast<std::int32_t>(t.shape.size());
-    std::copy(t.shape.begin(), t.shape.end(), to.shape);
-    to.data = t.bytes.data();
-  }
-  return list;
-}
 
 }  // namespace
 
@@ -258,7 +242,7 @@ std::string Training::read_note(std::string const& path) {
 
 void Training::restore(std::string const& path) {
   TensorFile const file(path);
-  auto const list = borrowed(file.tensors(), path);
+  auto const list = network_tensors(file.tensors(), path);
   if (adapter_->table.train_restore(adapter_->trainer, list.data(), static_cast<std::int64_t>(list.size())))
     throw_torch_error("'" + path + "' is of another network");
   auto const found = file.metadata().find(done_key);

@@ -142,9 +142,10 @@ struct saltus_model {
       }
       if (extra) out = out.narrow(0, 0, rows);
     }
-    if (out.scalar_type() != torch::kFloat32 && out.scalar_type() != torch::kFloat64) out = out.to(torch::kFloat32);
+    if (out.scalar_type() != torch::kFloat32) out = out.to(torch::kFloat32);
     if (ids.defined()) out = out.index_select(-1, ids);
     if (out.stride(-1) != 1) out = out.contiguous();
+    if (network.forbidden >= 0) out.select(-1, network.forbidden).fill_(network.forbidden_value);
     if (network.output == SALTUS_OUTPUT_SCALED_LOG_SCORE) {
       // A network with normalised log-ratios: the factor alpha / (1 - alpha) of A§4.2 is added.
       out = out.sub_(torch::log(torch::expm1(borrowed(batch.time, {rows}, {1}, torch::kFloat64)))
@@ -183,8 +184,7 @@ saltus_torch_table const table = {
         auto& out = model->outputs[slot];
         out = torch::Tensor();  // its memory serves the new one
         out = model->run(*batch);
-        *scores = {out.const_data_ptr(), out.scalar_type() == torch::kFloat64 ? SALTUS_F64 : SALTUS_F32, out.stride(0),
-                   out.stride(1)};
+        *scores = {out.const_data_ptr(), SALTUS_F32, out.stride(0), out.stride(1)};
         return 0;
       });
     },

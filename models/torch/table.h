@@ -42,6 +42,8 @@ typedef struct {
   int32_t time;             /* whether and which time the network takes */
   int32_t output;
   int32_t takes_valid;      /* further inputs, in this order after tokens and time */
+  int32_t forbidden;        /* a state that is never a target, -1: none; its column is filled with forbidden_value */
+  float forbidden_value;
   int32_t condition_size;   /* 0: takes none */
   int32_t fixed_batch;      /* the only batch that the network takes; 0: any */
   uint64_t seed;            /* of fresh weights, where no tensors are given */

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <saltus/models/backbone.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/models/network_tensors.hpp>
+#include <saltus/models/safetensors.hpp>
+#include <saltus/models/torch_library.hpp>
+
+namespace saltus {
+namespace {
+
+constexpr bool on_host = Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible;
+
+OutputKind const& output_kind(std::string const& name) {
+  return *std::find_if(output_kinds().begin(), output_kinds().end(), [&](auto const& kind) { return name == kind.name; });
+}
+
+void* stream_of([[maybe_unused]] ExecSpace const& exec) {
+#ifdef KOKKOS_ENABLE_CUDA
+  if constexpr (std::is_same_v<ExecSpace, Kokkos::Cuda>) return exec.cuda_stream();
+#endif
+  return nullptr;
+}
+
+// Which rows have to be evaluated: 1 in `wanted`.
+struct WantRows {
+  Tokens tokens, last;
+  Kokkos::View<int const*, MemorySpace> only_site;
+  Kokkos::View<int*, MemorySpace> wanted;
+  token_t mask;  // -1: none
+  bool timeless;
+  KOKKOS_FUNCTION void operator()(int b) const {
+    bool masked = mask < 0, changed = !timeless;
+    int const length = static_cast<int>(tokens.extent(1));
+    for (int l = 0; l < length; ++l) {
+      masked = masked || tokens(b, l) == mask;
+      changed = changed || tokens(b, l) != last(b, l);
+    }
+    bool const read = only_site.size() == 0 || only_site(b) != Query::no_site;
+    wanted(b) = masked && changed && read;
+  }
+};
+
+struct Validity {
+  Tokens tokens;
+  token_t pad;
+  Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace> valid;
+  KOKKOS_FUNCTION void operator()(int b) const {
+    for (int l = 0; l < static_cast<int>(tokens.extent(1)); ++l) valid(b, l) = tokens(b, l) != pad;
+  }
+};
+
+// Copies evaluated rows to their places.
+struct Scatter {
+  float const* from;
+  float* to;
+  std::int64_t from_row, from_site, to_row, to_site;
+  int const* rows;
+  int length, states;
+  KOKKOS_FUNCTION void operator()(int i, int l) const {
+    float const* const in = from + i * from_row + l * from_site;
+    float* const out = to + rows[i] * to_row + l * to_site;
+    for (int y = 0; y < states; ++y) out[y] = in[y];
+  }
+};
+
+}  // namespace
+
+struct Backbone::Adapter {
+  saltus_torch_table const& table = torch_library();
+  saltus_model* model = nullptr;
+  ~Adapter() {
+    if (model) table.close(model);
+  }
+};
+
+// What a slot holds: scores of all rows, and the tokens that each row of them was evaluated at.
+struct Backbone::Slot {
+  Tokens last, some;                  // [batch, length]; `some`: the rows of a partial evaluation, one after another
+  Times some_time;
+  Kokkos::View<int*, MemorySpace> wanted;
+  Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace> valid;
+  std::vector<int> rows;              // their numbers
+  Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace> own;  // where the network takes fixed batches only
+  saltus_scores scores{};             // of all rows; data null: none yet
+  int batch = 0, length = 0;          // of the scores
+};
+
+Backbone::Backbone(std::string const& folder, BackboneOptions const& options)
+    : manifest_(read_manifest(folder)), condition_(options.condition), adapter_(std::make_unique<Adapter>()) {
+  OutputKind const& kind = output_kind(manifest_.output);
+  scaled_ = kind.scaled;
+  info_.name = manifest_.name;
+  info_.states = manifest_.states;
+  if (manifest_.masked) info_.mask = manifest_.states - 1;
+  info_.kind = kind.kind;
+  info_.time = manifest_.time;
+  info_.length = manifest_.any_length ? 0 : manifest_.length;
+  std::string const path = (std::filesystem::path(folder) / manifest_.file).string();
+  require(manifest_.condition_size == static_cast<int>(condition_.size()),
+          "the backbone '" + manifest_.name + "' takes " +
+              (manifest_.condition_size ? "a condition of " + std::to_string(manifest_.condition_size) + " numbers" : "no condition") +
+              ", got " + std::to_string(condition_.size()) + " (--condition)");
+  require(options.device == "cpu" || !on_host, "this build of Kokkos keeps its data in host memory: --device must be cpu, got " + options.device);
+
+  saltus_network network{};
+  network.format = static_cast<std::int32_t>(manifest_.format);
+  network.path = path.c_str();
+  network.columns = manifest_.columns;
+  network.states = manifest_.states;
+  network.token_ids = manifest_.token_ids.empty() ? nullptr : manifest_.token_ids.data();
+  network.length = manifest_.length;
+  network.width = manifest_.width;
+  network.layers = manifest_.layers;
+  network.heads = manifest_.heads;
+  network.time = static_cast<std::int32_t>(manifest_.time);
+  network.output = scaled_ ? SALTUS_OUTPUT_SCALED_LOG_SCORE : SALTUS_OUTPUT_AS_IT_IS;
+  network.takes_valid = manifest_.takes_valid;
+  network.forbidden = manifest_.takes_valid ? manifest_.alphabet.pad().value_or(-1) : -1;
+  network.forbidden_value = is_logarithmic(kind.kind) ? -std::numeric_limits<float>::infinity() : 0.0f;
+  network.condition_size = manifest_.condition_size;
+  network.fixed_batch = manifest_.fixed_batch;
+  std::optional<TensorFile> weights;
+  std::vector<saltus_tensor> tensors;
+  if (manifest_.format == BackboneManifest::Format::transformer) {
+    weights.emplace(path);
+    tensors = network_tensors(weights->tensors(), path);
+    network.tensors = tensors.data();
+    network.tensor_count = static_cast<std::int64_t>(tensors.size());
+  } else {
+    require(std::filesystem::exists(path), "cannot read '" + path + "': No such file; the manifest names it");
+  }
+  int const threads = options.threads > 0 ? options.threads : on_host ? ExecSpace().concurrency() : 0;
+  saltus_torch_options const torch{options.device.c_str(), threads, options.bf16};
+  adapter_->model = adapter_->table.open(&network, &torch);
+  if (!adapter_->model) throw_torch_error("the backbone '" + folder + "' does not load");
+  probe();
+}
+
+Backbone::~Backbone() = default;
+
+void Backbone::reserve(Extents extents, int slots) {
+  auto const batch = static_cast<std::size_t>(extents.batch), length = static_cast<std::size_t>(extents.length);
+  if (static_cast<int>(slots_.size()) < slots) slots_.resize(static_cast<std::size_t>(slots));
+  for (auto& slot : slots_) {
+    if (slot.last.extent(0) >= batch && slot.last.extent(1) == length) continue;
+    slot = Slot{};
+    slot.last = Tokens("saltus::models::last", batch, length);
+    slot.wanted = Kokkos::View<int*, MemorySpace>("saltus::models::wanted", batch);
+    if (on_host) {
+      slot.some = Tokens("saltus::models::some", batch, length);
+      slot.some_time = Times("saltus::models::some_time", batch);
+      slot.rows.reserve(batch);
+    }
+    if (manifest_.takes_valid)
+      slot.valid = Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace>("saltus::models::valid", batch, length);
+    if (manifest_.fixed_batch > 0)
+      slot.own = Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace>(
+          "saltus::models::scores", batch, length, static_cast<std::size_t>(manifest_.states));
+  }
+}
+
+void Backbone::run(int slot, void const* batch, void* scores) {
+  auto const& asked = *static_cast<saltus_batch const*>(batch);
+  if (adapter_->table.evaluate(adapter_->model, slot, &asked, static_cast<saltus_scores*>(scores)))
+    throw UserError("the backbone '" + manifest_.name + "' cannot be evaluated: " + adapter_->table.last_error());
+  rows_evaluated_ += asked.batch;
+}
+
+// One sequence: whatever does not fit is said before anything runs.
+void Backbone::probe() {
+  reserve({1, manifest_.length}, 1);
+  Tokens const tokens("saltus::models::probe", 1, static_cast<std::size_t>(manifest_.length));
+  Kokkos::deep_copy(tokens, info_.mask.value_or(0));
+  Times const time("saltus::models::probe_time", 1);
+  Kokkos::deep_copy(time, info_.time == TimeInput::total ? std::log(2.0) : 0.5);
+  ExecSpace const exec;
+  Evaluation const e = evaluate(exec, {tokens, time, {}}, 0);
+  exec.fence("saltus::models: a probe is looked at on the host");
+  SALTUS_ASSERT(e.type == ScalarType::f32);
+  if (!is_logarithmic(e.kind) && on_host) {
+    for (int l = 0; l < manifest_.length; ++l) {
+      for (int y = 0; y < e.states; ++y) {
+        float const v = static_cast<float const*>(e.data)[l * e.site_stride + y];
+        require(!(v < 0), "the manifest of '" + manifest_.name + "' says that the network gives '" + manifest_.output +
+                              "', which is never negative, but it gives " + to_text(v) + " for state " + std::to_string(y) +
+                              " of site " + std::to_string(l));
+      }
+    }
+  }
+  slots_.clear();
+  rows_evaluated_ = 0;
+}
+
+Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int number) {
+  auto& slot = slots_[static_cast<std::size_t>(number)];
+  int const batch = static_cast<int>(query.tokens.extent(0)), length = static_cast<int>(query.tokens.extent(1));
+  using Range = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>;
+  if (manifest_.takes_valid) {
+    Kokkos::parallel_for("saltus::models::valid", Range(exec, 0, batch),
+                         Validity{query.tokens, manifest_.alphabet.pad().value_or(-1), slot.valid});
+  }
+  auto const evaluation = [&] {
+    return Evaluation{ScalarType::f32, slot.scores.data, slot.scores.row_stride, slot.scores.site_stride, manifest_.states, info_.kind};
+  };
+  auto const ask = [&](int where, token_t const* tokens, std::int64_t stride, double const* time, std::uint8_t const* valid,
+                       int rows, saltus_scores& scores) {
+    saltus_batch const asked{tokens, stride, time, valid, condition_.empty() ? nullptr : condition_.data(), rows, length, stream_of(exec)};
+    run(where, &asked, &scores);
+  };
+  double const* const time = info_.time == TimeInput::none ? nullptr : query.time.data();
+  auto const stride = static_cast<std::int64_t>(query.tokens.stride(0));
+  if constexpr (!on_host) {
+    ask(number, query.tokens.data(), stride, time, slot.valid.data(), batch, slot.scores);
+    return evaluation();
+  }
+
+  // Rows of an evaluation of other sequences are of no use, but for those that are equal by chance.
+  bool const fresh = slot.scores.data == nullptr || slot.batch != batch || slot.length != length;
+  Kokkos::parallel_for("saltus::models::wanted", Range(exec, 0, batch),
+                       WantRows{query.tokens, slot.last, query.only_site, slot.wanted, info_.mask.value_or(-1),
+                                info_.time == TimeInput::none && !fresh});
+  exec.fence("saltus::models: LibTorch reads the tokens on the host");
+  slot.rows.clear();
+  for (int b = 0; b < batch; ++b) {
+    if (slot.wanted(b)) slot.rows.push_back(b);
+  }
+  auto const copy_row = [&](Tokens const& to, int at, int b) {
+    std::copy_n(&query.tokens(b, 0), length, &to(at, 0));
+  };
+  for (int const b : slot.rows) copy_row(slot.last, b, b);
+  bool const whole = manifest_.fixed_batch == 0 && (fresh || static_cast<int>(slot.rows.size()) == batch);
+  if (whole) {  // the network's own output
+    slot.batch = batch;
+    slot.length = length;
+    for (int b = 0; fresh && b < batch; ++b) copy_row(slot.last, b, b);
+    ask(number, query.tokens.data(), stride, time, slot.valid.data(), batch, slot.scores);
+    return evaluation();
+  }
+  if (slot.own.size() > 0) {
+    slot.scores = {slot.own.data(), SALTUS_F32, static_cast<std::int64_t>(slot.own.stride(0)), static_cast<std::int64_t>(slot.own.stride(1))};
+    slot.batch = batch;
+    slot.length = length;
+  }
+  // Some rows: evaluated one after another, and put among the others.
+  int const count = static_cast<int>(slot.rows.size()), most = manifest_.fixed_batch > 0 ? manifest_.fixed_batch : count;
+  for (int i = 0; i < count; ++i) {
+    copy_row(slot.some, i, slot.rows[static_cast<std::size_t>(i)]);
+    if (time) slot.some_time(i) = time[slot.rows[static_cast<std::size_t>(i)]];
+  }
+  if (manifest_.takes_valid) {
+    Kokkos::parallel_for("saltus::models::valid", Range(exec, 0, count),
+                         Validity{slot.some, manifest_.alphabet.pad().value_or(-1), slot.valid});
+    exec.fence("saltus::models: LibTorch reads which sites are real on the host");
+  }
+  for (int first = 0; first < count; first += most) {
+    int const rows = std::min(most, count - first);
+    saltus_scores part{};
+    ask(static_cast<int>(slots_.size()) + number, &slot.some(first, 0), static_cast<std::int64_t>(slot.some.stride(0)),
+        time ? &slot.some_time(first) : nullptr, manifest_.takes_valid ? &slot.valid(first, 0) : nullptr, rows, part);
+    Kokkos::parallel_for(
+        "saltus::models::scatter",
+        Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {rows, length}),
+        Scatter{static_cast<float const*>(part.data), const_cast<float*>(static_cast<float const*>(slot.scores.data)),
+                part.row_stride, part.site_stride, slot.scores.row_stride, slot.scores.site_stride,
+                slot.rows.data() + first, length, manifest_.states});
+    exec.fence("saltus::models: LibTorch's own memory is about to be used again");
+  }
+  return evaluation();
+}
+
+}  // namespace saltus
