@@ -275,8 +275,9 @@ struct RandomSites {
   }
 };
 
-/// [rows, L, S]: the marginal law of every site when `count` of a row's masks are revealed, all sets alike.
+/// [sites, S]: the marginal law of each site of the list when `count` of a row's masks are revealed, all sets alike.
 void share_probabilities(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
-                         Step const& step, Counts counts, int remaining, SiteProbabilities const& out);
+                         Step const& step, Counts counts, int remaining, SiteList const& sites,
+                         SiteProbabilities const& out);
 
 }  // namespace saltus

@@ -219,19 +219,21 @@ struct RaceKernel {
 template <class Law, class Field>
 struct ProbabilityKernel {
   Field field;
+  SiteList sites;
   SiteProbabilities out;
   int length, states;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const b = static_cast<int>(sites(item) / length), l = static_cast<int>(sites(item) % length);
     token_t const own = field.tokens(b, l);
-    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 : 0;
+    double* const law = &out(item, 0);
+    for (int y = 0; y < states; ++y) law[y] = y == own ? 1 : 0;
     if (!field.active(b, l)) return;
     auto const row = field.row(b, l);
     typename Field::Row::Scratch scratch;
     Proposal const p = propose<Law>(field, field.coeff(b), row, own, scratch);
     if (p.bad || (p.jump > 0 && !(p.leave > 0))) {
-      for (int y = 0; y < states; ++y) out(b, l, y) = Kokkos::Experimental::quiet_NaN_v<double>;
+      for (int y = 0; y < states; ++y) law[y] = Kokkos::Experimental::quiet_NaN_v<double>;
       return;
     }
     if (!(p.jump > 0)) return;
@@ -239,9 +241,9 @@ struct ProbabilityKernel {
     double total = 0;
     for (int y = 0; y < states; ++y) {
       double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
-      total += out(b, l, y) = y != own && w > 0 ? w : 0;
+      total += law[y] = y != own && w > 0 ? w : 0;
     }
-    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 - p.jump : p.jump * (out(b, l, y) / total);
+    for (int y = 0; y < states; ++y) law[y] = y == own ? 1 - p.jump : p.jump * (law[y] / total);
   }
 };
 
@@ -252,6 +254,7 @@ class IndependentSites : public Integrator {
       : info_(std::move(info)), label_("saltus::integrators::" + info_.name), categorical_(categorical) {
     info_.has_site_law = categorical == Categorical::exact;
     info_.uses_transitions = requires { Law::uses_transitions; };
+    info_.moves_revealed = requires { Law::corrector; };
   }
 
   IntegratorInfo const& info() const override { return info_; }
@@ -304,14 +307,14 @@ class IndependentSites : public Integrator {
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
-    if (state.batch() == 0) return;
+                          SiteList const& sites, SiteProbabilities const& out) const override {
+    if (sites.extent(0) == 0) return;
     visit(process, state, step, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       Kokkos::parallel_for(label_ + "::law",
                            Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                               exec, 0, std::int64_t{state.batch()} * state.length()),
-                           ProbabilityKernel<Law, Field>{field, out, state.length(), process.generator().states()});
+                               exec, 0, static_cast<std::int64_t>(sites.extent(0))),
+                           ProbabilityKernel<Law, Field>{field, sites, out, state.length(), process.generator().states()});
     });
   }
 

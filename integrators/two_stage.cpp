@@ -313,16 +313,18 @@ template <class Field>
 struct SecondLawKernel {
   SecondKernel<Field> second;
   Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> pairs;
+  SiteList sites;
   SiteProbabilities out;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const length = second.length, i = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const length = second.length;
+    int const i = static_cast<int>(sites(item) / length), l = static_cast<int>(sites(item) % length);
     int const b0 = pairs(i, 0), b1 = pairs(i, 1);
     SecondStage const& stage = second.stage;
     StepCoeff const& all = second.whole(0);
     StepCoeff const& c = second.between.coeff(b1);
     Combination<Field> site(second.start, second.between, b0, b1, l, stage, second.c0, second.c1);
-    for (int y = 0; y < site.states; ++y) out(i, l, y) = y == site.x ? 1 : 0;
+    for (int y = 0; y < site.states; ++y) out(item, y) = y == site.x ? 1 : 0;
     if (!site.moves) return;
     bool const forced = second.between.forced(c);
     double total = site.total(), jump = 1;
@@ -342,9 +344,9 @@ struct SecondLawKernel {
       total = site.total();
     }
     for (int y = 0; y < site.states; ++y) {
-      if (y != site.x) out(i, l, y) = jump * (Combination<Field>::positive(site.combined(y)) / total);
+      if (y != site.x) out(item, y) = jump * (Combination<Field>::positive(site.combined(y)) / total);
     }
-    out(i, l, site.x) = 1 - jump;
+    out(item, site.x) = 1 - jump;
   }
 };
 
@@ -429,22 +431,22 @@ void TwoStage::advance(ExecSpace const& exec, Process& process, State const& sta
 }
 
 void TwoStage::site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                                  SiteProbabilities const& out) const {
+                                  SiteList const& sites, SiteProbabilities const& out) const {
   detail::check_parts(*this, step, 2);
-  first_->site_probabilities(exec, process, state, step.part(0), out);
+  first_->site_probabilities(exec, process, state, step.part(0), sites, out);
 }
 
 void TwoStage::second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                                     Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
-                                    SiteProbabilities const& out) const {
+                                    SiteList const& sites, SiteProbabilities const& out) const {
   Factors const f = factors(step);
   visit_both(process, state, state, step, [&]<class Field>(Field const& first, Field const& second) {
     SecondKernel<Field> const kernel{first, second, step.coefficients, second_, f.c0, f.c1, {}, state.time, {},
                                      static_cast<std::uint32_t>(step.index), 0, state.length(), 1, state.length(), {}};
     Kokkos::parallel_for(label_ + "::law",
                          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                             exec, 0, static_cast<std::int64_t>(pairs.extent(0)) * state.length()),
-                         SecondLawKernel<Field>{kernel, pairs, out});
+                             exec, 0, static_cast<std::int64_t>(sites.extent(0))),
+                         SecondLawKernel<Field>{kernel, pairs, sites, out});
   });
 }
 

@@ -85,9 +85,9 @@ class KGillespie final : public Integrator {
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
+                          SiteList const& sites, SiteProbabilities const& out) const override {
     require(process.normalised(), "k_gillespie has a law by site only where the schedule alone gives the rates; these scores are not normalised");
-    share_probabilities(exec, label_, process, state, step, Counts::uniform, step.remaining, out);
+    share_probabilities(exec, label_, process, state, step, Counts::uniform, step.remaining, sites, out);
   }
 
  private:
