@@ -77,6 +77,19 @@ struct ScoreRow {
     scratch.unit = 1;
     scratch.shift = 0;
   }
+  /// All v_y in true units after a scan, 0 for y = own.
+  KOKKOS_INLINE_FUNCTION void read(int own, Scratch const& scratch, double* out) const {
+    Scalar buffer[Scratch::cached];
+    for (int from = 0; from < size; from += Scratch::cached) {
+      int const n = from + Scratch::cached < size ? Scratch::cached : size - from;
+      Scalar const* v = scratch.cache;
+      if (size > Scratch::cached) {
+        transform(values + from, n, own - from, scratch.shift, buffer);
+        v = buffer;
+      }
+      for (int i = 0; i < n; ++i) out[from + i] = scratch.unit * static_cast<double>(v[i]);
+    }
+  }
   /// v_y in true units (not for the inner loops).
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
     Scalar out;

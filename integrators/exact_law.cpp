@@ -50,7 +50,7 @@ struct Movers {
   std::vector<std::int64_t> listed;  // the same as a list for Integrator::site_probabilities()
 
   void clear() {
-    first.assign(1, 0);
+    first.resize(1);
     sites.clear();
     listed.clear();
   }
@@ -104,8 +104,9 @@ class Rows {
   State const& state() const { return state_; }
   token_t const* tokens(std::size_t row) const { return &host_tokens_(row, 0); }
 
-  void load(std::span<std::size_t const> indices) {
-    if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return;
+  /// Whether they were not there already.
+  bool load(std::span<std::size_t const> indices) {
+    if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return false;
     loaded_.assign(indices.begin(), indices.end());
     times_ = {};
     auto const rows = indices.size(), length = static_cast<std::size_t>(space_.length());
@@ -121,6 +122,7 @@ class Rows {
                  [&](std::size_t b) { space_.tokens(indices[b], &host_tokens_(b, 0)); });
     Kokkos::deep_copy(exec_, state_.tokens, Kokkos::subview(host_tokens_, range, Kokkos::ALL));
     exec_.fence("saltus::integrators: tokens of the host");
+    return true;
   }
 
   /// Scores at `time` into the slot, unless they are there.
@@ -294,11 +296,11 @@ class Pusher {
     Law out(space_.size(), 0.0);
     if (path) path->next.assign(counted(integrator) ? space_.size() : 0, 0.0);
     Indices used;
-    std::vector<char> const ends = where_it_ends(integrator);
+    mark(integrator);
     for (std::size_t i = 0; i < law.size(); ++i) {
       bool const exact = path && path->law[i] > 0;
       if (!(law[i] > 0) && !exact) continue;
-      if (!ends[i]) {
+      if (!ends_[i]) {
         used.push_back(i);
         continue;
       }
@@ -326,10 +328,11 @@ class Pusher {
 
  private:
   static bool counted(Integrator const& integrator) { return integrator.info().selection == Selection::fixed_count; }
-  bool moves(Integrator const& integrator, token_t x) const {
-    return !mask_ || x == *mask_ || integrator.info().moves_revealed;
+  void load(std::span<std::size_t const> indices) {
+    if (rows_.load(indices)) places_.clear();
   }
-  std::vector<char> where_it_ends(Integrator const& integrator) const;
+  void mark(Integrator const& integrator);
+  void find_movers(std::span<std::size_t const> used);
   template <class Function>
   void check(double const* laws, Movers const& movers, Step const& step, Function const& number_of) const;
   std::vector<double> count_laws(double* laws, Movers const& movers, token_t const* tokens) const;
@@ -357,20 +360,48 @@ class Pusher {
   std::vector<std::size_t> stride_;  // of the space
   std::optional<token_t> mask_;      // of a masked reverse process
   LawBuffer second_;
+  std::vector<char> moves_;          // [states]: whether a site with this token may move
+  std::vector<char> ends_;           // [space]: the sequences that have no site left to move
+  // of push_rows(), kept while the rows are the same; places_ is empty where they are not
+  Movers movers_;
+  std::vector<Place> places_;
+  std::vector<double> weights_;
 };
 
-// [space]: the sequences that have no site left to move.
-std::vector<char> Pusher::where_it_ends(Integrator const& integrator) const {
-  std::vector<char> ends{1};
+// Which tokens and sequences the method moves.
+void Pusher::mark(Integrator const& integrator) {
+  std::vector<char> moves(states_, !mask_ || integrator.info().moves_revealed);
+  if (mask_) moves[static_cast<std::size_t>(*mask_)] = 1;
+  if (moves == moves_) return;
+  moves_ = std::move(moves);
+  places_.clear();
+  ends_.assign(1, 1);
   for (std::size_t l = 0; l < length_; ++l) {
     std::vector<char> longer;
-    longer.reserve(ends.size() * states_);
-    for (char const end : ends) {
-      for (std::size_t y = 0; y < states_; ++y) longer.push_back(end && !moves(integrator, static_cast<token_t>(y)));
+    longer.reserve(ends_.size() * states_);
+    for (char const end : ends_) {
+      for (char const move : moves_) longer.push_back(end && !move);
     }
-    ends = std::move(longer);
+    ends_ = std::move(longer);
   }
-  return ends;
+}
+
+// Of the rows that are loaded, movers_ and places_.
+void Pusher::find_movers(std::span<std::size_t const> used) {
+  movers_.clear();
+  places_.resize(used.size());
+  for (std::size_t r = 0; r < used.size(); ++r) {
+    token_t const* const tokens = rows_.tokens(r);
+    Place& place = places_[r] = {used[r], stride_.data()};
+    for (std::size_t l = 0; l < length_; ++l) {
+      auto const x = static_cast<std::size_t>(tokens[l]);
+      if (!moves_[x]) continue;
+      movers_.sites.push_back(static_cast<std::int32_t>(l));
+      movers_.listed.push_back(static_cast<std::int64_t>(r * length_ + l));
+      place.base -= x * stride_[l];
+    }
+    movers_.first.push_back(movers_.sites.size());
+  }
 }
 
 // NumericalError that names the sequence unless all laws are finite.
@@ -430,40 +461,28 @@ std::vector<double> Pusher::count_laws(double* laws, Movers const& movers, token
 
 void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law,
                        std::span<std::size_t const> used, PathTerms* path, Law& out) {
-  rows_.load(used);
+  load(used);
+  if (places_.empty()) find_movers(used);
   rows_.evaluate(step.host->from, 0);
   std::size_t const n = used.size();
-  Movers movers;
-  std::vector<double> weights(n);
-  std::vector<Place> places(n);
-  for (std::size_t r = 0; r < n; ++r) {
-    token_t const* const tokens = rows_.tokens(r);
-    weights[r] = law[used[r]];
-    places[r] = {used[r], stride_.data()};
-    for (std::size_t l = 0; l < length_; ++l) {
-      if (!moves(integrator, tokens[l])) continue;
-      movers.sites.push_back(static_cast<std::int32_t>(l));
-      movers.listed.push_back(static_cast<std::int64_t>(r * length_ + l));
-      places[r].base -= static_cast<std::size_t>(tokens[l]) * stride_[l];
-    }
-    movers.first.push_back(movers.sites.size());
-  }
-  double* const laws = rows_.first(integrator, step, movers);
-  check(laws, movers, step, [&](std::size_t r) { return used[r]; });
+  weights_.resize(n);
+  for (std::size_t r = 0; r < n; ++r) weights_[r] = law[used[r]];
+  double* const laws = rows_.first(integrator, step, movers_);
+  check(laws, movers_, step, [&](std::size_t r) { return used[r]; });
   std::vector<double> const counts =
-      counted(integrator) ? count_laws(laws, movers, rows_.tokens(0)) : std::vector<double>();
+      counted(integrator) ? count_laws(laws, movers_, rows_.tokens(0)) : std::vector<double>();
   double const* const factors = counts.empty() ? nullptr : counts.data();
-  if (path) add_path(*path, used, movers, laws, factors);
-  SiteRows const rows{n, movers.first.data(), movers.sites.data(), laws, weights.data(), places.data(),
+  if (path) add_path(*path, used, movers_, laws, factors);
+  SiteRows const rows{n, movers_.first.data(), movers_.sites.data(), laws, weights_.data(), places_.data(),
                       rows_.tokens(0), factors};
   products_.add(rows, out.data());
   if (!path || !factors) return;
   // The process that shares the counts takes its own step; push() multiplies by to(y).
-  std::vector<double> choices(movers.sites.size() * states_);
+  std::vector<double> choices(movers_.sites.size() * states_);
   for_each_row("saltus::integrators::law::choices", n, [&](std::size_t r) {
-    weights[r] = path->law[used[r]] > 0 ? path->law[used[r]] / path->exact->from[used[r]] : 0;
-    for (std::size_t i = movers.first[r]; i < movers.first[r + 1]; ++i) {
-      auto const own = static_cast<std::size_t>(rows_.tokens(r)[movers.sites[i]]);
+    weights_[r] = path->law[used[r]] > 0 ? path->law[used[r]] / path->exact->from[used[r]] : 0;
+    for (std::size_t i = movers_.first[r]; i < movers_.first[r + 1]; ++i) {
+      auto const own = static_cast<std::size_t>(rows_.tokens(r)[movers_.sites[i]]);
       double jump = 0;
       for (std::size_t y = 0; y < states_; ++y) jump += y == own ? 0 : laws[i * states_ + y];
       for (std::size_t y = 0; y < states_; ++y) choices[i * states_ + y] = y == own || jump > 0 ? 1 : 0;
@@ -481,8 +500,10 @@ void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, Movers
   ExactStep const& q = *path.exact;
   std::size_t const n = used.size();
   token_t const mask = path.masked ? *mask_ : -1;
-  std::vector<double> total(n, 0.0), discretisation(n, 0.0), factorisation(n, 0.0);
+  std::size_t const groups = (n + group - 1) / group;
+  std::vector<double> total(groups, 0.0), discretisation(groups, 0.0), factorisation(groups, 0.0);
   for_each_row("saltus::integrators::law::path", n, [&](std::size_t r) {
+    std::size_t const g = r / group;
     double const p = path.law[used[r]];
     if (!(p > 0)) return;
     std::size_t const begin = movers.first[r], end = movers.first[r + 1];
@@ -509,14 +530,14 @@ void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, Movers
       double const* const others = q.marginal_of(l) + used[r] - own * stride_[l];
       double const scale = p / q.from[used[r]], jump = jump_of(i);
       bool const masked = static_cast<token_t>(own) == mask;
-      if (masked && !counts) discretisation[r] += p * bernoulli_divergence(q.reveal, jump);
+      if (masked && !counts) discretisation[g] += p * bernoulli_divergence(q.reveal, jump);
       for (std::size_t y = 0; y < states_; ++y) {
         double const now = scale * w[y] * others[y * stride_[l]];
         if (masked && y != own) {
           double const revealed = counts ? scale * (jump > 0 ? chosen : 0) * others[y * stride_[l]] : now;
-          if (revealed > 0) factorisation[r] += revealed * (k[y] > 0 ? std::log(jump / k[y]) : impossible);
+          if (revealed > 0) factorisation[g] += revealed * (k[y] > 0 ? std::log(jump / k[y]) : impossible);
         }
-        if (!counts && now > 0) total[r] += now * (k[y] > 0 ? std::log(w[y] / k[y]) : impossible);
+        if (!counts && now > 0) total[g] += now * (k[y] > 0 ? std::log(w[y] / k[y]) : impossible);
       }
     }
   });
@@ -562,7 +583,7 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
   if (whole) {
     Indices everything(space_.size());
     std::iota(everything.begin(), everything.end(), std::size_t{0});
-    rows_.load(everything);
+    load(everything);
     rows_.evaluate(step.host->from, 0);
     if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
   }
@@ -574,12 +595,12 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
       std::size_t stride = 1;
       g.stride.resize(g.stride.size() + length_);
       for (std::size_t l = length_; l-- > 0;) {
-        bool const moving = moves(integrator, tokens[l]);
+        bool const moving = moves_[static_cast<std::size_t>(tokens[l])];
         g.stride[g.states.size() * length_ + l] = moving ? stride : 0;
         stride *= moving ? states_ : 1;
       }
       for (std::size_t l = 0; l < length_; ++l) {
-        if (!moves(integrator, tokens[l])) continue;
+        if (!moves_[static_cast<std::size_t>(tokens[l])]) continue;
         g.movers.sites.push_back(static_cast<std::int32_t>(l));
         g.movers.listed.push_back(static_cast<std::int64_t>((whole ? used[next] : g.states.size()) * length_ + l));
       }
@@ -590,7 +611,7 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
     }
     std::size_t const n = g.states.size();
     if (!whole) {
-      rows_.load(g.states);
+      load(g.states);
       rows_.evaluate(step.host->from, 0);
     }
     double* const laws = rows_.first(integrator, step, g.movers);
@@ -687,7 +708,7 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
     Indices all = g.states;
     all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin),
                between.begin() + static_cast<std::ptrdiff_t>(end));
-    rows_.load(all);
+    load(all);
     rows_.evaluate(step.host->from, 0);
     if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
     for (std::size_t const z : between) row_of[z] = -1;
@@ -781,7 +802,7 @@ std::vector<char> Pusher::reached(Integrator const& integrator, Step const& step
   std::size_t const most = rows_.capacity();
   for (std::size_t begin = 0; begin < asked.size(); begin += most) {
     std::size_t const n = std::min(most, asked.size() - begin);
-    rows_.load(std::span(asked).subspan(begin, n));
+    load(std::span(asked).subspan(begin, n));
     rows_.evaluate(step.host->from, 0);
     Movers all;
     all.listed.resize(n * length_);

@@ -238,12 +238,18 @@ struct ProbabilityKernel {
     }
     if (!(p.jump > 0)) return;
     // Their total anew: p.leave is a sum in the precision of the scores.
+    if constexpr (requires { row.read(own, scratch, law); }) {
+      row.read(own, scratch, law);
+    } else {
+      for (int y = 0; y < states; ++y) law[y] = row.value(y, scratch);
+    }
     double total = 0;
     for (int y = 0; y < states; ++y) {
-      double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
+      double const w = p.weights.slope * law[y] + p.weights.offset;
       total += law[y] = y != own && w > 0 ? w : 0;
     }
-    for (int y = 0; y < states; ++y) law[y] = y == own ? 1 - p.jump : p.jump * (law[y] / total);
+    for (int y = 0; y < states; ++y) law[y] = p.jump * (law[y] / total);
+    law[own] = 1 - p.jump;
   }
 };
 

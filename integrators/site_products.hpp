@@ -71,27 +71,29 @@ class SiteProducts {
   struct Task {
     Head head;
     std::uint32_t middle, tail, end;
-    std::uint32_t row;
+    bool dense;  // the tails are side by side, and their weights in `values`
+    std::size_t row;
   };
   // Rows that one work item prepares.
   struct Chunk {
     std::size_t begin, end;
     std::vector<Head> heads;                // of one row
-    std::vector<Entry> entries;             // middles and tails
-    std::vector<double> values;             // weights of the entries, again, side by side
+    std::vector<Entry> entries;             // middles and tails, and room for more
+    std::vector<double> values;             // weights of dense tails, side by side
     std::vector<std::vector<Task>> blocks;  // tasks by combination of tokens at the heads
   };
-  std::size_t cut(SiteRows const& rows, std::size_t begin);
+  void cut(SiteRows const& rows, std::size_t begin, Chunk& chunk) const;
   void prepare(SiteRows const& rows, Chunk& chunk) const;
   template <class Part, class Extend>
-  void expand(SiteRows const& rows, std::size_t r, std::size_t begin, std::size_t end, std::vector<Part>& parts,
-              Extend const& extend) const;
+  std::size_t expand(SiteRows const& rows, std::size_t r, std::size_t begin, std::size_t end, Part* parts,
+                     Extend const& extend) const;
   template <bool counted>
   void run(SiteRows const& rows, Chunk const& chunk, Task const& task, double* out) const;
 
   std::size_t states_, length_;
   std::size_t heads_;               // sites that may be heads
   std::size_t blocks_;              // combinations of tokens there
+  std::vector<std::size_t> in_block_;  // [heads_]: what a token there counts in the number of a combination
   std::vector<Chunk> chunks_;       // as many as were needed so far
 };
 
