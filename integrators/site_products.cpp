@@ -24,10 +24,7 @@ SiteProducts::SiteProducts(int states, int length)
   }
   in_block_.resize(heads_);
   for (std::size_t l = heads_, stride = 1; l-- > 0; stride *= states_) in_block_[l] = stride;
-  for (Chunk& chunk : chunks_) {
-    chunk.blocks.resize(blocks_);
-    chunk.heads.resize(blocks_);
-  }
+  for (Chunk& chunk : chunks_) chunk.blocks.resize(blocks_);
 }
 
 // The products of parts[0] and the sites begin .. end - 1 of the list, in ascending order; returns how many.
@@ -60,67 +57,72 @@ std::size_t SiteProducts::expand(SiteRows const& rows, std::size_t r, std::size_
 
 void SiteProducts::prepare(SiteRows const& rows, Chunk& chunk) const {
   for (auto& tasks : chunk.blocks) tasks.clear();
-  std::uint32_t used = 0;
+  chunk.lists.clear();
+  std::uint32_t used = 0, used_heads = 0;
   for (std::size_t r = chunk.begin; r < chunk.end; ++r) {
     if (rows.weights[r] == 0) continue;
     Place const& place = rows.places[r];
     std::size_t const begin = rows.first[r], end = rows.first[r + 1];
     std::size_t middle = begin;
-    Head& head = chunk.heads[0] = {rows.weights[r], place.base, 0, 0};
+    Head* const heads = chunk.heads.data() + used_heads;
+    Head& head = *heads = {rows.weights[r], place.base, 0, 0};
     for (std::size_t l = 0; l < heads_; ++l) {
       if (middle < end && static_cast<std::size_t>(rows.sites[middle]) == l) {
         ++middle;
       } else {
-        head.block += static_cast<std::uint32_t>(in_block_[l]) * static_cast<std::uint32_t>(rows.tokens[r * length_ + l]);
+        auto const own = static_cast<std::size_t>(rows.tokens[r * length_ + l]);
+        head.block += static_cast<std::uint32_t>(own * in_block_[l]);
       }
     }
     std::size_t const tail = middle + (end - middle) / 2;
-    std::size_t const heads =
-        expand(rows, r, begin, middle, chunk.heads.data(), [&](Head& next, std::size_t l, std::size_t y) {
+    std::size_t const n =
+        expand(rows, r, begin, middle, heads, [&](Head& next, std::size_t l, std::size_t y) {
           next.offset += y * place.stride[l];
           next.block += static_cast<std::uint32_t>(y * in_block_[l]);
         });
     auto const list = [&](std::size_t from, std::size_t to) {
       Entry* const entries = chunk.entries.data() + used;
       *entries = {1, 0, 0};
-      used += static_cast<std::uint32_t>(expand(rows, r, from, to, entries, [&](Entry& next, std::size_t l, std::size_t y) {
+      auto const extend = [&](Entry& next, std::size_t l, std::size_t y) {
         next.offset += static_cast<std::int32_t>(y * place.stride[l]);
-      }));
+      };
+      used += static_cast<std::uint32_t>(expand(rows, r, from, to, entries, extend));
     };
-    Task task{.head = {}, .middle = used, .tail = 0, .end = 0, .dense = false, .row = r};
+    Lists lists{.middle = used, .tail = 0, .end = 0, .dense = false, .row = r};
     list(middle, tail);
-    task.tail = used;
+    lists.tail = used;
     list(tail, end);
-    task.end = used;
-    if (task.middle == task.tail || task.tail == task.end) continue;
-    Entry const *const first = chunk.entries.data() + task.tail, *const last = chunk.entries.data() + task.end - 1;
-    task.dense = last->offset - first->offset == last - first;
-    for (std::size_t i = task.tail; task.dense && i < task.end; ++i) chunk.values[i] = chunk.entries[i].weight;
-    for (std::size_t h = 0; h < heads; ++h) {
-      task.head = chunk.heads[h];
-      chunk.blocks[task.head.block].push_back(task);
-    }
+    lists.end = used;
+    if (lists.middle == lists.tail || lists.tail == lists.end) continue;
+    Entry const *const first = chunk.entries.data() + lists.tail, *const last = chunk.entries.data() + lists.end - 1;
+    lists.dense = last->offset - first->offset == last - first;
+    for (std::size_t i = lists.tail; lists.dense && i < lists.end; ++i) chunk.values[i] = chunk.entries[i].weight;
+    auto const number = static_cast<std::uint32_t>(chunk.lists.size());
+    chunk.lists.push_back(lists);
+    for (std::size_t h = 0; h < n; ++h, ++used_heads) chunk.blocks[heads[h].block].push_back({number, used_heads});
   }
 }
 
 template <bool counted>
 void SiteProducts::run(SiteRows const& rows, Chunk const& chunk, Task const& task, double* out) const {
-  Entry const* const tail = chunk.entries.data() + task.tail;
-  double const* const values = chunk.values.data() + task.tail;
-  std::size_t const n = task.end - task.tail;
-  double const* const counts = counted ? rows.counts + task.row * (length_ + 1) : nullptr;
+  Lists const& lists = chunk.lists[task.lists];
+  Head const& head = chunk.heads[task.head];
+  Entry const* const tail = chunk.entries.data() + lists.tail;
+  double const* const values = chunk.values.data() + lists.tail;
+  std::size_t const n = lists.end - lists.tail;
+  double const* const counts = counted ? rows.counts + lists.row * (length_ + 1) : nullptr;
   int most = static_cast<int>(length_);
   while (counted && most > 0 && counts[most] == 0) --most;
 
-  for (std::size_t m = task.middle; m < task.tail; ++m) {
+  for (std::size_t m = lists.middle; m < lists.tail; ++m) {
     Entry const& middle = chunk.entries[m];
-    double const weight = task.head.weight * middle.weight;
-    double* const to = out + task.head.offset + middle.offset;
+    double const weight = head.weight * middle.weight;
+    double* const to = out + head.offset + middle.offset;
     if constexpr (counted) {
-      int const moves = task.head.moves + middle.moves;
+      int const moves = head.moves + middle.moves;
       if (moves > most) continue;
       for (std::size_t i = 0; i < n; ++i) to[tail[i].offset] += weight * tail[i].weight * counts[moves + tail[i].moves];
-    } else if (task.dense) {
+    } else if (lists.dense) {
       double* const there = to + tail[0].offset;
 #pragma omp simd
       for (std::size_t i = 0; i < n; ++i) there[i] += weight * values[i];
@@ -132,14 +134,19 @@ void SiteProducts::run(SiteRows const& rows, Chunk const& chunk, Task const& tas
 
 // The chunk that begins with this row, with room for its entries.
 void SiteProducts::cut(SiteRows const& rows, std::size_t begin, Chunk& chunk) const {
-  std::size_t entries = 0, end = begin;
+  std::size_t entries = 0, heads = 0, end = begin;
   for (; end < std::min(begin + most_rows, rows.rows) && entries < most_entries; ++end) {
     std::size_t most = 1;  // of the middles, and of the tails
-    for (std::size_t i = 0; i < (rows.first[end + 1] - rows.first[end] + 1) / 2; ++i) most *= states_;
+    std::size_t const movers = rows.first[end + 1] - rows.first[end];
+    for (std::size_t i = 0; i < (movers + 1) / 2; ++i) most *= states_;
     entries += 2 * most;
+    most = 1;
+    for (std::size_t i = 0; i < std::min(movers, heads_); ++i) most *= states_;
+    heads += most;
   }
   chunk.begin = begin;
   chunk.end = end;
+  if (chunk.heads.size() < heads) chunk.heads.resize(heads);
   if (chunk.entries.size() < entries) {
     chunk.entries.resize(entries);
     chunk.values.resize(entries);

@@ -67,17 +67,20 @@ class SiteProducts {
     std::int32_t offset;
     std::int32_t moves;
   };
-  // A head of a row, with the entries of the chunk that follow it.
-  struct Task {
-    Head head;
+  // Where the entries of a row lie.
+  struct Lists {
     std::uint32_t middle, tail, end;
     bool dense;  // the tails are side by side, and their weights in `values`
     std::size_t row;
   };
+  struct Task {
+    std::uint32_t lists, head;  // of the chunk
+  };
   // Rows that one work item prepares.
   struct Chunk {
     std::size_t begin, end;
-    std::vector<Head> heads;                // of one row
+    std::vector<Lists> lists;               // of the rows with a weight
+    std::vector<Head> heads;                // and room for more
     std::vector<Entry> entries;             // middles and tails, and room for more
     std::vector<double> values;             // weights of dense tails, side by side
     std::vector<std::vector<Task>> blocks;  // tasks by combination of tokens at the heads

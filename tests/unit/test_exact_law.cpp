@@ -614,6 +614,36 @@ TEST(ExactLaw, OfEveryMethodIsALaw) {
   }
 }
 
+// Sites that hold a token are asked for only if the method says that it moves them.
+TEST(ExactLaw, RevealedSitesMoveWhereTheMethodSaysSo) {
+  ExecSpace const exec;
+  Subject run(TableLaw::neighbours(2, 3, 5), Generator::absorbing(4), NoiseSchedule::constant(1, 2));
+  State const state = to_state({{0, 3}, {2, 1}}, 1.5);  // 3 is the mask
+  std::vector<std::string> names = integrator_names();
+  names.insert(names.end(), {"tweedie+forward_backward", "tweedie+remasking:eta=1", "theta_rk2+forward_backward"});
+  std::vector<std::string> moving;
+  for (std::string const& name : names) {
+    SCOPED_TRACE(name);
+    auto const integrator = make_integrator(name);
+    if (!integrator->info().has_site_law || !integrator->refuses(run.process).empty()) continue;
+    StepTable const table(exec, run.process, TimeGrid::from_points({1.5, 1}), step_options(*integrator, run.process));
+    for (auto const& kernel : integrator->kernels(table.step(0))) {
+      run.process.reserve({2, 2}, 2);
+      run.process.refresh(exec, state, 0);
+      SiteProbabilities const out("out", 4, 4);
+      kernel.integrator->site_probabilities(exec, run.process, state, kernel.step, all_sites(2, 2), out);
+      exec.fence();
+      auto const law = Kokkos::create_mirror_view_and_copy(HostSpace(), out);
+      EXPECT_LT(law(1, 3), 1) << "the masked site stays";
+      bool const moves = law(0, 0) < 1 || law(2, 2) < 1 || law(3, 1) < 1;
+      EXPECT_EQ(moves, kernel.integrator->info().moves_revealed);
+      if (moves) moving.push_back(name);
+    }
+  }
+  EXPECT_EQ(moving, (std::vector<std::string>{"tweedie+forward_backward", "tweedie+remasking:eta=1",
+                                              "theta_rk2+forward_backward"}));
+}
+
 // ------------------------------------------------------------------------------------------------------- corner cases
 
 TEST(ExactLaw, InfiniteWhereTheMethodMissesSomething) {
