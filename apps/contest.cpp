@@ -168,7 +168,7 @@ Subject read_subject(Options const& options) {
   return subject;
 }
 
-Contest make_contest(Subject const& subject, Options const& options) {
+Contest make_contest(Subject& subject, Options const& options) {
   auto const& forward = subject.forward;
   auto const& reverse = subject.reverse;
   Contest contest{.process = forward ? forward->process() : reverse->process(),
@@ -184,6 +184,10 @@ Contest make_contest(Subject const& subject, Options const& options) {
                   .exact_law = subject.exact_law,
                   .header = forward ? run_header(options, *forward) : run_header(options, *reverse),
                   .entrants = {}};
+  if (std::string const profile = forward ? "" : subject.rules->estimate_profile(contest.process); !profile.empty()) {
+    print_notes(options, {profile});
+    contest.header["model"]["information_profile"] = profile;
+  }
   SamplePlan const base{.grid = TimeGrid::uniform(0, 1, 1),
                         .seed = subject.seed,
                         .samples = subject.samples,

@@ -153,8 +153,8 @@ std::vector<OptionSpec> const& option_table() {
        "their own steps run once; --last sample and argmax take one more"},
       {"Sampling", "grid", "NAME|FILE", "uniform", reverse,
        "times of the steps: uniform, cosine, noise (equal shares of alpha), blocks (masked: the parallel-reveal blocks "
-       "of least cost, from the information profile of the model), or a file with a time a line, which brings its number "
-       "of steps"},
+       "of least cost, from the information profile of the model, estimated where it has no closed form), or a file "
+       "with a time a line, which brings its number of steps"},
       {"Sampling", "last", "WHAT", "", reverse,
        "fold: the last step reveals every remaining mask (default with a mask); none: steps end at t = 1e-5 (default "
        "without one; sample: masks that are left are written as ?); sample, argmax: the same, and one more evaluation "

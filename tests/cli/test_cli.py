@@ -1173,6 +1173,41 @@ class ExactLaws(Case):
         blocks = self.values(self.run_exact("--integrators", "fixed_count", "--grid", "blocks", "--nfe", self.LENGTH))
         self.assertLess(blocks["fixed_count", self.LENGTH, "tv"], 1e-11)
 
+    def cyclic(self, kind, folder, **more):
+        """A folder with the chain of four states and eight sites that stays with 0.7 and goes on with 0.3."""
+        rows = [[0.7 if y == x else 0.3 if y == (x + 1) % 4 else 0 for y in range(4)] for x in range(4)]
+        (self.cwd / folder).mkdir()
+        (self.cwd / folder / "model.json").write_text(json.dumps(
+            {"format": "saltus-native", "version": 1, "kind": kind, "law": "cyclic", "length": 8, "states": 4, "alphabet": None,
+             "alphabet_name": "numbers", "initial": [0.25] * 4, "transitions": sum(rows, [])} | more))
+
+    def test_blocks_of_a_profile_that_is_estimated(self):
+        # The costs of the best blocks of this chain, (3, 5) and (1, 2, 2, 3), are published numbers (A§9.3).
+        costs = {2: 1.756283, 4: 0.481452}
+        self.cyclic("chain", "chain.law")
+        self.cyclic("hidden_markov", "hidden.law", emissions=sum(([float(x == y) for y in range(4)] for x in range(4)), []))
+        # A profile is known of the chain; the same law as a hidden chain, or decorated by what changes nothing, has none.
+        for model, more in (("chain.law", []), ("hidden.law", []), ("chain.law", ["--guide", "chain.law", "--guide-weight", 0])):
+            result = saltus("compare", "--model", model, *more, "--law", "exact", "--integrators", "fixed_count", "--grid", "blocks",
+                            "--nfe", "2,4", "--out", "r", cwd=self.cwd)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            estimated = model == "hidden.law" or bool(more)
+            self.assertEqual(b"estimated from 1024 sequences" in result.stderr and b"standard errors" in result.stderr,
+                             estimated)
+            results = json.loads((self.cwd / "r/results.json").read_text())
+            self.assertEqual("standard errors" in results["model"].get("information_profile", ""), estimated)
+            values = self.values(results)
+            for steps, cost in costs.items():
+                self.assertAlmostEqual(values["fixed_count", steps, "path_kl_factorisation"], cost, delta=1e-6)
+            shutil.rmtree(self.cwd / "r")
+        # Samples too, in silence if asked; the grid does not depend on the seed, and no step number changes its note.
+        notes = set()
+        for seed in (1, 2):
+            self.run_well("sample", "--model", "hidden.law", "--grid", "blocks", "--steps", 2 * seed, "--seed", seed, "--samples", 2,
+                          "--summary", "s.json", "--out", "s.txt", "--quiet")
+            notes.add(json.loads((self.cwd / "s.json").read_text())["model"]["information_profile"])
+        self.assertEqual(len(notes), 1)
+
     def test_other_processes(self):
         # Forwards, transition sampling is exact and euler is not.
         self.run_well("compare", "--generator", "jc69", "--start", "ACG", "--times", 0.5, "--law", "exact", "--integrators",
