@@ -10,6 +10,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/visit_field.hpp>
 
+#include "clean_law.hpp"
 #include "run_detail.hpp"
 
 namespace saltus {
@@ -35,27 +36,7 @@ struct SumOfTable {
   }
 };
 
-// ----------------------------------------------------------------------------------- the law of a site's clean token
-
-template <class Field>
-struct CleanLaw {
-  decltype(std::declval<Field const&>().row(0, 0)) row;
-  typename Field::Row::Scratch scratch;
-  Weights weights;
-  double leave, total;  // weight of the other tokens, and of all
-  token_t own;
-
-  KOKKOS_FUNCTION CleanLaw(Field const& field, int b, int l) : row(field.row(b, l)), own(field.tokens(b, l)) {
-    RowSums const sums = row.scan(own, scratch);
-    weights = field.clean(field.coeff(b), sums);
-    leave = row.weigh(own, weights, sums, scratch);
-    total = leave + weights.stay;
-  }
-  KOKKOS_FUNCTION double operator()(int y) const {
-    double const w = y == own ? weights.stay : weights.slope * row.value(y, scratch) + weights.offset;
-    return (w > 0 ? w : 0) / total;
-  }
-};
+// ------------------------------------------------------------------------------------------------ values of a state
 
 /// out(b, l) = ln E exp(strength * table(l, clean token)).
 template <class Field>

@@ -4,6 +4,7 @@
 #include <saltus/integrators/methods.hpp>
 #include <saltus/integrators/registry.hpp>
 
+#include "../clean_law.hpp"
 #include "../run_detail.hpp"
 
 namespace saltus {
@@ -35,8 +36,50 @@ struct LeftKernel {
   }
 };
 
+// The embedded estimate (A§7.7): with p and p' the clean laws of a site at the start and the end of a step, as the two
+// stages of a trapezoidal step would take them, u TV(p, p') of its Tweedie law is at stake in a step that reveals the share
+// u. It bounds u of the step to come and never takes back one that was drawn: to reject that for what it showed would
+// favour tokens that tell little.
+template <class Field>
+struct EstimateKernel {
+  Field field;  // with coefficients of each row at its own time
+  RowInts left;
+  SiteProbabilities laws;  // in the step before
+  Tokens before;
+  Kokkos::View<double*, MemorySpace> share;  // in: of the last step; out: the most for the next one
+  double error;
+  bool first;
+
+  KOKKOS_FUNCTION void operator()(int b) const {
+    if (left(b) == Query::no_site) return;
+    double most = 0;
+    bool moved = false;
+    for (int l = 0; l < static_cast<int>(before.extent(1)); ++l) {
+      token_t const own = field.tokens(b, l);
+      bool const same = before(b, l) == own;
+      moved = moved || !same;
+      before(b, l) = own;
+      if (!field.active(b, l)) continue;
+      CleanLaw<Field> const law(field, b, l);
+      double apart = 0;
+      for (int y = 0; y < field.states; ++y) {
+        double const p = law(y);
+        apart += Kokkos::abs(p - laws(b, l, y)) / 2;
+        laws(b, l, y) = p;
+      }
+      if (same && apart > most) most = apart;  // a site that has jumped says nothing of the others' laws (A§7.5)
+    }
+    if (first) {
+      share(b) = error;  // u TV is no more, whatever comes
+    } else if (moved) {
+      double const fits = error / most, twice = 2 * share(b);
+      share(b) = fits < twice ? fits : twice;
+    }
+  }
+};
+
 // The longest step in which no site is expected to jump more than `change` times and the row no more than `jumps` times at
-// its rates now.
+// its rates now, and of which no larger share is revealed than the estimate allows.
 template <class Field>
 struct LengthKernel {
   Field field;  // with coefficients of each row at its own time
@@ -44,6 +87,7 @@ struct LengthKernel {
   Kokkos::View<StepCoeff const*, MemorySpace> step;
   RowInts left;
   RowCoeffs now;
+  Kokkos::View<double*, MemorySpace> share;  // empty: no estimate
   NoiseSchedule noise;
   double change, jumps, shortest;
   int length;
@@ -76,6 +120,10 @@ struct LengthKernel {
     }
     double h = change / largest;
     if (jumps > 0 && jumps / total < h) h = jumps / total;
+    if (share.size() != 0 && share(b) < 1) {
+      double const gap = c.from - noise.time_at_lost(c.lost_from * (1 - share(b)));
+      if (gap < h) h = gap;
+    }
     if (!(h > shortest)) h = shortest;  // also where scores are not finite, which the step itself finds
     bool const last = !(c.from - h > whole.to);
     StepCoeff next = noise.coefficients({c.from, last ? whole.to : c.from - h});
@@ -83,6 +131,7 @@ struct LengthKernel {
     next.power = whole.power;
     next.forced = last && whole.forced;
     if (next.forced) next.phi = 1;
+    if (share.size() != 0) share(b) = next.reveal;
     now(b) = next;
   }
 };
@@ -104,8 +153,8 @@ struct NowKernel {
 // Another method with steps of its own length for each row (A§7.7).
 class Adaptive final : public Integrator {
  public:
-  Adaptive(std::unique_ptr<Integrator> method, double change, double jumps, double shortest)
-      : method_(std::move(method)), change_(change), jumps_(jumps), shortest_(shortest) {}
+  Adaptive(std::unique_ptr<Integrator> method, double change, double jumps, double shortest, double error)
+      : method_(std::move(method)), change_(change), jumps_(jumps), shortest_(shortest), error_(error) {}
   IntegratorInfo const& info() const override { return info_; }
   std::string refuses(Process const& process) const override {
     bool const fits = process.is_reverse() && process.generator().kind() != Generator::Kind::dense;
@@ -119,6 +168,13 @@ class Adaptive final : public Integrator {
       now_ = RowCoeffs(label_ + "::now", batch);
       rows_ = Kokkos::View<int, MemorySpace>(label_ + "::rows");
       host_rows_ = Kokkos::create_mirror_view(rows_);
+    }
+    if (auto const length = static_cast<std::size_t>(extents.length);
+        error_ > 0 && (laws_.extent(0) < batch || laws_.extent(1) != length ||
+                       static_cast<int>(laws_.extent(2)) != process.generator().states())) {
+      laws_ = SiteProbabilities(label_ + "::laws", batch, length, static_cast<std::size_t>(process.generator().states()));
+      before_ = Tokens(label_ + "::before", batch, length);
+      share_ = Kokkos::View<double*, MemorySpace>(label_ + "::share", batch);
     }
     std::size_t const counters = method_->reserve(process, extents);
     items_ = static_cast<std::int64_t>(counters / std::max<std::size_t>(batch, 1));
@@ -146,10 +202,14 @@ class Adaptive final : public Integrator {
       Kokkos::parallel_for(label_ + "::now", all, NowKernel{state.time, step.coefficients, now, process.noise()});
       Step const own{round, now};
       visit_field(process, state, own, 0, false, [&]<class Field>(Field const& field) {
-        if constexpr (requires { typename Field::Value; }) {
+        if constexpr (requires { field.clean(StepCoeff{}, RowSums{}); }) {
+          if (error_ > 0) {
+            Kokkos::parallel_for(label_ + "::estimate", all,
+                                 EstimateKernel<Field>{field, left, laws_, before_, share_, error_, round == 0});
+          }
           Kokkos::parallel_for(label_ + "::length", all,
-                               LengthKernel<Field>{field, state.time, step.coefficients, left, now, process.noise(),
-                                                   change_, jumps_, shortest, state.length()});
+                               LengthKernel<Field>{field, state.time, step.coefficients, left, now, share_,
+                                                   process.noise(), change_, jumps_, shortest, state.length()});
         }
       });
       method_->move(exec, process, state, own, key, counters);
@@ -159,16 +219,19 @@ class Adaptive final : public Integrator {
 
  private:
   std::unique_ptr<Integrator> method_;
-  double change_, jumps_, shortest_;
+  double change_, jumps_, shortest_, error_;
   std::int64_t items_ = 1;
   RowInts left_;
   RowCoeffs now_;
+  SiteProbabilities laws_;  // these three: of the estimate
+  Tokens before_;
+  Kokkos::View<double*, MemorySpace> share_;
   Kokkos::View<int, MemorySpace> rows_;
   Kokkos::View<int, MemorySpace>::HostMirror host_rows_;
   std::string const label_ = "saltus::integrators::adaptive";
   IntegratorInfo const info_{
       .name = "adaptive",
-      .summary = "method=tweedie with steps by its rates: change=0.25 expected jumps of a site, jumps=... of a row, at least shortest=0.001 T",
+      .summary = "method=tweedie with steps by its rates: change=0.25 expected jumps of a site, jumps=... of a row, error=... of its laws, at least shortest=0.001 T",
       .reference = "Cao, Gillespie, Petzold 2006, doi:10.1063/1.2159468, step selection by expected change",
       .evaluations = 0,
       .host_syncs = 1,
@@ -178,16 +241,16 @@ class Adaptive final : public Integrator {
 }  // namespace
 
 std::unique_ptr<Integrator> make_adaptive(Parameters const& parameters) {
-  parameters.allow({"method", "change", "jumps", "shortest"});
+  parameters.allow({"method", "change", "jumps", "shortest", "error"});
   auto method = make_integrator(parameters.text("method", "tweedie"));
   IntegratorInfo const& inner = method->info();
   require(inner.has_site_law && inner.stages == 1 && inner.selection == Selection::by_site && inner.evaluations == 1,
           parameters.where() + ": method must be one of one stage whose sites move independently (tweedie, euler, exponential, flow_matching), got '" + inner.name + "'");
   double const change = parameters.number("change", 0.25), jumps = parameters.number("jumps", 0),
-               shortest = parameters.number("shortest", 1e-3);
-  require(change > 0 && jumps >= 0 && shortest > 0 && shortest <= 1,
-          parameters.where() + ": change and shortest must be above 0 (shortest at most 1), jumps at least 0");
-  return std::make_unique<Adaptive>(std::move(method), change, jumps, shortest);
+               shortest = parameters.number("shortest", 1e-3), error = parameters.number("error", 0);
+  require(change > 0 && jumps >= 0 && shortest > 0 && shortest <= 1 && error >= 0 && error <= 1,
+          parameters.where() + ": change and shortest must be above 0 (shortest at most 1), jumps at least 0, error from 0 to 1");
+  return std::make_unique<Adaptive>(std::move(method), change, jumps, shortest, error);
 }
 
 }  // namespace saltus
