@@ -170,7 +170,7 @@ std::vector<OptionSpec> const& option_table() {
       {"Sampling", "most-transitions", "N", "2e10", command_compare,
        "--law exact: the most transitions that all laws together may need; 2e10 take about a minute on 2 cores"},
       {"Sampling", "reference", "STEPS", "", command_compare,
-       "compare each run also with a reference run of so many tweedie steps, by two-sample statistics (frequencies, words, a kernel test): for models whose law is not known, as decorated ones"},
+       "compare each run also with a reference run of so many tweedie steps of the same --grid and --last, by two-sample statistics (frequencies, words, a kernel test): for models whose law is not known, as decorated ones"},
       {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
       {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
       {"Reweighting", "particles", "K", "", command_sample,

@@ -1085,6 +1085,20 @@ class Reference(Case):
             result = saltus("compare", *more, "--reference", 8, "--out", "r", cwd=self.cwd)
             self.assertEqual((result.returncode, result.stdout), (2, b""))
             self.assertIn("--reference", result.stderr.decode())
+        (self.cwd / "times").write_text("1\n0.5\n0\n")
+        result = saltus("compare", "--model", "countdown", "--grid", "times", "--reference", 8, "--out", "r", cwd=self.cwd)
+        self.assertEqual((result.returncode, result.stdout), (2, b""))
+        self.assertIn("steps of its own", result.stderr.decode())
+
+    def test_its_grid_is_that_of_the_runs(self):
+        # In equal times nearly all of alpha is gained in the last step: the law of one step. In equal shares it is not.
+        write_table(self.cwd / "equal.npy", 2, [0.48, 0.02, 0.02, 0.48])
+        self.run_well("compare", "--model", "table:equal.npy", "--integrators", "tweedie", "--noise", "constant:rate=10,end=1",
+                      "--grid", "noise", "--nfe", "1,2", "--reference", 2, "--samples", 2000, "--out", "r", "--quiet")
+        runs = {run["nfe"]: run["reference_p_values"]
+                for run in json.loads((self.cwd / "r/results.json").read_text())["runs"]}
+        self.assertGreater(runs[2]["tv_pair"], 0.001)
+        self.assertLess(runs[1]["tv_pair"], 0.01)
 
 
 class ExactLaws(Case):
