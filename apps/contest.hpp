@@ -53,7 +53,7 @@ struct Contest {
   std::string title;  ///< in words: what is sampled
   Metric rank;        ///< best first by this
   bool exact_law;     ///< laws are computed rather than sampled
-  Json header;        ///< of the results: version, machine, parameters, model or process
+  Json header;        ///< of the results: version, machine, the parameters that were used, model or process
   std::vector<Entrant> entrants;
   /// With exact_law: methods that do not take part, and why.
   std::vector<std::pair<std::string, std::string>> left_out{};

@@ -1405,6 +1405,27 @@ class Report(Case):
         self.assertIn(results["command"], words)
         self.assertIn("gillespie claims to be exact and lies inside all bands", words)
 
+    def test_its_parameters_are_those_that_were_used(self):
+        write_table(self.cwd / "two.npy", 2, [0.3, 0.1, 0.2, 0.4])
+        table = ["--model", "table:two.npy", "--integrators"]
+        always = {"integrators", "law", "noise", "out", "quiet", "threads"}
+        reverse = {"model", "grid", "categorical"}
+        for out, arguments, used in (
+                ("a", [*table, "tweedie", "--nfe", 2, "--law", "exact"], reverse | {"most-transitions", "nfe"}),
+                ("b", [*table, "tweedie"], reverse | {"samples", "seed", "batch", "nfe"}),
+                ("c", [*table, "gillespie"], reverse | {"samples", "seed", "batch"}),
+                ("d", ["--data", self.data, "--integrators", "tweedie", "--nfe", 2],
+                 reverse | {"samples", "seed", "batch", "nfe", "data", "pseudo-count"}),
+                ("e", ["--generator", "jc69", "--start", "ACG", "--times", 1, "--integrators", "euler"],
+                 {"samples", "seed", "batch", "nfe", "generator", "start", "times"})):
+            self.run_well("compare", *arguments, "--out", out, "--quiet")
+            results = json.loads((self.cwd / out / "results.json").read_text())
+            self.assertEqual(set(results["parameters"]), always | used, arguments)
+            self.assertEqual("seed" in results, "seed" in used)
+            words = Html((self.cwd / out / "report.html").read_text(encoding="utf-8")).text
+            self.assertEqual("most-transitions" in words, "most-transitions" in used)
+            self.assertEqual("samples" in words, "samples" in used)
+
     def test_the_command_gives_the_results_again(self):
         folder = self.cwd / "it's <here> & there"
         folder.mkdir()
