@@ -5,36 +5,14 @@
 #include <saltus/integrators/registry.hpp>
 
 #include "../clean_law.hpp"
+#include "../own_steps.hpp"
 #include "../run_detail.hpp"
 
 namespace saltus {
 namespace {
 
-using RowInts = Kokkos::View<int*, MemorySpace>;
-using RowCoeffs = Kokkos::View<StepCoeff*, MemorySpace>;
-
-// Names the rows that have not arrived and have a site that may move.
-struct LeftKernel {
-  Tokens tokens;
-  Frozen frozen;
-  Times time;
-  Kokkos::View<StepCoeff const*, MemorySpace> step;
-  RowInts left;
-  CounterView counters;
-  std::int64_t items;  // counters a row
-  token_t mask;        // -1: every token may move
-  KOKKOS_FUNCTION void operator()(int b, int& rows) const {
-    int const length = static_cast<int>(tokens.extent(1));
-    bool on_the_way = false;
-    if (time(b) > step(step.extent(0) == 1 ? 0 : b).to) {
-      for (int l = 0; l < length && !on_the_way; ++l)
-        on_the_way = (mask < 0 || tokens(b, l) == mask) && (frozen.size() == 0 || frozen(b, l) == 0);
-    }
-    left(b) = on_the_way ? Query::all_sites : Query::no_site;
-    counters(b * items).evaluations += on_the_way;
-    rows += on_the_way;
-  }
-};
+using detail::RowCoeffs;
+using detail::RowInts;
 
 // The embedded estimate (A§7.7): with p and p' the clean laws of a site at the start and the end of a step, as the two
 // stages of a trapezoidal step would take them, u TV(p, p') of its Tweedie law is at stake in a step that reveals the share
@@ -136,20 +114,6 @@ struct LengthKernel {
   }
 };
 
-struct NowKernel {
-  Times time;
-  Kokkos::View<StepCoeff const*, MemorySpace> step;
-  RowCoeffs now;
-  NoiseSchedule noise;
-  KOKKOS_FUNCTION void operator()(int b) const {
-    StepCoeff const& whole = step(step.extent(0) == 1 ? 0 : b);
-    StepCoeff c = noise.coefficients({time(b), whole.to});
-    c.phi = whole.phi;
-    c.power = whole.power;
-    now(b) = c;
-  }
-};
-
 // Another method with steps of its own length for each row (A§7.7).
 class Adaptive final : public Integrator {
  public:
@@ -163,12 +127,7 @@ class Adaptive final : public Integrator {
 
   std::size_t reserve(Process const& process, Extents extents) override {
     auto const batch = static_cast<std::size_t>(extents.batch);
-    if (left_.extent(0) < batch) {
-      left_ = RowInts(label_ + "::left", batch);
-      now_ = RowCoeffs(label_ + "::now", batch);
-      rows_ = Kokkos::View<int, MemorySpace>(label_ + "::rows");
-      host_rows_ = Kokkos::create_mirror_view(rows_);
-    }
+    if (now_.extent(0) < batch) now_ = RowCoeffs(label_ + "::now", batch);
     if (auto const length = static_cast<std::size_t>(extents.length);
         error_ > 0 && (laws_.extent(0) < batch || laws_.extent(1) != length ||
                        static_cast<int>(laws_.extent(2)) != process.generator().states())) {
@@ -177,7 +136,7 @@ class Adaptive final : public Integrator {
       share_ = Kokkos::View<double*, MemorySpace>(label_ + "::share", batch);
     }
     std::size_t const counters = method_->reserve(process, extents);
-    items_ = static_cast<std::int64_t>(counters / std::max<std::size_t>(batch, 1));
+    left_.reserve(extents, counters);
     return counters;
   }
 
@@ -186,29 +145,20 @@ class Adaptive final : public Integrator {
     if (state.batch() == 0) return;
     key = key.at(static_cast<std::uint32_t>(step.index)).derived();
     Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>> const all(exec, 0, state.batch());
-    auto const range = std::make_pair(0, state.batch());
-    RowInts const left = Kokkos::subview(left_, range);
-    RowCoeffs const now = Kokkos::subview(now_, range);
+    RowCoeffs const now = Kokkos::subview(now_, std::make_pair(0, state.batch()));
     double const shortest = shortest_ * process.noise().end();
-    for (int round = 0;; ++round) {
-      Kokkos::parallel_reduce(label_ + "::left", all,
-                              LeftKernel{state.tokens, state.frozen, state.time, step.coefficients, left, counters,
-                                         items_, process.generator().mask().value_or(-1)},
-                              Kokkos::Sum<int, MemorySpace>(rows_));
-      Kokkos::deep_copy(exec, host_rows_, rows_);
-      exec.fence(label_ + ": the host needs to know whether a row is on its way");
-      if (host_rows_() == 0) break;
-      process.refresh(exec, state, 0, left);
-      Kokkos::parallel_for(label_ + "::now", all, NowKernel{state.time, step.coefficients, now, process.noise()});
+    for (int round = 0; left_.find(exec, process, state, step, counters); ++round) {
+      process.refresh(exec, state, 0, left_.rows());
+      detail::own_coefficients(exec, label_ + "::now", state, step, process.noise(), now);
       Step const own{round, now};
       visit_field(process, state, own, 0, false, [&]<class Field>(Field const& field) {
         if constexpr (requires { field.clean(StepCoeff{}, RowSums{}); }) {
           if (error_ > 0) {
             Kokkos::parallel_for(label_ + "::estimate", all,
-                                 EstimateKernel<Field>{field, left, laws_, before_, share_, error_, round == 0});
+                                 EstimateKernel<Field>{field, left_.rows(), laws_, before_, share_, error_, round == 0});
           }
           Kokkos::parallel_for(label_ + "::length", all,
-                               LengthKernel<Field>{field, state.time, step.coefficients, left, now, share_,
+                               LengthKernel<Field>{field, state.time, step.coefficients, left_.rows(), now, share_,
                                                    process.noise(), change_, jumps_, shortest, state.length()});
         }
       });
@@ -220,15 +170,12 @@ class Adaptive final : public Integrator {
  private:
   std::unique_ptr<Integrator> method_;
   double change_, jumps_, shortest_, error_;
-  std::int64_t items_ = 1;
-  RowInts left_;
   RowCoeffs now_;
   SiteProbabilities laws_;  // these three: of the estimate
   Tokens before_;
   Kokkos::View<double*, MemorySpace> share_;
-  Kokkos::View<int, MemorySpace> rows_;
-  Kokkos::View<int, MemorySpace>::HostMirror host_rows_;
   std::string const label_ = "saltus::integrators::adaptive";
+  detail::RowsLeft left_{label_};
   IntegratorInfo const info_{
       .name = "adaptive",
       .summary = "method=tweedie with steps by its rates: change=0.25 expected jumps of a site, jumps=... of a row, error=... of its laws, at least shortest=0.001 T",
