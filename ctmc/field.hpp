@@ -409,7 +409,7 @@ struct PopulationRow {
   KOKKOS_INLINE_FUNCTION int draw(int, Weights const&, double uniform, Scratch const&) const {
     std::int64_t const y =
         uniform * (rates.up(x) + rates.down(x)) < rates.up(x) ? std::int64_t{x} + rates.batch : x - 1;
-    return y > 2'000'000'000 ? -1 : static_cast<int>(y);  // no target: an error, as in PopulationJumps
+    return y > PopulationRates::limit ? -1 : static_cast<int>(y);  // no target: an error
   }
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const&) const {
     return y == x + rates.batch ? rates.up(x) : (y == x - 1 ? rates.down(x) : 0);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <saltus/ctmc/jumps.hpp>
 #include <saltus/ctmc/poisson.hpp>
 #include <saltus/integrators/methods.hpp>
 #include <saltus/integrators/site_law.hpp>
@@ -67,7 +66,7 @@ struct OrdinalKernel {
     }
     double last = states - 1;
     if constexpr (requires { field.population; }) {
-      last = static_cast<double>(PopulationJumps::limit);
+      last = static_cast<double>(PopulationRates::limit);
       count.overflows += x > last ? 1 : 0;
     }
     bool const clamped = x < 0 || x > last;
