@@ -332,16 +332,16 @@ struct SecondKernel {
     if (forced) return reveal(count, site, b, l, target, stream);
     if (!stage.rates) {
       double const p = jump(between.coeff(b), site);
-      if (site.is_bad()) return bad(count, b, l);
+      if (site.is_bad()) return count.note_bad_score(step, b, l);
       if (uniform53(event) < p) reveal(count, site, b, l, target, stream);
       return;
     }
     double const end = h * site.bound();
-    if (site.is_bad()) return bad(count, b, l);
+    if (site.is_bad()) return count.note_bad_score(step, b, l);
     if (uniform53(event) >= end) return;  // 1 - exp(-end) <= end: most sites stop here, without a logarithm
     if (site.is_kept()) {
       double const sum = site.total(count), mean = h * sum;
-      if (!Kokkos::isfinite(sum)) return bad(count, b, l);
+      if (!Kokkos::isfinite(sum)) return count.note_bad_score(step, b, l);
       if (uniform53(event) >= mean) return;
       double const p = stage.reject ? mean * Kokkos::exp(-mean) : -Kokkos::expm1(-mean);
       if (uniform53(event) < p) set(count, b, l, site.draw(uniform53(target) * sum));
@@ -351,7 +351,7 @@ struct SecondKernel {
     for (double clock = exponential(uniform53(event)); clock < end;) {  // the same order as the threshold
       int const y = site.candidate(uniform53(target));
       RandomPair const more = stream.next();
-      if (y < 0 || site.is_bad()) return bad(count, b, l);
+      if (y < 0 || site.is_bad()) return count.note_bad_score(step, b, l);
       if (site.accepts(y, uniform53(more.event), count)) {
         found = y;
         ++jumps;
@@ -368,11 +368,11 @@ struct SecondKernel {
                               LaterDraws& stream) const {
     constexpr int attempts = 16;
     bool const proposes = !site.is_kept() && site.bound() > 0;
-    if (site.is_bad()) return bad(count, b, l);
+    if (site.is_bad()) return count.note_bad_score(step, b, l);
     for (int i = 0; proposes && i < attempts; ++i) {
       int const y = site.candidate(uniform53(target));
       RandomPair const more = stream.next();
-      if (y < 0 || site.is_bad()) return bad(count, b, l);
+      if (y < 0 || site.is_bad()) return count.note_bad_score(step, b, l);
       if (site.accepts(y, uniform53(more.event), count)) return set(count, b, l, y);
       target = more.target;
     }
@@ -396,16 +396,9 @@ struct SecondKernel {
     return tweedie(c, site.between.sums);
   }
   KOKKOS_FUNCTION void set(Counters& count, int b, int l, int y) const {
-    if (y < 0) return bad(count, b, l);
+    if (y < 0) return count.note_bad_score(step, b, l);
     between.tokens(b, l) = static_cast<token_t>(y);
     ++count.jumps;
-  }
-  KOKKOS_FUNCTION void bad(Counters& count, int b, int l) const {
-    if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(step);
-      count.bad_row = b;
-      count.bad_site = l;
-    }
   }
 };
 
