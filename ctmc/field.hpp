@@ -120,14 +120,14 @@ struct ScoreRow {
     Scalar s = 0;
     // Computed for every entry and then selected: a branch would keep the loops from being vectorised.
     if (is_logarithmic(kind)) {
-#pragma omp simd reduction(+ : s)
+#pragma omp simd simdlen(8) reduction(+ : s)
       for (int i = 0; i < n; ++i) {
         Scalar const v = exponential(power * in[i] - shift);
         out[i] = i == own ? Scalar(0) : v;
         s += i == own ? Scalar(0) : v;
       }
     } else if (power == Scalar(1)) {
-#pragma omp simd reduction(+ : s)
+#pragma omp simd simdlen(8) reduction(+ : s)
       for (int i = 0; i < n; ++i) {
         Scalar const v = positive(in[i]);
         out[i] = i == own ? Scalar(0) : v;

@@ -169,10 +169,8 @@ struct DrawChosenKernel {
     if (y >= 0) {
       count.jumps += y != field.tokens(b, l);
       field.tokens(b, l) = static_cast<token_t>(y);
-    } else if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(key.step);
-      count.bad_row = b;
-      count.bad_site = l;
+    } else {
+      count.note_bad_score(key.step, b, l);
     }
   }
 };

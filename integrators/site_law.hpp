@@ -97,7 +97,7 @@ struct StepKernel {
       double const jump = field.forced(c) ? 1 : Law::jump(c, w.slope * unread.others, w.stay, clamped);
       std::uint64_t const threshold = jump_threshold(jump);
       if (clamped) count.clamps += moving;
-      if (!(jump >= 0)) bad(count, b, begin);
+      if (!(jump >= 0)) count.note_bad_score(key.step, b, begin);
       for (int i = 0; i < n; ++i) {
         if (!active[i] || (event[i] >> 11) >= threshold) continue;
         int const l = begin + i;
@@ -131,16 +131,9 @@ struct StepKernel {
                                           Weights const& weights, bool good, std::uint64_t bits,
                                           Scratch const& scratch) const {
     int const y = good ? row.draw(own, weights, uniform53(bits), scratch) : -1;
-    if (y < 0) return bad(count, b, l);
+    if (y < 0) return count.note_bad_score(key.step, b, l);
     field.tokens(b, l) = static_cast<token_t>(y);
     ++count.jumps;
-  }
-  KOKKOS_FORCEINLINE_FUNCTION void bad(Counters& count, int b, int l) const {
-    if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(key.step);
-      count.bad_row = b;
-      count.bad_site = l;
-    }
   }
 };
 
@@ -187,11 +180,7 @@ struct RaceKernel {
       Proposal const p = propose<Law>(field, c, row, own, scratch);
       count.clamps += p.clamped;
       if (p.bad) {
-        if (count.bad_scores++ == 0) {
-          count.bad_step = static_cast<std::int32_t>(key.step);
-          count.bad_row = b;
-          count.bad_site = l;
-        }
+        count.note_bad_score(key.step, b, l);
         continue;
       }
       SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));

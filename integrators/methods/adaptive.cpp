@@ -13,6 +13,7 @@ namespace {
 
 using detail::RowCoeffs;
 using detail::RowInts;
+using SiteLaws = Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>;  // [batch, length, states]
 
 // The embedded estimate (A§7.7): with p and p' the clean laws of a site at the start and the end of a step, as the two
 // stages of a trapezoidal step would take them, u TV(p, p') of its Tweedie law is at stake in a step that reveals the share
@@ -22,7 +23,7 @@ template <class Field>
 struct EstimateKernel {
   Field field;  // with coefficients of each row at its own time
   RowInts left;
-  SiteProbabilities laws;  // in the step before
+  SiteLaws laws;  // in the step before
   Tokens before;
   Kokkos::View<double*, MemorySpace> share;  // in: of the last step; out: the most for the next one
   double error;
@@ -131,7 +132,7 @@ class Adaptive final : public Integrator {
     if (auto const length = static_cast<std::size_t>(extents.length);
         error_ > 0 && (laws_.extent(0) < batch || laws_.extent(1) != length ||
                        static_cast<int>(laws_.extent(2)) != process.generator().states())) {
-      laws_ = SiteProbabilities(label_ + "::laws", batch, length, static_cast<std::size_t>(process.generator().states()));
+      laws_ = SiteLaws(label_ + "::laws", batch, length, static_cast<std::size_t>(process.generator().states()));
       before_ = Tokens(label_ + "::before", batch, length);
       share_ = Kokkos::View<double*, MemorySpace>(label_ + "::share", batch);
     }
@@ -171,7 +172,7 @@ class Adaptive final : public Integrator {
   std::unique_ptr<Integrator> method_;
   double change_, jumps_, shortest_, error_;
   RowCoeffs now_;
-  SiteProbabilities laws_;  // these three: of the estimate
+  SiteLaws laws_;  // these three: of the estimate
   Tokens before_;
   Kokkos::View<double*, MemorySpace> share_;
   std::string const label_ = "saltus::integrators::adaptive";

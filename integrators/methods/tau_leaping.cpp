@@ -45,11 +45,7 @@ struct OrdinalKernel {
     // Where each jump has a target of its own, they are drawn one by one.
     double const most_jumps = std::is_same_v<Field, ForwardPopulationField> ? most_poisson_mean : 1e7;
     if (!Kokkos::isfinite(mean) || !(mean >= 0) || mean > most_jumps) {
-      if (count.bad_scores++ == 0) {
-        count.bad_step = static_cast<std::int32_t>(key.step);
-        count.bad_row = b;
-        count.bad_site = l;
-      }
+      count.note_bad_score(key.step, b, l);
       counters(item) = count;
       return;
     }
