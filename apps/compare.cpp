@@ -18,11 +18,11 @@ namespace {
 constexpr int null_replicates = 100;
 constexpr double family_error = 1e-3;
 
-// Sequences of a run of many steps, for models whose law nobody knows.
+// Sequences of a run of many steps of the same grid and end, for models whose law nobody knows.
 std::vector<token_t> reference_tokens(Contest& contest, Subject const& subject, Options const& options) {
   int const steps = static_cast<int>(options.integer("reference", 1, 1'000'000));
   auto const tweedie = make_integrator("tweedie", contest.process);
-  SamplePlan plan = make_plan(contest.process, *tweedie, steps, contest.law->length());
+  SamplePlan plan = subject.rules->plan(contest.process, *tweedie, steps);
   plan.samples = subject.samples;
   plan.batch = contest.entrants.front().plan.batch;
   plan.start = contest.entrants.front().plan.start;
@@ -198,9 +198,12 @@ bool has_claims(Contest const& contest) {
 
 int run_compare(Options const& options, KokkosArguments kokkos) {
   require(options.has("out"), "compare writes a folder: name it with --out DIR");
-  Subject const subject = read_subject(options);
+  Subject subject = read_subject(options);
   require(!options.has("reference") || (subject.reverse && options.text("law") != "exact"),
           "--reference is for sampled runs of a reverse process: leave it away with --law exact or on a forward process");
+  require(!options.has("reference") || !subject.rules->own_steps(),
+          "--reference takes more steps of the same grid, but --grid " + options.text("grid") +
+              " has steps of its own: take a grid by name");
   output_format(options, subject.alphabet(), "");
 
   KokkosSession const session(options, std::move(kokkos));

@@ -112,6 +112,25 @@ void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& ba
   }
 }
 
+// Takes the defaults of options that this comparison has no use for out of its parameters.
+void drop_unused(Contest& contest, Subject const& subject, Options const& options) {
+  std::vector<std::string> unused;
+  auto const add = [&](bool because, std::initializer_list<char const*> names) {
+    if (because) unused.insert(unused.end(), names.begin(), names.end());
+  };
+  add(contest.exact_law, {"samples", "batch"});
+  add(contest.exact_law && !contest.forward, {"seed"});  // site rates may be drawn
+  add(!contest.exact_law, {"most-transitions"});
+  add(contest.forward, {"model", "grid", "categorical"});
+  add(!options.has("data"), {"pseudo-count"});
+  add((subject.rules && subject.rules->own_steps()) || std::ranges::all_of(contest.entrants, &Entrant::own_steps), {"nfe"});
+  for (auto const& name : unused) {
+    if (options.given(name)) continue;
+    contest.header["parameters"].erase(name);
+    if (name == "seed") contest.header.erase(name);
+  }
+}
+
 bool exact_law(Options const& options) {
   std::string const& law = options.text("law");
   if (law != "sampled" && law != "exact") throw UserError(unknown_name("law", law, {"exact", "sampled"}));
@@ -168,7 +187,7 @@ Subject read_subject(Options const& options) {
   return subject;
 }
 
-Contest make_contest(Subject const& subject, Options const& options) {
+Contest make_contest(Subject& subject, Options const& options) {
   auto const& forward = subject.forward;
   auto const& reverse = subject.reverse;
   Contest contest{.process = forward ? forward->process() : reverse->process(),
@@ -184,6 +203,10 @@ Contest make_contest(Subject const& subject, Options const& options) {
                   .exact_law = subject.exact_law,
                   .header = forward ? run_header(options, *forward) : run_header(options, *reverse),
                   .entrants = {}};
+  if (std::string const profile = forward ? "" : subject.rules->estimate_profile(contest.process); !profile.empty()) {
+    print_notes(options, {profile});
+    contest.header["model"]["information_profile"] = profile;
+  }
   SamplePlan const base{.grid = TimeGrid::uniform(0, 1, 1),
                         .seed = subject.seed,
                         .samples = subject.samples,
@@ -192,6 +215,7 @@ Contest make_contest(Subject const& subject, Options const& options) {
                         // The starts' random numbers must not be those of the perfect samplers.
                         .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};
   add_entrants(contest, subject, base);
+  drop_unused(contest, subject, options);
   return contest;
 }
 

@@ -53,13 +53,13 @@ struct Contest {
   std::string title;  ///< in words: what is sampled
   Metric rank;        ///< best first by this
   bool exact_law;     ///< laws are computed rather than sampled
-  Json header;        ///< of the results: version, machine, parameters, model or process
+  Json header;        ///< of the results: version, machine, the parameters that were used, model or process
   std::vector<Entrant> entrants;
   /// With exact_law: methods that do not take part, and why.
   std::vector<std::pair<std::string, std::string>> left_out{};
 };
-/// Every method at every budget. UserError that names the methods that would do for one that
+/// Every method at every budget; the rules of the subject estimate what they need. UserError that names the methods that would do for one that
 /// cannot run on the process.
-Contest make_contest(Subject const& subject, Options const& options);
+Contest make_contest(Subject& subject, Options const& options);
 
 }  // namespace saltus::app

@@ -9,6 +9,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/npy.hpp>
 #include <saltus/ctmc/io/table.hpp>
+#include <saltus/models/json_file.hpp>
 
 namespace saltus::app {
 namespace {
@@ -42,18 +43,8 @@ void check_keys(Json const& json, std::vector<std::string> const& known, std::st
 }
 
 ProcessText read_file_text(std::string const& path) {
-  Json json;
-  try {
-    json = Json::parse(read_file(path));
-  } catch (Json::exception const& e) {
-    throw UserError(path + " is not valid JSON: " + e.what());
-  }
-  require(json.is_object(), path + ": expected a JSON object");
+  Json const json = read_json(path, format_name, format_version);
   check_keys(json, keys, path);
-  require(json.contains("format") && json["format"] == format_name,
-          path + ": expected \"format\": \"" + format_name + "\"");
-  require(json.contains("version") && json["version"] == format_version,
-          path + ": expected \"version\": " + std::to_string(format_version) + ", which this program reads");
   require(json.contains("generator"), path + ": the key 'generator' is missing");
   ProcessText text;
   Json const& generator = json["generator"];

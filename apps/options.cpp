@@ -154,8 +154,8 @@ std::vector<OptionSpec> const& option_table() {
        "their own steps run once; --last sample and argmax take one more"},
       {"Sampling", "grid", "NAME|FILE", "uniform", reverse,
        "times of the steps: uniform, cosine, noise (equal shares of alpha), blocks (masked: the parallel-reveal blocks "
-       "of least cost, from the information profile of the model), or a file with a time a line, which brings its number "
-       "of steps"},
+       "of least cost, from the information profile of the model, estimated where it has no closed form), or a file "
+       "with a time a line, which brings its number of steps"},
       {"Sampling", "last", "WHAT", "", reverse,
        "fold: the last step reveals every remaining mask (default with a mask); none: steps end at t = 1e-5 (default "
        "without one; sample: masks that are left are written as ?); sample, argmax: the same, and one more evaluation "
@@ -171,7 +171,7 @@ std::vector<OptionSpec> const& option_table() {
       {"Sampling", "most-transitions", "N", "2e10", command_compare,
        "--law exact: the most transitions that all laws together may need; 2e10 take about a minute on 2 cores"},
       {"Sampling", "reference", "STEPS", "", command_compare,
-       "compare each run also with a reference run of so many tweedie steps, by two-sample statistics (frequencies, words, a kernel test): for models whose law is not known, as decorated ones"},
+       "compare each run also with a reference run of so many tweedie steps of the same --grid and --last, by two-sample statistics (frequencies, words, a kernel test): for models whose law is not known, as decorated ones"},
       {"Sampling", "samples", "N", "1000", runs, "sequences (compare: for each row)"},
       {"Sampling", "seed", "S", "1", runs, "results depend on the seed, not on batch or threads"},
       {"Reweighting", "particles", "K", "", command_sample,

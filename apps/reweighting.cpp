@@ -79,7 +79,6 @@ std::optional<ParticlePlan> read_reweighting(Options const& options, Problem con
     }
     return std::nullopt;
   }
-  require(!run.fixed, "--particles and --template do not go together");
   require(run.last == LastStep::none, "--particles weighs the sequences at the end of the grid: leave --last away");
   ParticlePlan plan{.run = run,
                     .particles = static_cast<int>(options.integer("particles", 1, 1 << 20)),

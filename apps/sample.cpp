@@ -20,7 +20,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   auto const methods = read_methods(options);
   std::string const path = options.has("out") ? options.text("out") : "-";
   Problem const problem = read_problem(options, methods);
-  StepRules const rules(options, problem);
+  StepRules rules(options, problem);
   Alphabet const& symbols = problem.named.alphabet;
   std::optional<Template> fixed;
   if (options.has("template")) {
@@ -38,6 +38,8 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   KokkosSession const session(options, std::move(kokkos));
   Process process = problem.process();
   auto const integrator = make_integrator(methods[0], process);
+  std::string const profile = rules.estimate_profile(process);
+  if (!profile.empty()) print_notes(options, {profile});
   SamplePlan plan = rules.plan(process, *integrator, steps);
   plan.seed = seed;
   plan.samples = samples;
@@ -73,6 +75,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   writer->commit();
   if (options.has("summary")) {
     Json summary = run_header(options, problem);
+    if (!profile.empty()) summary["model"]["information_profile"] = profile;
     summary["integrator"] = methods[0];
     summary["samples"] = report.samples;
     summary["nfe"] = report.evaluations;

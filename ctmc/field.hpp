@@ -77,6 +77,19 @@ struct ScoreRow {
     scratch.unit = 1;
     scratch.shift = 0;
   }
+  /// All v_y in true units after a scan, 0 for y = own.
+  KOKKOS_INLINE_FUNCTION void read(int own, Scratch const& scratch, double* out) const {
+    Scalar buffer[Scratch::cached];
+    for (int from = 0; from < size; from += Scratch::cached) {
+      int const n = from + Scratch::cached < size ? Scratch::cached : size - from;
+      Scalar const* v = scratch.cache;
+      if (size > Scratch::cached) {
+        transform(values + from, n, own - from, scratch.shift, buffer);
+        v = buffer;
+      }
+      for (int i = 0; i < n; ++i) out[from + i] = scratch.unit * static_cast<double>(v[i]);
+    }
+  }
   /// v_y in true units (not for the inner loops).
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
     Scalar out;
@@ -107,14 +120,14 @@ struct ScoreRow {
     Scalar s = 0;
     // Computed for every entry and then selected: a branch would keep the loops from being vectorised.
     if (is_logarithmic(kind)) {
-#pragma omp simd reduction(+ : s)
+#pragma omp simd simdlen(8) reduction(+ : s)
       for (int i = 0; i < n; ++i) {
         Scalar const v = exponential(power * in[i] - shift);
         out[i] = i == own ? Scalar(0) : v;
         s += i == own ? Scalar(0) : v;
       }
     } else if (power == Scalar(1)) {
-#pragma omp simd reduction(+ : s)
+#pragma omp simd simdlen(8) reduction(+ : s)
       for (int i = 0; i < n; ++i) {
         Scalar const v = positive(in[i]);
         out[i] = i == own ? Scalar(0) : v;
@@ -396,7 +409,7 @@ struct PopulationRow {
   KOKKOS_INLINE_FUNCTION int draw(int, Weights const&, double uniform, Scratch const&) const {
     std::int64_t const y =
         uniform * (rates.up(x) + rates.down(x)) < rates.up(x) ? std::int64_t{x} + rates.batch : x - 1;
-    return y > 2'000'000'000 ? -1 : static_cast<int>(y);  // no target: an error, as in PopulationJumps
+    return y > PopulationRates::limit ? -1 : static_cast<int>(y);  // no target: an error
   }
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const&) const {
     return y == x + rates.batch ? rates.up(x) : (y == x - 1 ? rates.down(x) : 0);

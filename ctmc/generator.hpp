@@ -27,6 +27,8 @@ struct PopulationRates {
   double birth = 0;
   double death = 0;
   int batch = 1;
+  /// The largest population that can still grow; what would be above is reported as an error.
+  static constexpr std::int64_t limit = 2'000'000'000;
   KOKKOS_FORCEINLINE_FUNCTION double up(double n) const { return immigration + birth * n; }
   KOKKOS_FORCEINLINE_FUNCTION double down(double n) const { return death * n; }
 };

@@ -36,12 +36,10 @@ struct TableJumps {
 
 struct PopulationJumps {
   PopulationRates rates;
-  /// The largest population that can still grow; it stands still above, which is reported as an error.
-  static constexpr std::int64_t limit = 2'000'000'000;
   KOKKOS_FORCEINLINE_FUNCTION double exit(std::int64_t x) const {
     auto const n = static_cast<double>(x);
     double const rate = rates.up(n) + rates.down(n);
-    return x > limit ? 0.0 : rate;
+    return x > PopulationRates::limit ? 0.0 : rate;  // it stands still
   }
   KOKKOS_FORCEINLINE_FUNCTION std::int64_t next(std::int64_t x, double uniform) const {
     auto const n = static_cast<double>(x);

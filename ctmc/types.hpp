@@ -74,6 +74,21 @@ struct Counters {
   std::int64_t broken_bounds = 0; ///< those of them at which the method was told to stop (policy=error)
   std::int64_t bad_scores = 0;   ///< sites whose scores were NaN, infinite or gave no target
   std::int32_t bad_step = -1, bad_row = -1, bad_site = -1;  ///< the first of these two in this work item
+
+  /// Counts a site whose scores are of no use.
+  KOKKOS_INLINE_FUNCTION void note_bad_score(std::int64_t step, int b, int l) { note(bad_scores, step, b, l); }
+  /// Counts an event that broke its bound where the method was told to stop.
+  KOKKOS_INLINE_FUNCTION void note_broken_bound(std::int64_t step, int b, int l) { note(broken_bounds, step, b, l); }
+
+ private:
+  KOKKOS_INLINE_FUNCTION void note(std::int64_t& kind, std::int64_t step, int b, int l) {
+    if (bad_scores + broken_bounds == 0) {
+      bad_step = static_cast<std::int32_t>(step);
+      bad_row = b;
+      bad_site = l;
+    }
+    ++kind;
+  }
 };
 using CounterView = Kokkos::View<Counters*, MemorySpace>;
 

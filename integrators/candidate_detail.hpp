@@ -238,7 +238,7 @@ struct DecideKernel {
     if (good && rate != 0) {
       if (leave > rate * (1 + slack)) {
         ++count.violations;
-        if (stops) note(count, count.broken_bounds, b, l);
+        if (stops) count.note_broken_bound(step, b, l);
       }
       if (uniform53(random.event) * rate >= leave) return;
     }
@@ -248,18 +248,8 @@ struct DecideKernel {
       field.tokens(b, l) = static_cast<token_t>(y);
       ++count.jumps;
     } else {
-      note(count, count.bad_scores, b, l);
+      count.note_bad_score(step, b, l);
     }
-  }
-
- private:
-  KOKKOS_FUNCTION void note(Counters& count, std::int64_t& kind, int b, int l) const {
-    if (count.bad_scores + count.broken_bounds == 0) {
-      count.bad_step = step;
-      count.bad_row = b;
-      count.bad_site = l;
-    }
-    ++kind;
   }
 };
 

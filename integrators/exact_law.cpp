@@ -43,6 +43,53 @@ void for_each_row(std::string const& label, std::size_t n, Function const& f) {
 
 double sum_of(std::vector<double> const& terms) { return std::accumulate(terms.begin(), terms.end(), 0.0); }
 
+/// The sites of rows that may move: of row r those at first[r] .. first[r + 1] - 1.
+struct Movers {
+  Indices first{0};
+  std::vector<std::int32_t> sites;   // which site of the row
+  std::vector<std::int64_t> listed;  // the same as a list for Integrator::site_probabilities()
+
+  void clear() {
+    first.resize(1);
+    sites.clear();
+    listed.clear();
+  }
+};
+
+/// Laws of sites, computed on the device and read on the host. Memory grows as needed.
+class LawBuffer {
+ public:
+  /// compute(list on the device, [sites, states] there); returns [sites, states], which may be changed and lives until
+  /// the next call.
+  template <class Compute>
+  double* laws(ExecSpace const& exec, std::vector<std::int64_t> const& listed, std::size_t states,
+               Compute const& compute) {
+    std::size_t const n = listed.size();
+    if (list_.extent(0) < n) {
+      list_ = List(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::list"), n);
+      laws_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"), n,
+                                states);
+      host_ = Kokkos::create_mirror_view(laws_);
+    }
+    if (n == 0) return nullptr;
+    auto const range = std::make_pair(std::size_t{0}, n);
+    Kokkos::View<std::int64_t const*, HostSpace, Kokkos::MemoryUnmanaged> const from(listed.data(), n);
+    auto const list = Kokkos::subview(list_, range);
+    auto const laws = Kokkos::subview(laws_, range, Kokkos::ALL);
+    Kokkos::deep_copy(exec, list, from);
+    compute(SiteList(list), SiteProbabilities(laws));
+    Kokkos::deep_copy(exec, Kokkos::subview(host_, range, Kokkos::ALL), laws);
+    exec.fence("saltus::integrators: the laws of the sites are read on the host");
+    return host_.data();
+  }
+
+ private:
+  using List = Kokkos::View<std::int64_t*, Kokkos::LayoutRight, MemorySpace>;
+  List list_;
+  SiteProbabilities laws_;
+  SiteProbabilities::HostMirror host_;
+};
+
 /// Sequences on the device with their evaluations, and the laws of their sites on the host.
 class Rows {
  public:
@@ -57,18 +104,16 @@ class Rows {
   State const& state() const { return state_; }
   token_t const* tokens(std::size_t row) const { return &host_tokens_(row, 0); }
 
-  void load(std::span<std::size_t const> indices) {
-    if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return;
+  /// Whether they were not there already.
+  bool load(std::span<std::size_t const> indices) {
+    if (std::equal(indices.begin(), indices.end(), loaded_.begin(), loaded_.end())) return false;
     loaded_.assign(indices.begin(), indices.end());
     times_ = {};
     auto const rows = indices.size(), length = static_cast<std::size_t>(space_.length());
     if (all_tokens_.extent(0) < rows) {
       all_tokens_ = Tokens("saltus::integrators::law::tokens", rows, length);
       all_times_ = Times("saltus::integrators::law::time", rows);
-      all_sites_ = SiteProbabilities(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::integrators::law::sites"),
-                                     rows, length, static_cast<std::size_t>(space_.states()));
       host_tokens_ = Kokkos::create_mirror_view(all_tokens_);
-      host_sites_ = Kokkos::create_mirror_view(all_sites_);
       process_.reserve({static_cast<int>(rows), space_.length()}, slots_);
     }
     auto const range = std::make_pair(std::size_t{0}, rows);
@@ -77,6 +122,7 @@ class Rows {
                  [&](std::size_t b) { space_.tokens(indices[b], &host_tokens_(b, 0)); });
     Kokkos::deep_copy(exec_, state_.tokens, Kokkos::subview(host_tokens_, range, Kokkos::ALL));
     exec_.fence("saltus::integrators: tokens of the host");
+    return true;
   }
 
   /// Scores at `time` into the slot, unless they are there.
@@ -89,14 +135,12 @@ class Rows {
     at = time;
   }
 
-  /// [rows, length, states] of the first stage; may be changed, and lives until the next call.
-  double* first(Integrator const& integrator, Step const& step) {
-    auto const range = std::make_pair(std::size_t{0}, loaded_.size());
-    auto const sites = Kokkos::subview(all_sites_, range, Kokkos::ALL, Kokkos::ALL);
-    integrator.site_probabilities(exec_, process_, state_, step, sites);
-    Kokkos::deep_copy(exec_, Kokkos::subview(host_sites_, range, Kokkos::ALL, Kokkos::ALL), sites);
-    exec_.fence("saltus::integrators: the laws of the sites are read on the host");
-    return host_sites_.data();
+  /// [sites, states] of the first stage; may be changed, and lives until the next call.
+  double* first(Integrator const& integrator, Step const& step, Movers const& movers) {
+    return buffer_.laws(exec_, movers.listed, static_cast<std::size_t>(space_.states()),
+                        [&](SiteList const& list, SiteProbabilities const& laws) {
+                          integrator.site_probabilities(exec_, process_, state_, step, list, laws);
+                        });
   }
 
  private:
@@ -111,9 +155,8 @@ class Rows {
   // as large as was needed so far
   Tokens all_tokens_;
   Times all_times_;
-  SiteProbabilities all_sites_;
   Tokens::HostMirror host_tokens_;
-  SiteProbabilities::HostMirror host_sites_;
+  LawBuffer buffer_;
 };
 
 /// One step of the exact process, q(y|x) = to(y) prod_l site_l(x_l, y_l) / from(x).
@@ -245,6 +288,7 @@ class Pusher {
         products_(space.states(), space.length()), length_(static_cast<std::size_t>(space.length())),
         states_(static_cast<std::size_t>(space.states())), stride_(length_) {
     for (std::size_t l = length_, stride = 1; l-- > 0; stride *= states_) stride_[l] = stride;
+    if (process.is_reverse() && process.is_masked()) mask_ = *process.generator().mask();
   }
 
   Law push(Integrator const& integrator, Step const& step, Law const& law, PathTerms* path) {
@@ -252,8 +296,16 @@ class Pusher {
     Law out(space_.size(), 0.0);
     if (path) path->next.assign(counted(integrator) ? space_.size() : 0, 0.0);
     Indices used;
+    mark(integrator);
     for (std::size_t i = 0; i < law.size(); ++i) {
-      if (law[i] > 0 || (path && path->law[i] > 0)) used.push_back(i);
+      bool const exact = path && path->law[i] > 0;
+      if (!(law[i] > 0) && !exact) continue;
+      if (!ends_[i]) {
+        used.push_back(i);
+        continue;
+      }
+      out[i] += law[i];
+      if (exact && counted(integrator)) path->next[i] += path->law[i] / path->exact->from[i];
     }
     if (integrator.info().stages == 2) {
       push_two_stages(integrator, step, law, used, path, out);
@@ -276,14 +328,18 @@ class Pusher {
 
  private:
   static bool counted(Integrator const& integrator) { return integrator.info().selection == Selection::fixed_count; }
-  std::size_t law_size() const { return length_ * states_; }
-
+  void load(std::span<std::size_t const> indices) {
+    if (rows_.load(indices)) places_.clear();
+  }
+  void mark(Integrator const& integrator);
+  void find_movers(std::span<std::size_t const> used);
   template <class Function>
-  void check(double const* laws, std::size_t n, Step const& step, Function const& number_of) const;
-  std::vector<double> count_laws(double* laws, token_t const* tokens, std::size_t n) const;
+  void check(double const* laws, Movers const& movers, Step const& step, Function const& number_of) const;
+  std::vector<double> count_laws(double* laws, Movers const& movers, token_t const* tokens) const;
   void push_rows(Integrator const& integrator, Step const& step, Law const& law, std::span<std::size_t const> used,
                  PathTerms* path, Law& out);
-  void add_path(PathTerms& path, std::span<std::size_t const> used, double const* laws, double const* counts);
+  void add_path(PathTerms& path, std::span<std::size_t const> used, Movers const& movers, double const* laws,
+                double const* counts);
 
   struct Group;
   void push_two_stages(Integrator const& integrator, Step const& step, Law const& law, Indices const& used,
@@ -302,21 +358,70 @@ class Pusher {
   SiteProducts products_;
   std::size_t length_, states_;
   std::vector<std::size_t> stride_;  // of the space
+  std::optional<token_t> mask_;      // of a masked reverse process
+  LawBuffer second_;
+  std::vector<char> moves_;          // [states]: whether a site with this token may move
+  std::vector<char> ends_;           // [space]: the sequences that have no site left to move
+  // of push_rows(), kept while the rows are the same; places_ is empty where they are not
+  Movers movers_;
+  std::vector<Place> places_;
+  std::vector<double> weights_;
 };
+
+// Which tokens and sequences the method moves.
+void Pusher::mark(Integrator const& integrator) {
+  std::vector<char> moves(states_, !mask_ || integrator.info().moves_revealed);
+  if (mask_) moves[static_cast<std::size_t>(*mask_)] = 1;
+  if (moves == moves_) return;
+  moves_ = std::move(moves);
+  places_.clear();
+  ends_.assign(1, 1);
+  for (std::size_t l = 0; l < length_; ++l) {
+    std::vector<char> longer;
+    longer.reserve(ends_.size() * states_);
+    for (char const end : ends_) {
+      for (char const move : moves_) longer.push_back(end && !move);
+    }
+    ends_ = std::move(longer);
+  }
+}
+
+// Of the rows that are loaded, movers_ and places_.
+void Pusher::find_movers(std::span<std::size_t const> used) {
+  movers_.clear();
+  places_.resize(used.size());
+  for (std::size_t r = 0; r < used.size(); ++r) {
+    token_t const* const tokens = rows_.tokens(r);
+    Place& place = places_[r] = {used[r], stride_.data()};
+    for (std::size_t l = 0; l < length_; ++l) {
+      auto const x = static_cast<std::size_t>(tokens[l]);
+      if (!moves_[x]) continue;
+      movers_.sites.push_back(static_cast<std::int32_t>(l));
+      movers_.listed.push_back(static_cast<std::int64_t>(r * length_ + l));
+      place.base -= x * stride_[l];
+    }
+    movers_.first.push_back(movers_.sites.size());
+  }
+}
 
 // NumericalError that names the sequence unless all laws are finite.
 template <class Function>
-void Pusher::check(double const* laws, std::size_t n, Step const& step, Function const& number_of) const {
-  std::vector<char> bad(n, 0);
-  for_each_row("saltus::integrators::law::check", n, [&](std::size_t r) {
+void Pusher::check(double const* laws, Movers const& movers, Step const& step, Function const& number_of) const {
+  std::size_t const n = movers.sites.size();
+  std::vector<char> bad((n + group - 1) / group, 0);  // of each group of sites
+  auto const is_bad = [&](std::size_t i) {
     double sum = 0;
-    for (std::size_t i = 0; i < law_size(); ++i) sum += laws[r * law_size() + i];
-    bad[r] = !std::isfinite(sum);
-  });
+    for (std::size_t y = 0; y < states_; ++y) sum += laws[i * states_ + y];
+    return !std::isfinite(sum);
+  };
+  for_each_row("saltus::integrators::law::check", n, [&](std::size_t i) { bad[i / group] |= is_bad(i); });
   auto const first = std::find(bad.begin(), bad.end(), 1);
   if (first == bad.end()) return;
+  auto site = static_cast<std::size_t>(first - bad.begin()) * group;
+  while (!is_bad(site)) ++site;
+  auto const row = std::upper_bound(movers.first.begin(), movers.first.end(), site) - movers.first.begin() - 1;
   std::string text;
-  for (token_t const x : space_.tokens(number_of(static_cast<std::size_t>(first - bad.begin())))) {
+  for (token_t const x : space_.tokens(number_of(static_cast<std::size_t>(row)))) {
     text += (text.empty() ? "" : " ") + std::to_string(x);
   }
   throw NumericalError("the scores at t = " + to_text(step.host->from) + " of the sequence " + text +
@@ -324,15 +429,16 @@ void Pusher::check(double const* laws, std::size_t n, Step const& step, Function
 }
 
 // Turns laws of sites into what a method of fixed counts does: a site that was chosen goes to a target, the others
-// stay. Returns the probability of one set of chosen sites by its size, [n, length + 1].
-std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std::size_t n) const {
+// stay. Returns the probability of one set of chosen sites by its size, [rows, length + 1].
+std::vector<double> Pusher::count_laws(double* laws, Movers const& movers, token_t const* tokens) const {
+  std::size_t const n = movers.first.size() - 1;
   std::vector<double> counts(n * (length_ + 1), 0.0);
   for_each_row("saltus::integrators::law::counts", n, [&](std::size_t r) {
     double mean = 0;
     int sites = 0;
-    for (std::size_t l = 0; l < length_; ++l) {
-      double* const p = laws + r * law_size() + l * states_;
-      auto const own = static_cast<std::size_t>(tokens[r * length_ + l]);
+    for (std::size_t i = movers.first[r]; i < movers.first[r + 1]; ++i) {
+      double* const p = laws + i * states_;
+      auto const own = static_cast<std::size_t>(tokens[r * length_ + static_cast<std::size_t>(movers.sites[i])]);
       double jump = 0;
       for (std::size_t y = 0; y < states_; ++y) jump += y == own ? 0 : p[y];
       p[own] = 1;
@@ -355,83 +461,89 @@ std::vector<double> Pusher::count_laws(double* laws, token_t const* tokens, std:
 
 void Pusher::push_rows(Integrator const& integrator, Step const& step, Law const& law,
                        std::span<std::size_t const> used, PathTerms* path, Law& out) {
-  rows_.load(used);
+  load(used);
+  if (places_.empty()) find_movers(used);
   rows_.evaluate(step.host->from, 0);
-  double* const laws = rows_.first(integrator, step);
-  check(laws, used.size(), step, [&](std::size_t r) { return used[r]; });
-  std::vector<double> counts, weights(used.size());
-  if (counted(integrator)) counts = count_laws(laws, rows_.tokens(0), used.size());
-  if (path) add_path(*path, used, laws, counts.empty() ? nullptr : counts.data());
-  for (std::size_t r = 0; r < used.size(); ++r) weights[r] = law[used[r]];
-  std::vector<Place> const places(used.size(), Place{0, stride_.data()});
-  products_.add({used.size(), laws, weights.data(), places.data(), rows_.tokens(0),
-                 counts.empty() ? nullptr : counts.data()},
-                out.data());
+  std::size_t const n = used.size();
+  weights_.resize(n);
+  for (std::size_t r = 0; r < n; ++r) weights_[r] = law[used[r]];
+  double* const laws = rows_.first(integrator, step, movers_);
+  check(laws, movers_, step, [&](std::size_t r) { return used[r]; });
+  std::vector<double> const counts =
+      counted(integrator) ? count_laws(laws, movers_, rows_.tokens(0)) : std::vector<double>();
+  double const* const factors = counts.empty() ? nullptr : counts.data();
+  if (path) add_path(*path, used, movers_, laws, factors);
+  SiteRows const rows{n, movers_.first.data(), movers_.sites.data(), laws, weights_.data(), places_.data(),
+                      rows_.tokens(0), factors};
+  products_.add(rows, out.data());
+  if (!path || !factors) return;
+  // The process that shares the counts takes its own step; push() multiplies by to(y).
+  std::vector<double> choices(movers_.sites.size() * states_);
+  for_each_row("saltus::integrators::law::choices", n, [&](std::size_t r) {
+    weights_[r] = path->law[used[r]] > 0 ? path->law[used[r]] / path->exact->from[used[r]] : 0;
+    for (std::size_t i = movers_.first[r]; i < movers_.first[r + 1]; ++i) {
+      auto const own = static_cast<std::size_t>(rows_.tokens(r)[movers_.sites[i]]);
+      double jump = 0;
+      for (std::size_t y = 0; y < states_; ++y) jump += y == own ? 0 : laws[i * states_ + y];
+      for (std::size_t y = 0; y < states_; ++y) choices[i * states_ + y] = y == own || jump > 0 ? 1 : 0;
+    }
+  });
+  SiteRows next = rows;
+  next.laws = choices.data();
+  products_.add(next, path->next.data());
 }
 
 // The terms of these rows, from the laws of one stage: logarithms of products, so that laws of single sites will do.
 // push() adds what does not belong to a site.
-void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, double const* laws, double const* counts) {
+void Pusher::add_path(PathTerms& path, std::span<std::size_t const> used, Movers const& movers, double const* laws,
+                      double const* counts) {
   ExactStep const& q = *path.exact;
   std::size_t const n = used.size();
-  token_t const mask = path.masked ? *process_.generator().mask() : -1;
-  std::vector<double> total(n, 0.0), discretisation(n, 0.0), factorisation(n, 0.0);
+  token_t const mask = path.masked ? *mask_ : -1;
+  std::size_t const groups = (n + group - 1) / group;
+  std::vector<double> total(groups, 0.0), discretisation(groups, 0.0), factorisation(groups, 0.0);
   for_each_row("saltus::integrators::law::path", n, [&](std::size_t r) {
+    std::size_t const g = r / group;
     double const p = path.law[used[r]];
     if (!(p > 0)) return;
+    std::size_t const begin = movers.first[r], end = movers.first[r + 1];
+    auto const own_of = [&](std::size_t i) { return static_cast<std::size_t>(rows_.tokens(r)[movers.sites[i]]); };
+    auto const jump_of = [&](std::size_t i) {
+      double jump = 0;
+      for (std::size_t y = 0; y < states_; ++y) jump += y == own_of(i) ? 0 : laws[i * states_ + y];
+      return jump;
+    };
     // with fixed counts, the probability that a site is chosen that may be
     double chosen = 0, sites = 0;
-    for (std::size_t l = 0; counts && l < length_; ++l) {
-      double const* const k = laws + (r * length_ + l) * states_;
-      double jump = 0;
-      for (std::size_t y = 0; y < states_; ++y) jump += static_cast<token_t>(y) == rows_.tokens(r)[l] ? 0 : k[y];
-      sites += jump > 0;
-    }
+    for (std::size_t i = begin; counts && i < end; ++i) sites += jump_of(i) > 0;
     double subsets = 1;  // of size a
     for (std::size_t a = 0; counts && static_cast<double>(a) <= sites && sites > 0; ++a) {
       auto const size = static_cast<double>(a);
       chosen += counts[r * (length_ + 1) + a] * subsets * size / sites;
       subsets = subsets * (sites - size) / (size + 1);
     }
-    for (std::size_t l = 0; l < length_; ++l) {
-      auto const own = static_cast<std::size_t>(rows_.tokens(r)[l]);
-      double const* const k = laws + (r * length_ + l) * states_;
+    for (std::size_t i = begin; i < end; ++i) {
+      auto const l = static_cast<std::size_t>(movers.sites[i]), own = own_of(i);
+      double const* const k = laws + i * states_;
       double const* const w = q.site(l, own, states_);
       if (!counts && k[own] == 1 && w[own] == 1) continue;  // stays, under both
       double const* const others = q.marginal_of(l) + used[r] - own * stride_[l];
-      double const scale = p / q.from[used[r]];
-      double jump = 0;
-      for (std::size_t y = 0; y < states_; ++y) jump += y == own ? 0 : k[y];
+      double const scale = p / q.from[used[r]], jump = jump_of(i);
       bool const masked = static_cast<token_t>(own) == mask;
-      if (masked && !counts) discretisation[r] += p * bernoulli_divergence(q.reveal, jump);
+      if (masked && !counts) discretisation[g] += p * bernoulli_divergence(q.reveal, jump);
       for (std::size_t y = 0; y < states_; ++y) {
         double const now = scale * w[y] * others[y * stride_[l]];
         if (masked && y != own) {
           double const revealed = counts ? scale * (jump > 0 ? chosen : 0) * others[y * stride_[l]] : now;
-          if (revealed > 0) factorisation[r] += revealed * (k[y] > 0 ? std::log(jump / k[y]) : impossible);
+          if (revealed > 0) factorisation[g] += revealed * (k[y] > 0 ? std::log(jump / k[y]) : impossible);
         }
-        if (!counts && now > 0) total[r] += now * (k[y] > 0 ? std::log(w[y] / k[y]) : impossible);
+        if (!counts && now > 0) total[g] += now * (k[y] > 0 ? std::log(w[y] / k[y]) : impossible);
       }
     }
   });
   path.factorisation += sum_of(factorisation);
   path.discretisation += sum_of(discretisation);
   path.total += sum_of(total);
-  if (!counts) return;
-  // The process that shares the counts takes its own step; push() multiplies by to(y).
-  std::vector<double> choices(n * law_size()), weights(n);
-  for_each_row("saltus::integrators::law::choices", n, [&](std::size_t r) {
-    weights[r] = path.law[used[r]] > 0 ? path.law[used[r]] / q.from[used[r]] : 0;
-    for (std::size_t l = 0; l < length_; ++l) {
-      std::size_t const at = (r * length_ + l) * states_;
-      token_t const own = rows_.tokens(r)[l];
-      double jump = 0;
-      for (std::size_t y = 0; y < states_; ++y) jump += static_cast<token_t>(y) == own ? 0 : laws[at + y];
-      for (std::size_t y = 0; y < states_; ++y) choices[at + y] = static_cast<token_t>(y) == own || jump > 0 ? 1 : 0;
-    }
-  });
-  std::vector<Place> const places(n, Place{0, stride_.data()});
-  products_.add({n, choices.data(), weights.data(), places.data(), rows_.tokens(0), counts}, path.next.data());
 }
 
 /// States that two stages start from, with what they lead to: entry `compact` of state i is at begin[i] + sum_l y_l
@@ -440,6 +552,7 @@ struct Pusher::Group {
   Indices states;                      // numbers in the space
   std::vector<token_t> tokens;         // [states, length]
   std::vector<std::size_t> begin;      // [states + 1]
+  Movers movers;                       // listed as rows of what is loaded
   std::vector<std::size_t> stride;     // [states, length]
   std::vector<double> between, after;  // [begin.back()]: the law between the stages, and after both
   std::vector<Place> places() const {
@@ -466,14 +579,12 @@ void Pusher::for_each_target(Group const& g, std::size_t i, std::size_t l, std::
 
 void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law const& law, Indices const& used,
                              PathTerms* path, Law& out) {
-  bool const masked = process_.is_reverse() && process_.is_masked(), whole = space_.size() <= rows_.capacity();
-  double* all = nullptr;  // laws of the first stage of every sequence
+  bool const whole = space_.size() <= rows_.capacity();
   if (whole) {
     Indices everything(space_.size());
     std::iota(everything.begin(), everything.end(), std::size_t{0});
-    rows_.load(everything);
+    load(everything);
     rows_.evaluate(step.host->from, 0);
-    all = rows_.first(integrator, step);
     if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
   }
   for (std::size_t next = 0; next < used.size();) {
@@ -484,33 +595,36 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
       std::size_t stride = 1;
       g.stride.resize(g.stride.size() + length_);
       for (std::size_t l = length_; l-- > 0;) {
-        bool const moves = !masked || tokens[l] == *process_.generator().mask();
-        g.stride[g.states.size() * length_ + l] = moves ? stride : 0;
-        stride *= moves ? states_ : 1;
+        bool const moving = moves_[static_cast<std::size_t>(tokens[l])];
+        g.stride[g.states.size() * length_ + l] = moving ? stride : 0;
+        stride *= moving ? states_ : 1;
       }
+      for (std::size_t l = 0; l < length_; ++l) {
+        if (!moves_[static_cast<std::size_t>(tokens[l])]) continue;
+        g.movers.sites.push_back(static_cast<std::int32_t>(l));
+        g.movers.listed.push_back(static_cast<std::int64_t>((whole ? used[next] : g.states.size()) * length_ + l));
+      }
+      g.movers.first.push_back(g.movers.sites.size());
       g.begin.push_back(g.begin.back() + stride);
       g.states.push_back(used[next]);
       g.tokens.insert(g.tokens.end(), tokens.begin(), tokens.end());
     }
     std::size_t const n = g.states.size();
     if (!whole) {
-      rows_.load(g.states);
+      load(g.states);
       rows_.evaluate(step.host->from, 0);
-      all = rows_.first(integrator, step);
     }
-    std::vector<double> laws(n * law_size()), counts;
-    for (std::size_t i = 0; i < n; ++i) {
-      std::copy_n(all + (whole ? g.states[i] : i) * law_size(), law_size(), laws.data() + i * law_size());
-    }
-    check(laws.data(), n, step, [&](std::size_t i) { return g.states[i]; });
-    if (counted(integrator)) counts = count_laws(laws.data(), g.tokens.data(), n);
+    double* const laws = rows_.first(integrator, step, g.movers);
+    check(laws, g.movers, step, [&](std::size_t i) { return g.states[i]; });
+    std::vector<double> const counts =
+        counted(integrator) ? count_laws(laws, g.movers, g.tokens.data()) : std::vector<double>();
     g.between.assign(g.begin.back(), 0.0);
     g.after.assign(g.begin.back(), 0.0);
     std::vector<double> const ones(n, 1.0);
     auto const places = g.places();
-    products_.add(
-        {n, laws.data(), ones.data(), places.data(), g.tokens.data(), counts.empty() ? nullptr : counts.data()},
-        g.between.data());
+    products_.add({n, g.movers.first.data(), g.movers.sites.data(), laws, ones.data(), places.data(), g.tokens.data(),
+                   counts.empty() ? nullptr : counts.data()},
+                  g.between.data());
     push_pairs(integrator, step, g, whole);
     std::vector<double> weights(n);
     for (std::size_t i = 0; i < n; ++i) weights[i] = law[g.states[i]];
@@ -521,47 +635,35 @@ void Pusher::push_two_stages(Integrator const& integrator, Step const& step, Law
 
 // The second stage: g.after from g.between.
 void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g, bool whole) {
-  std::size_t const n = g.states.size(), most = std::clamp<std::size_t>(second_memory / 8 / law_size(), 256, 1 << 18);
-  using Pairs = Kokkos::View<int* [2], Kokkos::LayoutRight, MemorySpace>;
-  Pairs const pairs("saltus::integrators::law::pairs", most);
+  std::size_t const n = g.states.size(),
+                    most = std::clamp<std::size_t>(second_memory / 8 / length_ / states_, 256, 1 << 18);
+  Kokkos::View<int* [2], Kokkos::LayoutRight, MemorySpace> const pairs("saltus::integrators::law::pairs", most);
   auto const host_pairs = Kokkos::create_mirror_view(pairs);
-  SiteProbabilities const sites("saltus::integrators::law::second", most, length_, states_);
-  auto const host_sites = Kokkos::create_mirror_view(sites);
   auto const places = g.places();
+  Movers movers;
   std::vector<double> weights(most);
   std::vector<Place> targets(most);
   std::vector<token_t> tokens(most * length_);
-  std::vector<char> strays(most);
   std::size_t count = 0;
 
   auto const flush = [&] {
     for_each_row("saltus::integrators::law::between", count, [&](std::size_t r) {
       std::copy_n(rows_.tokens(static_cast<std::size_t>(host_pairs(r, 1))), length_, tokens.data() + r * length_);
     });
-    auto const range = std::make_pair(std::size_t{0}, count);
     Kokkos::deep_copy(exec_, pairs, host_pairs);
-    integrator.second_probabilities(exec_, process_, rows_.state(), step, Kokkos::subview(pairs, range, Kokkos::ALL),
-                                    Kokkos::subview(sites, range, Kokkos::ALL, Kokkos::ALL));
-    Kokkos::deep_copy(exec_, host_sites, sites);
-    exec_.fence("saltus::integrators: the laws of the sites are read on the host");
-    double* const laws = host_sites.data();
-    check(laws, count, step, [&](std::size_t r) { return space_.index(tokens.data() + r * length_); });
-    for_each_row("saltus::integrators::law::between", count, [&](std::size_t r) {
-      strays[r] = 0;
-      for (std::size_t l = 0; l < length_; ++l) {
-        double const stays = laws[(r * length_ + l) * states_ + static_cast<std::size_t>(tokens[r * length_ + l])];
-        strays[r] |= targets[r].stride[l] == 0 && stays != 1;
-      }
-    });
-    // Their targets have no place.
-    SALTUS_ASSERT(std::find(strays.begin(), strays.begin() + static_cast<std::ptrdiff_t>(count), 1) ==
-                  strays.begin() + static_cast<std::ptrdiff_t>(count));
+    auto const used = Kokkos::subview(pairs, std::make_pair(std::size_t{0}, count), Kokkos::ALL);
+    double* const laws =
+        second_.laws(exec_, movers.listed, states_, [&](SiteList const& list, SiteProbabilities const& out) {
+          integrator.second_probabilities(exec_, process_, rows_.state(), step, used, list, out);
+        });
+    check(laws, movers, step, [&](std::size_t r) { return space_.index(tokens.data() + r * length_); });
     std::vector<double> const counts =
-        counted(integrator) ? count_laws(laws, tokens.data(), count) : std::vector<double>();
-    products_.add(
-        {count, laws, weights.data(), targets.data(), tokens.data(), counts.empty() ? nullptr : counts.data()},
-        g.after.data());
+        counted(integrator) ? count_laws(laws, movers, tokens.data()) : std::vector<double>();
+    products_.add({count, movers.first.data(), movers.sites.data(), laws, weights.data(), targets.data(),
+                   tokens.data(), counts.empty() ? nullptr : counts.data()},
+                  g.after.data());
     count = 0;
+    movers.clear();
   };
   auto const take = [&](auto const& row_of_first, auto const& row_of_second) {
     for (std::size_t i = 0; i < n; ++i) {
@@ -573,6 +675,11 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
         host_pairs(count, 1) = row;
         weights[count] = g.between[compact];
         targets[count] = places[i];
+        for (std::size_t k = g.movers.first[i]; k < g.movers.first[i + 1]; ++k) {
+          movers.sites.push_back(g.movers.sites[k]);
+          movers.listed.push_back(static_cast<std::int64_t>(count * length_) + g.movers.sites[k]);
+        }
+        movers.first.push_back(movers.sites.size());
         if (++count == most) flush();
       });
     }
@@ -601,7 +708,7 @@ void Pusher::push_pairs(Integrator const& integrator, Step const& step, Group& g
     Indices all = g.states;
     all.insert(all.end(), between.begin() + static_cast<std::ptrdiff_t>(begin),
                between.begin() + static_cast<std::ptrdiff_t>(end));
-    rows_.load(all);
+    load(all);
     rows_.evaluate(step.host->from, 0);
     if (integrator.info().slots == 2) rows_.evaluate(step.parts[1].host->from, 1);
     for (std::size_t const z : between) row_of[z] = -1;
@@ -695,9 +802,12 @@ std::vector<char> Pusher::reached(Integrator const& integrator, Step const& step
   std::size_t const most = rows_.capacity();
   for (std::size_t begin = 0; begin < asked.size(); begin += most) {
     std::size_t const n = std::min(most, asked.size() - begin);
-    rows_.load(std::span(asked).subspan(begin, n));
+    load(std::span(asked).subspan(begin, n));
     rows_.evaluate(step.host->from, 0);
-    double const* const laws = rows_.first(integrator, step);
+    Movers all;
+    all.listed.resize(n * length_);
+    std::iota(all.listed.begin(), all.listed.end(), std::int64_t{0});
+    double const* const laws = rows_.first(integrator, step, all);
     for (std::size_t i = 0; i < n * length_; ++i) {
       auto const x = static_cast<std::size_t>(rows_.tokens(0)[i]);
       for (std::size_t y = 0; y < states_; ++y) reached[x * states_ + y] |= laws[i * states_ + y] > 0;

@@ -31,6 +31,7 @@ struct IntegratorInfo {
   bool uses_transitions = false; ///< asks fields for transition probabilities rather than rates
   bool has_site_law = false;     ///< given the state, and the selection, sites move independently: exact laws can be computed
   Selection selection = Selection::by_site;
+  bool moves_revealed = false;   ///< of a masked reverse process, with a law by site: moves sites that hold a token, too
   bool takes_phi = true;         ///< learned factors mean something to it; else they are refused
   int stages = 1;                ///< of a step; 2: see Integrator::second_probabilities()
   std::string needs{};            ///< in words, for messages; empty: any process
@@ -59,8 +60,10 @@ struct PathPlan {
   NoiseSchedule noise = NoiseSchedule::constant();         ///< turns sigma_bar into the time of a record
 };
 
-/// [batch, length, states]: laws of single sites.
-using SiteProbabilities = Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>;
+/// Sites of a batch, site l of row b as b * length + l.
+using SiteList = Kokkos::View<std::int64_t const*, Kokkos::LayoutRight, MemorySpace>;
+/// [sites, states]: laws of single sites.
+using SiteProbabilities = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;
 
 /// Advances a batch over one interval. Integrators hold workspaces and no state of a run: one object serves any number
 /// of runs, one at a time.
@@ -95,18 +98,18 @@ class Integrator {
   /// The intervals within a step over `interval` that the method needs coefficients of: Step::parts.
   virtual std::vector<Part> parts(NoiseSchedule const& noise, Interval interval) const;
 
-  /// [batch, length, states]: for each row and site the law of the token at the end of the step given the state, by the
-  /// very code that advance() samples from. The process must hold the evaluation (slot 0). Only if info().has_site_law.
+  /// [sites, states]: for each site of the list the law of its token at the end of the step given the state, by the very
+  /// code that advance() samples from. The process must hold the evaluation (slot 0). Only if info().has_site_law.
   virtual void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                                  SiteProbabilities const& out) const;
+                                  SiteList const& sites, SiteProbabilities const& out) const;
 
-  /// Of a method of two stages, whose site_probabilities() is the law of the first one: the same of the second,
-  /// [pairs, length, states]. Pair i is the state at the start of the step, row pairs(i, 0) of `state`, and the one between
+  /// Of a method of two stages, whose site_probabilities() is the law of the first one: the same of the second, where the
+  /// list has site l of pair i as i * length + l. Pair i is the state at the start of the step, row pairs(i, 0) of `state`, and the one between
   /// the stages, row pairs(i, 1). The process holds evaluations of all rows: slot 0 at the start of the step and, if
   /// info().slots is 2, slot 1 at the start of the second part. Only if info().stages is 2.
   virtual void second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                                     Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
-                                    SiteProbabilities const& out) const;
+                                    SiteList const& sites, SiteProbabilities const& out) const;
 
   /// What one step consists of, in order, each with a law of its own: the method itself, or what it wraps and what it
   /// adds. Empty if some of it has none.

@@ -38,11 +38,7 @@ struct ArgmaxKernel {
       }
     }
     if (best < 0) {
-      if (count.bad_scores++ == 0) {
-        count.bad_step = step;
-        count.bad_row = b;
-        count.bad_site = l;
-      }
+      count.note_bad_score(step, b, l);
       return;
     }
     count.jumps += best != own;

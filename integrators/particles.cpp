@@ -10,6 +10,8 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/visit_field.hpp>
 
+#include "clean_law.hpp"
+#include "fixed_sites.hpp"
 #include "run_detail.hpp"
 
 namespace saltus {
@@ -35,27 +37,7 @@ struct SumOfTable {
   }
 };
 
-// ----------------------------------------------------------------------------------- the law of a site's clean token
-
-template <class Field>
-struct CleanLaw {
-  decltype(std::declval<Field const&>().row(0, 0)) row;
-  typename Field::Row::Scratch scratch;
-  Weights weights;
-  double leave, total;  // weight of the other tokens, and of all
-  token_t own;
-
-  KOKKOS_FUNCTION CleanLaw(Field const& field, int b, int l) : row(field.row(b, l)), own(field.tokens(b, l)) {
-    RowSums const sums = row.scan(own, scratch);
-    weights = field.clean(field.coeff(b), sums);
-    leave = row.weigh(own, weights, sums, scratch);
-    total = leave + weights.stay;
-  }
-  KOKKOS_FUNCTION double operator()(int y) const {
-    double const w = y == own ? weights.stay : weights.slope * row.value(y, scratch) + weights.offset;
-    return (w > 0 ? w : 0) / total;
-  }
-};
+// ------------------------------------------------------------------------------------------------ values of a state
 
 /// out(b, l) = ln E exp(strength * table(l, clean token)).
 template <class Field>
@@ -391,7 +373,8 @@ class Particles {
   Particles(ExecSpace const& exec, Process& process, Relay& relay, Integrator& integrator, ParticlePlan const& plan,
             StepTable const& table, Extents extents)
       : exec_(exec), process_(process), relay_(relay), integrator_(integrator), plan_(plan), table_(table),
-        length_(extents.length), lends_(integrator.info().evaluations > 0) {
+        length_(extents.length), lends_(integrator.info().evaluations > 0),
+        fixed_(exec, process, plan.run, static_cast<std::size_t>(extents.batch)) {
     auto const rows = static_cast<std::size_t>(extents.batch), length = static_cast<std::size_t>(extents.length);
     auto const reals = [&](bool needed = true) { return Reals("saltus::integrators::particles", needed ? rows : 0); };
     auto const tokens = [&](bool needed = true) {
@@ -421,8 +404,8 @@ class Particles {
 
   /// Carries `rows` particles from their start to the end; returns where they are.
   State run(std::int64_t rows, std::uint64_t first_sample, CounterView const& counters) {
-    State state{first_rows(tokens_[0], rows), first(time_, rows), {}, first_sample};
-    State other{first_rows(tokens_[1], rows), state.time, {}, first_sample};
+    State state{first_rows(tokens_[0], rows), first(time_, rows), fixed_.frozen(static_cast<int>(rows)), first_sample};
+    State other{first_rows(tokens_[1], rows), state.time, state.frozen, first_sample};
     auto& accumulated = accumulated_[0];
     detail::reset(exec_, counters, state.time, plan_.run.grid.point(0));
     Kokkos::parallel_for("saltus::integrators::particles::begin", items(exec_, rows),
@@ -432,6 +415,7 @@ class Particles {
     } else {
       draw_prior(exec_, process_, state, plan_.run.seed);
     }
+    fixed_.put(exec_, state);
     relay_.lend(false);
     if (lends_ || plan_.power != 1) {
       relay_.hold(exec_, process_.refresh(exec_, state, 0), ancestors_, state, plan_.particles);
@@ -475,7 +459,7 @@ class Particles {
   }
 
   void add_reveals(State const& after, int k, Reals const& accumulated) {
-    State const before{first_rows(before_, after.batch()), after.time, {}, after.first_sample};
+    State const before{first_rows(before_, after.batch()), after.time, after.frozen, after.first_sample};
     relay_.lend(true);
     process_.refresh(exec_, before, 0);
     visit_clean(process_, before, table_.step(k), [&]<class Field>(Field const& field) {
@@ -535,6 +519,7 @@ class Particles {
   StepTable const& table_;
   int length_;
   bool lends_;  // steps begin with an evaluation at their start
+  detail::FixedSites fixed_;
   SiteRewards table_of_rewards_;
   Tokens tokens_[2], before_, clean_;
   Times time_;
@@ -572,8 +557,7 @@ void check(Process const& process, Integrator const& integrator, ParticlePlan co
             "the table of rewards has " + std::to_string(table.extent(1)) + " states, but the process has " +
                 std::to_string(process.generator().states()));
   }
-  require(!plan.run.fixed && plan.run.last == LastStep::none,
-          "particles take neither a template nor a last step after the grid");
+  require(plan.run.last == LastStep::none, "particles take no last step after the grid");
   require(integrator.info().takes_phi || plan.run.phi.empty(),
           "learned factors phi mean nothing to '" + integrator.info().name + "'");
   detail::check(integrator, process);

@@ -60,7 +60,8 @@ enum class ParticleScheme {
 
 /// A run of groups of particles. With q the law of what the integrator puts out under this plan, the target is
 ///   q(x) exp(strength * r(x) + (power - 1) a(x)) / Z.
-/// The integrator is thus the proposal: where its law is the model's, so is the target's base.
+/// With a template (run.fixed) q is the law of the sites that are drawn, given its tokens; r and `likelihood` are of whole
+/// sequences, and a is of the sites that are revealed. The integrator is thus the proposal: where its law is the model's, so is the target's base.
 ///
 /// a is the accumulated log-probability of the reveals of a masked process: the sum over sites of ln p(its token |
 /// state at the start of the step that revealed it), by the rows of the evaluation. It belongs to the path. If steps

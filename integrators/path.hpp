@@ -158,7 +158,7 @@ struct PathKernel {
   KOKKOS_FORCEINLINE_FUNCTION void finish(Counters& count, std::int64_t pair, std::int64_t x, std::int64_t jumps,
                                           std::uint64_t events_drawn) const {
     int const b = static_cast<int>(pair / length), l = static_cast<int>(pair % length);
-    if constexpr (requires { events.jumps.limit; }) count.overflows += x > events.jumps.limit ? 1 : 0;
+    if constexpr (requires { events.jumps.rates.limit; }) count.overflows += x > events.jumps.rates.limit ? 1 : 0;
     count.overflows += events_drawn >> 32 ? 1 : 0;  // its random numbers would have come round again
     count.jumps += jumps;
     if (plan.counting) {

@@ -46,14 +46,14 @@ bool begins_with_method(std::string_view item) {
 
 std::vector<Part> Integrator::parts(NoiseSchedule const&, Interval) const { return {}; }
 
-void Integrator::site_probabilities(ExecSpace const&, Process const&, State const&, Step const&,
+void Integrator::site_probabilities(ExecSpace const&, Process const&, State const&, Step const&, SiteList const&,
                                     SiteProbabilities const&) const {
   throw UserError("the integrator '" + info().name + "' has no law by site, so its exact law cannot be computed");
 }
 
 void Integrator::second_probabilities(ExecSpace const&, Process const&, State const&, Step const&,
                                       Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const&,
-                                      SiteProbabilities const&) const {
+                                      SiteList const&, SiteProbabilities const&) const {
   internal_error("the integrator '" + info().name + "' has no second stage");
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/integrators/site_law.hpp>
 
 namespace saltus::detail {
 namespace {
@@ -36,21 +37,22 @@ struct StrangeTokens {
 
 struct CopyTokens {
   Tokens from, to;
-  int length;
+  int length, tiles;  // tiles a row
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
-    to(b, l) = from(b, l);
+    int const b = static_cast<int>(item / tiles), begin = static_cast<int>(item % tiles) * max_tile;
+    int const end = begin + max_tile < length ? begin + max_tile : length;
+    for (int l = begin; l < end; ++l) to(b, l) = from(b, l);
   }
 };
 
 }  // namespace
 
 void copy_tokens(ExecSpace const& exec, std::string const& label, Tokens const& from, Tokens const& to) {
-  auto const length = static_cast<std::int64_t>(from.extent(1));
+  int const length = static_cast<int>(from.extent(1)), tiles = (length + max_tile - 1) / max_tile;
   Kokkos::parallel_for(label,
                        Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                           exec, 0, static_cast<std::int64_t>(from.extent(0)) * length),
-                       CopyTokens{from, to, static_cast<int>(length)});
+                           exec, 0, static_cast<std::int64_t>(from.extent(0)) * tiles),
+                       CopyTokens{from, to, length, tiles});
 }
 
 void finish(ExecSpace const& exec, std::string const& label, State const& state, Step const& step) {

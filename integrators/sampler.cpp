@@ -5,9 +5,9 @@
 #include <cmath>
 #include <string>
 
-#include <saltus/ctmc/device.hpp>
 #include <saltus/ctmc/error.hpp>
 
+#include "fixed_sites.hpp"
 #include "run_detail.hpp"
 
 namespace saltus {
@@ -30,38 +30,6 @@ struct FillPrior {
                                           : detail::draw_cumulative(cumulative.data(), states, u);
   }
 };
-
-struct FixKernel {
-  Tokens tokens;
-  Frozen frozen;
-  Kokkos::View<token_t const*, MemorySpace> values;
-  KOKKOS_FUNCTION void operator()(int b, int l) const {
-    if (frozen(b, l)) tokens(b, l) = values(l);
-  }
-};
-
-// [batch, length], the same in each row.
-Frozen frozen_rows(ExecSpace const& exec, std::size_t batch, std::vector<std::uint8_t> const& fixed) {
-  Frozen const frozen("saltus::integrators::frozen", batch, fixed.size());
-  auto const host = Kokkos::create_mirror_view(frozen);
-  for (std::size_t b = 0; b < batch; ++b) std::copy(fixed.begin(), fixed.end(), &host(b, 0));
-  Kokkos::deep_copy(exec, frozen, host);
-  exec.fence("saltus::integrators: the host mirror of the template is about to be freed");
-  return frozen;
-}
-
-void check_template(Template const& fixed, SamplePlan const& plan, Process const& process) {
-  auto const length = static_cast<std::size_t>(plan.length);
-  require(fixed.tokens.size() == length && fixed.fixed.size() == length,
-          "the template has " + std::to_string(fixed.tokens.size()) + " sites, but the sequences have " +
-              std::to_string(length));
-  for (std::size_t l = 0; l < length; ++l) {
-    token_t const x = fixed.tokens[l];
-    require(fixed.fixed[l] == 0 || (x >= 0 && x < process.generator().states() && process.generator().mask() != x),
-            "site " + std::to_string(l) + " of the template holds token " + std::to_string(x) +
-                ", which is no token of the model");
-  }
-}
 
 }  // namespace
 
@@ -152,20 +120,14 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
     detail::check(*last, process);
     last_table.emplace(exec, process, TimeGrid::from_points({end, 0}), StepOptions{.forced_last = true});
   }
-  Frozen frozen;
-  Kokkos::View<token_t const*, MemorySpace> fixed_tokens;
-  if (plan.fixed) {
-    check_template(*plan.fixed, plan, process);
-    frozen = frozen_rows(exec, batch, plan.fixed->fixed);
-    fixed_tokens = to_device(exec, plan.fixed->tokens, "saltus::integrators::template");
-  }
+  detail::FixedSites const fixed(exec, process, plan, batch);
 
   SampleReport report;
   double evaluations = 0;
   while (report.samples < plan.samples) {
     auto const rows = std::make_pair(std::size_t{0}, std::min(batch, plan.samples - report.samples));
     State const state{Kokkos::subview(tokens, rows, Kokkos::ALL), Kokkos::subview(time, rows),
-                      plan.fixed ? Frozen(Kokkos::subview(frozen, rows, Kokkos::ALL)) : Frozen{},
+                      fixed.frozen(static_cast<int>(rows.second)),
                       plan.first_sample + report.samples};
     detail::reset(exec, counters, state.time, plan.grid.point(0));
     if (plan.start) {
@@ -173,12 +135,7 @@ SampleReport sample(ExecSpace const& exec, Process& process, Integrator& integra
     } else {
       draw_prior(exec, process, state, plan.seed);
     }
-    if (plan.fixed) {
-      Kokkos::parallel_for("saltus::integrators::template",
-                           Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
-                               exec, {0, 0}, {state.batch(), state.length()}),
-                           FixKernel{state.tokens, state.frozen, fixed_tokens});
-    }
+    fixed.put(exec, state);
     std::int64_t const before = process.full_evaluations();
     advance_all(exec, process, integrator, table, state, plan.seed, counters, observers);
     if (last) {

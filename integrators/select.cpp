@@ -11,14 +11,15 @@ namespace {
 template <class Field>
 struct ShareKernel {
   Field field;
+  SiteList sites;
   SiteProbabilities out;
   Counts counts;
   int remaining, length, states;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const b = static_cast<int>(sites(item) / length), l = static_cast<int>(sites(item) % length);
     token_t const own = field.tokens(b, l);
-    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 : 0;
+    for (int y = 0; y < states; ++y) out(item, y) = y == own ? 1 : 0;
     if (!field.active(b, l)) return;
     int n = 0;
     for (int d = 0; d < length; ++d) n += field.active(b, d);
@@ -28,7 +29,7 @@ struct ShareKernel {
     row.scan(own, scratch);
     double total = 0;  // in double, whatever the precision of the scores
     for (int y = 0; y < states; ++y) total += y == own ? 0 : row.value(y, scratch);
-    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 - p : p * (row.value(y, scratch) / total);
+    for (int y = 0; y < states; ++y) out(item, y) = y == own ? 1 - p : p * (row.value(y, scratch) / total);
   }
 };
 
@@ -64,13 +65,14 @@ Score parse_score(Parameters const& parameters, Score otherwise) {
 }
 
 void share_probabilities(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
-                         Step const& step, Counts counts, int remaining, SiteProbabilities const& out) {
+                         Step const& step, Counts counts, int remaining, SiteList const& sites,
+                         SiteProbabilities const& out) {
   visit_field(process, state, step, 0, false, [&]<class Field>(Field const& field) {
     if constexpr (requires { field.normalised; }) {
       Kokkos::parallel_for(label + "::law",
                            Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                               exec, 0, std::int64_t{state.batch()} * state.length()),
-                           ShareKernel<Field>{field, out, counts, remaining, state.length(),
+                               exec, 0, static_cast<std::int64_t>(sites.extent(0))),
+                           ShareKernel<Field>{field, sites, out, counts, remaining, state.length(),
                                               process.generator().states()});
     }
   });

@@ -169,10 +169,8 @@ struct DrawChosenKernel {
     if (y >= 0) {
       count.jumps += y != field.tokens(b, l);
       field.tokens(b, l) = static_cast<token_t>(y);
-    } else if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(key.step);
-      count.bad_row = b;
-      count.bad_site = l;
+    } else {
+      count.note_bad_score(key.step, b, l);
     }
   }
 };
@@ -275,8 +273,9 @@ struct RandomSites {
   }
 };
 
-/// [rows, L, S]: the marginal law of every site when `count` of a row's masks are revealed, all sets alike.
+/// [sites, S]: the marginal law of each site of the list when `count` of a row's masks are revealed, all sets alike.
 void share_probabilities(ExecSpace const& exec, std::string const& label, Process const& process, State const& state,
-                         Step const& step, Counts counts, int remaining, SiteProbabilities const& out);
+                         Step const& step, Counts counts, int remaining, SiteList const& sites,
+                         SiteProbabilities const& out);
 
 }  // namespace saltus

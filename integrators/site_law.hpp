@@ -97,7 +97,7 @@ struct StepKernel {
       double const jump = field.forced(c) ? 1 : Law::jump(c, w.slope * unread.others, w.stay, clamped);
       std::uint64_t const threshold = jump_threshold(jump);
       if (clamped) count.clamps += moving;
-      if (!(jump >= 0)) bad(count, b, begin);
+      if (!(jump >= 0)) count.note_bad_score(key.step, b, begin);
       for (int i = 0; i < n; ++i) {
         if (!active[i] || (event[i] >> 11) >= threshold) continue;
         int const l = begin + i;
@@ -131,16 +131,9 @@ struct StepKernel {
                                           Weights const& weights, bool good, std::uint64_t bits,
                                           Scratch const& scratch) const {
     int const y = good ? row.draw(own, weights, uniform53(bits), scratch) : -1;
-    if (y < 0) return bad(count, b, l);
+    if (y < 0) return count.note_bad_score(key.step, b, l);
     field.tokens(b, l) = static_cast<token_t>(y);
     ++count.jumps;
-  }
-  KOKKOS_FORCEINLINE_FUNCTION void bad(Counters& count, int b, int l) const {
-    if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(key.step);
-      count.bad_row = b;
-      count.bad_site = l;
-    }
   }
 };
 
@@ -187,11 +180,7 @@ struct RaceKernel {
       Proposal const p = propose<Law>(field, c, row, own, scratch);
       count.clamps += p.clamped;
       if (p.bad) {
-        if (count.bad_scores++ == 0) {
-          count.bad_step = static_cast<std::int32_t>(key.step);
-          count.bad_row = b;
-          count.bad_site = l;
-        }
+        count.note_bad_score(key.step, b, l);
         continue;
       }
       SiteStream stream(key, first_sample + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(l));
@@ -219,29 +208,37 @@ struct RaceKernel {
 template <class Law, class Field>
 struct ProbabilityKernel {
   Field field;
+  SiteList sites;
   SiteProbabilities out;
   int length, states;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const b = static_cast<int>(sites(item) / length), l = static_cast<int>(sites(item) % length);
     token_t const own = field.tokens(b, l);
-    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 : 0;
+    double* const law = &out(item, 0);
+    for (int y = 0; y < states; ++y) law[y] = y == own ? 1 : 0;
     if (!field.active(b, l)) return;
     auto const row = field.row(b, l);
     typename Field::Row::Scratch scratch;
     Proposal const p = propose<Law>(field, field.coeff(b), row, own, scratch);
     if (p.bad || (p.jump > 0 && !(p.leave > 0))) {
-      for (int y = 0; y < states; ++y) out(b, l, y) = Kokkos::Experimental::quiet_NaN_v<double>;
+      for (int y = 0; y < states; ++y) law[y] = Kokkos::Experimental::quiet_NaN_v<double>;
       return;
     }
     if (!(p.jump > 0)) return;
     // Their total anew: p.leave is a sum in the precision of the scores.
+    if constexpr (requires { row.read(own, scratch, law); }) {
+      row.read(own, scratch, law);
+    } else {
+      for (int y = 0; y < states; ++y) law[y] = row.value(y, scratch);
+    }
     double total = 0;
     for (int y = 0; y < states; ++y) {
-      double const w = p.weights.slope * row.value(y, scratch) + p.weights.offset;
-      total += out(b, l, y) = y != own && w > 0 ? w : 0;
+      double const w = p.weights.slope * law[y] + p.weights.offset;
+      total += law[y] = y != own && w > 0 ? w : 0;
     }
-    for (int y = 0; y < states; ++y) out(b, l, y) = y == own ? 1 - p.jump : p.jump * (out(b, l, y) / total);
+    for (int y = 0; y < states; ++y) law[y] = p.jump * (law[y] / total);
+    law[own] = 1 - p.jump;
   }
 };
 
@@ -252,6 +249,7 @@ class IndependentSites : public Integrator {
       : info_(std::move(info)), label_("saltus::integrators::" + info_.name), categorical_(categorical) {
     info_.has_site_law = categorical == Categorical::exact;
     info_.uses_transitions = requires { Law::uses_transitions; };
+    info_.moves_revealed = requires { Law::corrector; };
   }
 
   IntegratorInfo const& info() const override { return info_; }
@@ -304,14 +302,14 @@ class IndependentSites : public Integrator {
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
-    if (state.batch() == 0) return;
+                          SiteList const& sites, SiteProbabilities const& out) const override {
+    if (sites.extent(0) == 0) return;
     visit(process, state, step, [&](auto const& field) {
       using Field = std::decay_t<decltype(field)>;
       Kokkos::parallel_for(label_ + "::law",
                            Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                               exec, 0, std::int64_t{state.batch()} * state.length()),
-                           ProbabilityKernel<Law, Field>{field, out, state.length(), process.generator().states()});
+                               exec, 0, static_cast<std::int64_t>(sites.extent(0))),
+                           ProbabilityKernel<Law, Field>{field, sites, out, state.length(), process.generator().states()});
     });
   }
 

@@ -11,6 +11,18 @@
 namespace saltus {
 namespace {
 
+KOKKOS_FORCEINLINE_FUNCTION double positive(double v) { return v > 0 ? v : 0; }
+
+// The most states of a row that its scratch keeps whole.
+template <class Row>
+constexpr int most_kept_of() {
+  if constexpr (requires { Row::most_states; }) {
+    return Row::most_states;
+  } else {
+    return Row::Scratch::cached;
+  }
+}
+
 // One of the two evaluations at one site. Rows are read only when something of them is needed.
 template <class Field>
 struct Side {
@@ -57,24 +69,56 @@ struct Side {
     }
     leave = row.weigh(own, weights, sums, scratch);
   }
-  // One entry: of a masked process whose rows are normalised it is all that is read.
+  // Masked processes whose rows are known to be normalised: a weight is this multiple of its entry; nothing else is read.
+  KOKKOS_FUNCTION bool is_law() const { return field.normalised && field.sums_to_one && c.power == 1; }
+  KOKKOS_FUNCTION double law_slope() const {
+    return (rates ? field.rates(c, field.unread()) : field.clean(c, field.unread())).slope;
+  }
+  // One entry.
   KOKKOS_FUNCTION double at(int y) {
     if (!there || y == own) return 0;
     if constexpr (requires { field.normalised; }) {
-      if (!read && field.normalised && field.sums_to_one && c.power == 1) {
+      if (!read && is_law()) {
         row.skip_scan(scratch);
-        Weights const unit = rates ? field.rates(c, field.unread()) : field.clean(c, field.unread());
-        double const w = unit.slope * row.value(y, scratch);
-        return w > 0 ? w : 0;
+        return positive(law_slope() * row.value(y, scratch));
       }
     }
     look();
-    double const w = weights.slope * row.value(y, scratch) + weights.offset;
-    return w > 0 ? w : 0;
+    return positive(weights.slope * row.value(y, scratch) + weights.offset);
   }
   KOKKOS_FUNCTION int draw(double uniform) {
     look();
     return row.draw(own, weights, uniform, scratch);
+  }
+
+  static constexpr int most_kept = most_kept_of<Row>();
+  // out[y] += factor * w(y) for every target, of a row that is kept whole; not finite where an entry is not.
+  KOKKOS_FUNCTION void add(double factor, double* out) {
+    if (!there || factor == 0) return;
+    double const before = out[own];
+    add_all(factor, out);
+    out[own] = before;
+  }
+
+ private:
+  KOKKOS_FUNCTION void add_all(double factor, double* out) {
+    if constexpr (requires { field.normalised; }) {
+      if (is_law() && !is_logarithmic(row.kind)) return accumulate(factor, {law_slope(), 0, 0}, row.values, out);
+    }
+    look();
+    if constexpr (requires { scratch.cache; }) {
+      accumulate(factor, {weights.slope * scratch.unit, weights.offset, 0}, scratch.cache, out);
+    } else {
+      accumulate(factor, weights, scratch.v, out);
+    }
+  }
+  template <class Scalar>
+  KOKKOS_FUNCTION void accumulate(double factor, Weights const& w, Scalar const* v, double* out) const {
+#pragma omp simd
+    for (int y = 0; y < field.states; ++y) {
+      double const weight = w.slope * static_cast<double>(v[y]) + w.offset;
+      out[y] += factor * (weight < 0 ? 0 : weight);
+    }
   }
 };
 
@@ -95,6 +139,8 @@ struct Combination {
   token_t x;  // from where it jumps
   int states;
   bool moves;
+  static constexpr int most_kept = Side<Field>::most_kept;
+  double kept[most_kept];
 
   KOKKOS_FUNCTION Combination(Field const& f0, Field const& f1, int b0, int b1, int l, SecondStage const& stage, double a,
                               double b)
@@ -112,7 +158,6 @@ struct Combination {
     }
   }
 
-  KOKKOS_FUNCTION static double positive(double v) { return v > 0 ? v : 0; }
   // [c0]_+ w0 + [c1]_+ w1, which bounds the weight, in total and of one target.
   KOKKOS_FUNCTION double bound() {
     return (c0 > 0 ? c0 * start.total() : 0) + (c1 > 0 ? c1 * between.total() : 0);
@@ -129,33 +174,46 @@ struct Combination {
     count.clamps += w < 0;
     return uniform * most < w;
   }
-  // The total over all targets, and a target by its weight: one pass over both rows.
-  KOKKOS_FUNCTION double total() {
-    double sum = 0;
-    for (int y = 0; y < states; ++y) sum += positive(combined(y));
-    return sum;
-  }
-  // Without a positive weight, the evaluation between decides, or the one at the start.
-  KOKKOS_FUNCTION void fall_back() {
-    c0 = between.there ? 0 : 1;
-    c1 = between.there ? 1 : 0;
-  }
-  KOKKOS_FUNCTION int draw(double uniform) {
-    double sum = total();
-    if (!(sum > 0)) {
-      fall_back();
-      sum = total();
+  // The total over all targets: of rows that are kept whole in one pass over both, which makes their weights; it is not
+  // finite where an entry is not.
+  KOKKOS_FUNCTION bool is_kept() const { return states <= most_kept; }
+  KOKKOS_FUNCTION double total(Counters& count) {
+    double sum = 0, below = 0;
+    if (!is_kept()) {
+      for (int y = 0; y < states; ++y) sum += positive(combined(y));
+      return sum;
     }
-    double rest = uniform * sum;
+    for (int y = 0; y < states; ++y) kept[y] = 0;
+    start.add(c0, kept);
+    between.add(c1, kept);
+    kept[x] = 0;
+#pragma omp simd reduction(+ : sum, below)
+    for (int y = 0; y < states; ++y) {
+      double const w = kept[y];
+      kept[y] = w < 0 ? 0 : w;
+      sum += w < 0 ? 0 : w;
+      below += w < 0 ? w : 0;
+    }
+    count.clamps += below < 0;
+    return Kokkos::isfinite(below) ? sum : below;
+  }
+  // After total(): the weight of a target, and a target with probability proportional to it.
+  KOKKOS_FUNCTION double weight(int y) { return is_kept() ? kept[y] : positive(combined(y)); }
+  KOKKOS_FUNCTION int draw(double rest) {
     int found = -1;
     for (int y = 0; y < states; ++y) {
-      double const w = positive(combined(y));
+      double const w = weight(y);
       if (!(w > 0)) continue;
       found = y;
       rest -= w;
       if (rest < 0) break;
     }
     return found;
+  }
+  // Without a positive weight, the evaluation between decides, or the one at the start.
+  KOKKOS_FUNCTION void fall_back() {
+    c0 = between.there ? 0 : 1;
+    c1 = between.there ? 1 : 0;
   }
   KOKKOS_FUNCTION bool is_bad() const { return !Kokkos::isfinite(start.leave) || !Kokkos::isfinite(between.leave); }
 };
@@ -201,14 +259,64 @@ struct SecondKernel {
       threshold = jump_threshold(stage.rates ? -Kokkos::expm1(-h * most) : tweedie(c, unread));
     }
 
-    Counters count = counters(item);
+    // Without branches, which are hard to foresee here.
+    Field const& origin = stage.restart ? start : between;
+    int due[max_tile], sites = 0;
     for (int i = 0; i < n; ++i) {
-      int const l = begin + i;
-      if (!(stage.restart ? start : between).active(b, l)) continue;
-      bool const moved = start.tokens(b, l) != between.tokens(b, l);  // then its rates are others
-      if (moved || !known || (event[i] >> 11) < threshold) visit(count, b, l, forced, h, event[i], target[i]);
+      due[sites] = begin + i;
+      sites += static_cast<int>(origin.active(b, begin + i)) &
+               (static_cast<int>((event[i] >> 11) < threshold) | static_cast<int>(has_moved(b, begin + i)));
+    }
+    if (!known && !forced) {
+      int left = 0;
+      for (int i = 0; i < sites; ++i) {
+        int const l = due[i];
+        due[left] = l;
+        left += static_cast<int>(has_moved(b, l) || !stays(b, l, c, h, uniform53(event[l - begin])));
+      }
+      sites = left;
+    }
+    if (sites == 0) return;
+    for (int i = 0; i < sites; ++i) {
+      prefetch(start.row(b, due[i]));
+      prefetch(between.row(b, due[i]));
+    }
+    Counters count = counters(item);
+    for (int i = 0; i < sites; ++i) {
+      int const at = due[i] - begin;
+      visit(count, b, due[i], forced, h, event[at], target[at]);
     }
     counters(item) = count;
+  }
+
+  KOKKOS_FORCEINLINE_FUNCTION bool has_moved(int b, int l) const { return start.tokens(b, l) != between.tokens(b, l); }
+
+  // Asks a host's memory for a row, or for its beginning if it is long, so that the rows of a tile arrive together.
+  template <class Row>
+  KOKKOS_FORCEINLINE_FUNCTION static void prefetch([[maybe_unused]] Row const& row) {
+    if constexpr (requires { row.values; }) {
+      KOKKOS_IF_ON_HOST((
+          int const n = row.size < Row::Scratch::cached ? row.size : Row::Scratch::cached;
+          for (int y = 0; y < n; y += 64 / static_cast<int>(sizeof(*row.values))) __builtin_prefetch(row.values + y);
+          __builtin_prefetch(row.values + n - 1);))
+    }
+  }
+
+  // Whether a site that has not moved stays for certain, from the rows that bound its rates: true of most sites.
+  KOKKOS_FORCEINLINE_FUNCTION bool stays(int b, int l, StepCoeff const& c, double h, double uniform) const {
+    typename Field::Row::Scratch scratch;
+    token_t const own = between.tokens(b, l);
+    auto const row = between.row(b, l);
+    RowSums const sums = row.scan(own, scratch);
+    if (!stage.rates) return uniform >= tweedie(c, sums);
+    double most = positive(c1) * row.weigh(own, between.rates(c, sums), sums, scratch);
+    if (c0 > 0) {
+      StepCoeff const& at_start = start.coeff(b);
+      auto const first = start.row(b, l);
+      RowSums const others = first.scan(own, scratch);
+      most += c0 * first.weigh(own, start.rates(at_start, others), others, scratch);
+    }
+    return uniform >= h * most && Kokkos::isfinite(most);  // 1 - exp(-x) <= x
   }
 
   // A site of which something may become.
@@ -224,17 +332,26 @@ struct SecondKernel {
     if (forced) return reveal(count, site, b, l, target, stream);
     if (!stage.rates) {
       double const p = jump(between.coeff(b), site);
-      if ((event >> 11) < jump_threshold(p)) reveal(count, site, b, l, target, stream);
+      if (site.is_bad()) return count.note_bad_score(step, b, l);
+      if (uniform53(event) < p) reveal(count, site, b, l, target, stream);
       return;
     }
     double const end = h * site.bound();
-    if (site.is_bad()) return bad(count, b, l);
+    if (site.is_bad()) return count.note_bad_score(step, b, l);
     if (uniform53(event) >= end) return;  // 1 - exp(-end) <= end: most sites stop here, without a logarithm
+    if (site.is_kept()) {
+      double const sum = site.total(count), mean = h * sum;
+      if (!Kokkos::isfinite(sum)) return count.note_bad_score(step, b, l);
+      if (uniform53(event) >= mean) return;
+      double const p = stage.reject ? mean * Kokkos::exp(-mean) : -Kokkos::expm1(-mean);
+      if (uniform53(event) < p) set(count, b, l, site.draw(uniform53(target) * sum));
+      return;
+    }
     int found = -1, jumps = 0;
     for (double clock = exponential(uniform53(event)); clock < end;) {  // the same order as the threshold
       int const y = site.candidate(uniform53(target));
       RandomPair const more = stream.next();
-      if (y < 0 || site.is_bad()) return bad(count, b, l);
+      if (y < 0 || site.is_bad()) return count.note_bad_score(step, b, l);
       if (site.accepts(y, uniform53(more.event), count)) {
         found = y;
         ++jumps;
@@ -246,22 +363,25 @@ struct SecondKernel {
     if (jumps == 1) set(count, b, l, found);
   }
 
-  // A jump is due: where to. Rejection, and after some attempts the whole rows.
+  // A jump is due: where to. Of long rows by rejection at first, and after some attempts by the whole rows.
   KOKKOS_FUNCTION void reveal(Counters& count, Combination<Field>& site, int b, int l, std::uint64_t target,
                               LaterDraws& stream) const {
     constexpr int attempts = 16;
-    bool const proposes = site.bound() > 0;
-    if (site.is_bad()) return bad(count, b, l);
-    if (proposes) {
-      for (int i = 0; i < attempts; ++i) {
-        int const y = site.candidate(uniform53(target));
-        RandomPair const more = stream.next();
-        if (y < 0 || site.is_bad()) return bad(count, b, l);
-        if (site.accepts(y, uniform53(more.event), count)) return set(count, b, l, y);
-        target = more.target;
-      }
+    bool const proposes = !site.is_kept() && site.bound() > 0;
+    if (site.is_bad()) return count.note_bad_score(step, b, l);
+    for (int i = 0; proposes && i < attempts; ++i) {
+      int const y = site.candidate(uniform53(target));
+      RandomPair const more = stream.next();
+      if (y < 0 || site.is_bad()) return count.note_bad_score(step, b, l);
+      if (site.accepts(y, uniform53(more.event), count)) return set(count, b, l, y);
+      target = more.target;
     }
-    set(count, b, l, site.draw(uniform53(target)));
+    double sum = site.total(count);
+    if (sum == 0) {
+      site.fall_back();
+      sum = site.total(count);
+    }
+    set(count, b, l, Kokkos::isfinite(sum) ? site.draw(uniform53(target) * sum) : -1);
   }
 
   // Only masked processes: tweedie's probability of a jump, for normalised rows without reading them.
@@ -276,16 +396,9 @@ struct SecondKernel {
     return tweedie(c, site.between.sums);
   }
   KOKKOS_FUNCTION void set(Counters& count, int b, int l, int y) const {
-    if (y < 0) return bad(count, b, l);
+    if (y < 0) return count.note_bad_score(step, b, l);
     between.tokens(b, l) = static_cast<token_t>(y);
     ++count.jumps;
-  }
-  KOKKOS_FUNCTION void bad(Counters& count, int b, int l) const {
-    if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(step);
-      count.bad_row = b;
-      count.bad_site = l;
-    }
   }
 };
 
@@ -313,19 +426,22 @@ template <class Field>
 struct SecondLawKernel {
   SecondKernel<Field> second;
   Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> pairs;
+  SiteList sites;
   SiteProbabilities out;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const length = second.length, i = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const length = second.length;
+    int const i = static_cast<int>(sites(item) / length), l = static_cast<int>(sites(item) % length);
     int const b0 = pairs(i, 0), b1 = pairs(i, 1);
     SecondStage const& stage = second.stage;
     StepCoeff const& all = second.whole(0);
     StepCoeff const& c = second.between.coeff(b1);
     Combination<Field> site(second.start, second.between, b0, b1, l, stage, second.c0, second.c1);
-    for (int y = 0; y < site.states; ++y) out(i, l, y) = y == site.x ? 1 : 0;
+    for (int y = 0; y < site.states; ++y) out(item, y) = y == site.x ? 1 : 0;
     if (!site.moves) return;
     bool const forced = second.between.forced(c);
-    double total = site.total(), jump = 1;
+    Counters count;
+    double total = site.total(count), jump = 1;
     double const mean = (stage.restart ? all.duration : c.duration) * total;
     if (!forced && stage.rates) {
       jump = stage.reject ? mean * Kokkos::exp(-mean) : -Kokkos::expm1(-mean);
@@ -339,12 +455,12 @@ struct SecondLawKernel {
     if (!(jump > 0)) return;
     if (!(total > 0)) {
       site.fall_back();
-      total = site.total();
+      total = site.total(count);
     }
     for (int y = 0; y < site.states; ++y) {
-      if (y != site.x) out(i, l, y) = jump * (Combination<Field>::positive(site.combined(y)) / total);
+      if (y != site.x) out(item, y) = jump * (site.weight(y) / total);
     }
-    out(i, l, site.x) = 1 - jump;
+    out(item, site.x) = 1 - jump;
   }
 };
 
@@ -429,22 +545,22 @@ void TwoStage::advance(ExecSpace const& exec, Process& process, State const& sta
 }
 
 void TwoStage::site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                                  SiteProbabilities const& out) const {
+                                  SiteList const& sites, SiteProbabilities const& out) const {
   detail::check_parts(*this, step, 2);
-  first_->site_probabilities(exec, process, state, step.part(0), out);
+  first_->site_probabilities(exec, process, state, step.part(0), sites, out);
 }
 
 void TwoStage::second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                                     Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
-                                    SiteProbabilities const& out) const {
+                                    SiteList const& sites, SiteProbabilities const& out) const {
   Factors const f = factors(step);
   visit_both(process, state, state, step, [&]<class Field>(Field const& first, Field const& second) {
     SecondKernel<Field> const kernel{first, second, step.coefficients, second_, f.c0, f.c1, {}, state.time, {},
                                      static_cast<std::uint32_t>(step.index), 0, state.length(), 1, state.length(), {}};
     Kokkos::parallel_for(label_ + "::law",
                          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                             exec, 0, static_cast<std::int64_t>(pairs.extent(0)) * state.length()),
-                         SecondLawKernel<Field>{kernel, pairs, out});
+                             exec, 0, static_cast<std::int64_t>(sites.extent(0))),
+                         SecondLawKernel<Field>{kernel, pairs, sites, out});
   });
 }
 

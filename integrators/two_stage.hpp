@@ -28,10 +28,10 @@ class TwoStage : public Integrator {
   void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step, StreamKey key,
                CounterView const& counters) override;
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override;
+                          SiteList const& sites, SiteProbabilities const& out) const override;
   void second_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                             Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
-                            SiteProbabilities const& out) const override;
+                            SiteList const& sites, SiteProbabilities const& out) const override;
 
  protected:
   struct Factors {

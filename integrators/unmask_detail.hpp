@@ -137,10 +137,8 @@ struct RevealKernel {
     if (y >= 0) {
       field.tokens(b, l) = static_cast<token_t>(y);
       ++count.jumps;
-    } else if (count.bad_scores++ == 0) {
-      count.bad_step = static_cast<std::int32_t>(key.step);
-      count.bad_row = b;
-      count.bad_site = l;
+    } else {
+      count.note_bad_score(key.step, b, l);
     }
   }
 };

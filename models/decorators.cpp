@@ -87,6 +87,12 @@ struct ScoresIn {
   KOKKOS_FORCEINLINE_FUNCTION Scalar const* row(int b, int l) const { return data + b * row_stride + l * site_stride; }
 };
 
+/// Calls the visitor with the scores in the precision that they are in.
+template <class Visitor>
+decltype(auto) with_scores(Evaluation const& e, Visitor&& visitor) {
+  return e.type == ScalarType::f32 ? visitor(ScoresIn<float>(e)) : visitor(ScoresIn<double>(e));
+}
+
 template <class Scalar>
 struct TemperatureKernel {
   RowsOf<Scalar> rows;
@@ -301,21 +307,14 @@ class RowDecorator final : public Decorator {
       : Decorator(std::move(info), {std::move(model)}), label_(label), kernel_(kernel) {}
 
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
-    Evaluation const scores = inner(exec, query, 0);
-    return scores.type == ScalarType::f32 ? run<float>(exec, query, scores, slot)
-                                          : run<double>(exec, query, scores, slot);
+    return with_scores(inner(exec, query, 0), [&]<class Scalar>(ScoresIn<Scalar> const& scores) {
+      auto const to = rows<Scalar>(query, slot);
+      if (query.tokens.size() > 0) Kokkos::parallel_for(label_, policy(exec, query), kernel_(to, scores));
+      return result(to);
+    });
   }
 
  private:
-  template <class Scalar>
-  Evaluation run(ExecSpace const& exec, Query const& query, Evaluation const& scores, int slot) const {
-    auto const to = rows<Scalar>(query, slot);
-    if (query.tokens.size() > 0) {
-      Kokkos::parallel_for(label_, policy(exec, query), kernel_(to, ScoresIn<Scalar>(scores)));
-    }
-    return result(to);
-  }
-
   char const* label_;
   MakeKernel kernel_;
 };
@@ -327,8 +326,9 @@ class Product final : public Decorator {
 
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
     Evaluation const first = inner(exec, query, 0);
-    return first.type == ScalarType::f32 ? run<float>(exec, query, first, slot)
-                                         : run<double>(exec, query, first, slot);
+    return with_scores(first, [&]<class Scalar>(ScoresIn<Scalar> const&) {
+      return run<Scalar>(exec, query, first, slot);
+    });
   }
 
  private:
@@ -339,13 +339,10 @@ class Product final : public Decorator {
       Evaluation const factor = i == 0 ? first : inner(exec, query, i);
       auto const exponent = static_cast<Scalar>(exponents_[i]);
       if (query.tokens.size() == 0) continue;
-      if (factor.type == ScalarType::f32) {
+      with_scores(factor, [&]<class In>(ScoresIn<In> const& scores) {
         Kokkos::parallel_for("saltus::models::decorators::factor", policy(exec, query),
-                             FactorKernel<Scalar, float>{to, ScoresIn<float>(factor), exponent, i == 0});
-      } else {
-        Kokkos::parallel_for("saltus::models::decorators::factor", policy(exec, query),
-                             FactorKernel<Scalar, double>{to, ScoresIn<double>(factor), exponent, i == 0});
-      }
+                             FactorKernel<Scalar, In>{to, scores, exponent, i == 0});
+      });
     }
     if (!to.logarithmic && query.tokens.size() > 0) {
       Kokkos::parallel_for("saltus::models::decorators::numbers", policy(exec, query), NumbersKernel<Scalar>{to});

@@ -52,10 +52,12 @@ void add_entropies(std::vector<double> const& p, std::size_t states, int kept, i
   add_entropies(without, states, kept, open - 1, sums);
 }
 
+double table_work(TableLaw const& law) { return std::pow(law.states() + 1, law.length()); }
+
 std::vector<double> table_profile(TableLaw const& law) {
   int const length = law.length();
-  require(std::pow(law.states() + 1, length) <= most_table_work,
-          "the profile of a table takes (states + 1)^length = " + to_text(std::pow(law.states() + 1, length)) +
+  require(table_work(law) <= most_table_work,
+          "the profile of a table takes (states + 1)^length = " + to_text(table_work(law)) +
               " operations, more than 1e10; estimate it with sampled_profile()");
   std::vector<double> sums(static_cast<std::size_t>(length) + 1, 0.0), profile;
   add_entropies(law.probabilities(), static_cast<std::size_t>(law.states()), 0, length, sums);
@@ -187,6 +189,11 @@ struct EntropyKernel {
 };
 
 }  // namespace
+
+bool has_information_profile(SequenceLaw const& law) {
+  if (auto const* const table = dynamic_cast<TableLaw const*>(&law)) return table_work(*table) <= most_table_work;
+  return dynamic_cast<ProductLaw const*>(&law) != nullptr || dynamic_cast<MarkovChain const*>(&law) != nullptr;
+}
 
 std::vector<double> information_profile(SequenceLaw const& law) {
   if (auto const* const product = dynamic_cast<ProductLaw const*>(&law)) return product_profile(*product);

@@ -15,6 +15,10 @@
 /// j)) with i_k sites revealed before block k, which bounds that of its output.
 namespace saltus {
 
+/// Whether information_profile() knows the law: a ProductLaw, a MarkovChain, or a TableLaw of (states + 1)^length <=
+/// 1e10.
+bool has_information_profile(SequenceLaw const& law);
+
 /// h_0 ... h_(length - 1), on the host. Exact: for a ProductLaw; for a MarkovChain from the nearest revealed
 /// neighbours, in O(length^3 + length states^3) (a matrix for each position: length^2 states^3); for a TableLaw from
 /// the entropies of all sets of sites, O((states + 1)^length). UserError for other laws, which sampled_profile()

@@ -3,12 +3,11 @@
 
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
 #include <saltus/ctmc/io/npy.hpp>
 #include <saltus/models/hidden_markov.hpp>
+#include <saltus/models/json_file.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
@@ -79,17 +78,7 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
 NamedLaw load_law(std::string const& folder) {
   std::string const path = folder + "/model.json";
   require(std::filesystem::exists(path), "cannot read '" + path + "': No such file; expected a folder with the model.json that 'saltus compare' writes");
-  Json json;
-  try {
-    json = Json::parse(read_file(path));
-  } catch (Json::exception const& e) {
-    throw UserError(path + " is not valid JSON: " + e.what());
-  }
-  require(json.is_object(), path + ": expected a JSON object");
-  auto const format = value<std::string>(json, "format", path);
-  require(format == format_name, path + ": expected \"format\": \"" + format_name + "\", got \"" + format + "\"");
-  int const version = positive(json, "version", path);
-  require(version == format_version, path + ": this program reads version " + std::to_string(format_version) + ", got " + std::to_string(version));
+  Json const json = read_json(path, format_name, format_version);
   int const length = positive(json, "length", path), states = positive(json, "states", path);
   require(json.contains("alphabet"), path + ": the key 'alphabet' is missing");
   auto const kind = value<std::string>(json, "kind", path);

@@ -74,17 +74,18 @@ struct RemaskKernel {
 struct RemaskLawKernel {
   Tokens tokens;
   Frozen frozen;
+  SiteList sites;
   SiteProbabilities out;
   int length;
   token_t mask;
   double probability;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    int const b = static_cast<int>(sites(item) / length), l = static_cast<int>(sites(item) % length);
     token_t const x = tokens(b, l);
     if (x == mask || (frozen.size() > 0 && frozen(b, l) != 0)) return;
-    out(b, l, x) = 1 - probability;
-    out(b, l, mask) = probability;
+    out(item, x) = 1 - probability;
+    out(item, mask) = probability;
   }
 };
 
@@ -109,6 +110,7 @@ class Remasking final : public Corrected {
     bool const simple = inner.has_site_law && inner.stages == 1 && inner.selection == Selection::by_site &&
                         dynamic_cast<Corrected const*>(&this->predictor()) == nullptr;
     info_.has_site_law = simple && settings.variant != Variant::confidence;
+    info_.moves_revealed = true;
   }
 
   std::string refuses(Process const& process) const override {
@@ -155,13 +157,13 @@ class Remasking final : public Corrected {
     detail::finish(exec, label() + "::finish", state, step);
   }
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
-    predictor().site_probabilities(exec, process, state, step.part(0), out);
+                          SiteList const& sites, SiteProbabilities const& out) const override {
+    predictor().site_probabilities(exec, process, state, step.part(0), sites, out);
     Move const move = plan(process.noise(), {step.host->from, step.host->to});
     Kokkos::parallel_for(label() + "::law",
                          Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(
-                             exec, 0, std::int64_t{state.batch()} * state.length()),
-                         RemaskLawKernel{state.tokens, state.frozen, out, state.length(), *process.generator().mask(),
+                             exec, 0, static_cast<std::int64_t>(sites.extent(0))),
+                         RemaskLawKernel{state.tokens, state.frozen, sites, out, state.length(), *process.generator().mask(),
                                          sigma(move, step)});
   }
 

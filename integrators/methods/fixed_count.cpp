@@ -26,8 +26,8 @@ class FixedCount final : public ChoosingMethod {
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
-    share_probabilities(exec, label_, process, state, step, counts_, step.remaining, out);
+                          SiteList const& sites, SiteProbabilities const& out) const override {
+    share_probabilities(exec, label_, process, state, step, counts_, step.remaining, sites, out);
   }
 
  private:

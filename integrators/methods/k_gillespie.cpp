@@ -4,26 +4,10 @@
 #include <saltus/integrators/methods.hpp>
 #include <saltus/integrators/select.hpp>
 
-#include "../run_detail.hpp"
+#include "../own_steps.hpp"
 
 namespace saltus {
 namespace {
-
-// Coefficients of each row at its own time: rows take the time of their last reveal, not that of the grid.
-struct OwnTimeKernel {
-  Times time;
-  Kokkos::View<StepCoeff*, MemorySpace> now;
-  Kokkos::View<StepCoeff const*, MemorySpace> step;
-  NoiseSchedule noise;
-  KOKKOS_FUNCTION void operator()(int b) const {
-    StepCoeff const& c = step(step.extent(0) == 1 ? 0 : b);
-    StepCoeff own = noise.coefficients({time(b), 0});
-    own.phi = c.phi;
-    own.power = c.power;
-    own.forced = c.forced;
-    now(b) = own;
-  }
-};
 
 // The k sites that would be revealed first if their rates stayed as they are; time goes on to the last of them.
 struct EarliestSites {
@@ -65,7 +49,7 @@ class KGillespie final : public Integrator {
   std::size_t reserve(Process const&, Extents extents) override {
     ranking_.reserve(label_, extents);
     auto const batch = static_cast<std::size_t>(extents.batch);
-    if (now_.extent(0) < batch) now_ = Kokkos::View<StepCoeff*, MemorySpace>(label_ + "::now", batch);
+    if (now_.extent(0) < batch) now_ = detail::RowCoeffs(label_ + "::now", batch);
     return batch * static_cast<std::size_t>(extents.length);
   }
 
@@ -75,9 +59,8 @@ class KGillespie final : public Integrator {
     key = key.at(static_cast<std::uint32_t>(step.index));
     process.refresh(exec, state, 0);
     auto const now = Kokkos::subview(now_, std::make_pair(0, state.batch()));
-    Kokkos::parallel_for(label_ + "::own_time",
-                         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
-                         OwnTimeKernel{state.time, now, step.coefficients, process.noise()});
+    // Rows take the time of their last reveal, not that of the grid.
+    detail::own_coefficients(exec, label_ + "::own_time", state, step, process.noise(), now);
     Step const own{step.index, now};
     choose_sites(exec, label_, process, state, own, key,
                  EarliestSites{state.time, step.coefficients, 1e-5 * process.noise().end(), step.remaining}, ranking_);
@@ -85,14 +68,14 @@ class KGillespie final : public Integrator {
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
+                          SiteList const& sites, SiteProbabilities const& out) const override {
     require(process.normalised(), "k_gillespie has a law by site only where the schedule alone gives the rates; these scores are not normalised");
-    share_probabilities(exec, label_, process, state, step, Counts::uniform, step.remaining, out);
+    share_probabilities(exec, label_, process, state, step, Counts::uniform, step.remaining, sites, out);
   }
 
  private:
   Ranking ranking_;
-  Kokkos::View<StepCoeff*, MemorySpace> now_;
+  detail::RowCoeffs now_;
   std::string const label_ = "saltus::integrators::k_gillespie";
   IntegratorInfo const info_{
       .name = "k_gillespie",

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <saltus/ctmc/jumps.hpp>
 #include <saltus/ctmc/poisson.hpp>
 #include <saltus/integrators/methods.hpp>
 #include <saltus/integrators/site_law.hpp>
@@ -46,11 +45,7 @@ struct OrdinalKernel {
     // Where each jump has a target of its own, they are drawn one by one.
     double const most_jumps = std::is_same_v<Field, ForwardPopulationField> ? most_poisson_mean : 1e7;
     if (!Kokkos::isfinite(mean) || !(mean >= 0) || mean > most_jumps) {
-      if (count.bad_scores++ == 0) {
-        count.bad_step = static_cast<std::int32_t>(key.step);
-        count.bad_row = b;
-        count.bad_site = l;
-      }
+      count.note_bad_score(key.step, b, l);
       counters(item) = count;
       return;
     }
@@ -67,7 +62,7 @@ struct OrdinalKernel {
     }
     double last = states - 1;
     if constexpr (requires { field.population; }) {
-      last = static_cast<double>(PopulationJumps::limit);
+      last = static_cast<double>(PopulationRates::limit);
       count.overflows += x > last ? 1 : 0;
     }
     bool const clamped = x < 0 || x > last;

@@ -1022,6 +1022,15 @@ class Reweighting(Case):
         self.assertGreater(rows.count((1, 1)) / len(rows), 0.55)  # 0.064 of 0.1; the law itself: 0.4
         self.assertLess(rows.count((0, 1)) / len(rows), 0.06)
 
+    def test_a_template_is_kept(self):
+        rows, summary = self.run_particles("--reward", "count:1", "--strength", 1.5, "--template", "0 ?")
+        self.assertEqual({row[0] for row in rows}, {0})
+        # Given the 0 the other site is 1 with .1 of .4; the tilt multiplies that.
+        weight = math.exp(1.5)
+        self.assertLess(abs(summary["log_normaliser"] - math.log(0.75 + 0.25 * weight)), 4 * summary["log_normaliser_error"])
+        share = 0.25 * weight / (0.75 + 0.25 * weight)
+        self.assertLess(abs(rows.count((0, 1)) / len(rows) - share), 0.03 + 4 * math.sqrt(share * (1 - share) / len(rows)))
+
     def test_results_do_not_depend_on_the_batch(self):
         one, _ = self.run_particles("--reward", "count:0", samples=40)
         other, _ = self.run_particles("--reward", "count:0", "--batch", 32, samples=40)
@@ -1040,7 +1049,6 @@ class Reweighting(Case):
                 (["--particles", 4, "--reward", "tokens"], ["count:TOKEN", "table:FILE", "'tokens'"]),
                 (["--particles", 4, "--power", -1], ["--power", "at least 0"]),
                 (["--particles", 4, "--power", 2, "--generator", "uniform"], ["--power needs a masked process"]),
-                (["--particles", 4, "--reward", "count:0", "--template", "0 ?"], ["--template", "do not go together"]),
                 (["--particles", 0, "--reward", "count:0"], ["--particles", "1"])):
             result = saltus("sample", "--model", "table:joint.npy", "--samples", 2, *arguments, cwd=self.cwd)
             self.assertEqual((result.returncode, result.stdout), (2, b""), arguments)
@@ -1077,6 +1085,20 @@ class Reference(Case):
             result = saltus("compare", *more, "--reference", 8, "--out", "r", cwd=self.cwd)
             self.assertEqual((result.returncode, result.stdout), (2, b""))
             self.assertIn("--reference", result.stderr.decode())
+        (self.cwd / "times").write_text("1\n0.5\n0\n")
+        result = saltus("compare", "--model", "countdown", "--grid", "times", "--reference", 8, "--out", "r", cwd=self.cwd)
+        self.assertEqual((result.returncode, result.stdout), (2, b""))
+        self.assertIn("steps of its own", result.stderr.decode())
+
+    def test_its_grid_is_that_of_the_runs(self):
+        # In equal times nearly all of alpha is gained in the last step: the law of one step. In equal shares it is not.
+        write_table(self.cwd / "equal.npy", 2, [0.48, 0.02, 0.02, 0.48])
+        self.run_well("compare", "--model", "table:equal.npy", "--integrators", "tweedie", "--noise", "constant:rate=10,end=1",
+                      "--grid", "noise", "--nfe", "1,2", "--reference", 2, "--samples", 2000, "--out", "r", "--quiet")
+        runs = {run["nfe"]: run["reference_p_values"]
+                for run in json.loads((self.cwd / "r/results.json").read_text())["runs"]}
+        self.assertGreater(runs[2]["tv_pair"], 0.001)
+        self.assertLess(runs[1]["tv_pair"], 0.01)
 
 
 class ExactLaws(Case):
@@ -1172,6 +1194,41 @@ class ExactLaws(Case):
         # One site a step, by count: nothing is lost.
         blocks = self.values(self.run_exact("--integrators", "fixed_count", "--grid", "blocks", "--nfe", self.LENGTH))
         self.assertLess(blocks["fixed_count", self.LENGTH, "tv"], 1e-11)
+
+    def cyclic(self, kind, folder, **more):
+        """A folder with the chain of four states and eight sites that stays with 0.7 and goes on with 0.3."""
+        rows = [[0.7 if y == x else 0.3 if y == (x + 1) % 4 else 0 for y in range(4)] for x in range(4)]
+        (self.cwd / folder).mkdir()
+        (self.cwd / folder / "model.json").write_text(json.dumps(
+            {"format": "saltus-native", "version": 1, "kind": kind, "law": "cyclic", "length": 8, "states": 4, "alphabet": None,
+             "alphabet_name": "numbers", "initial": [0.25] * 4, "transitions": sum(rows, [])} | more))
+
+    def test_blocks_of_a_profile_that_is_estimated(self):
+        # The costs of the best blocks of this chain, (3, 5) and (1, 2, 2, 3), are published numbers (A§9.3).
+        costs = {2: 1.756283, 4: 0.481452}
+        self.cyclic("chain", "chain.law")
+        self.cyclic("hidden_markov", "hidden.law", emissions=sum(([float(x == y) for y in range(4)] for x in range(4)), []))
+        # A profile is known of the chain; the same law as a hidden chain, or decorated by what changes nothing, has none.
+        for model, more in (("chain.law", []), ("hidden.law", []), ("chain.law", ["--guide", "chain.law", "--guide-weight", 0])):
+            result = saltus("compare", "--model", model, *more, "--law", "exact", "--integrators", "fixed_count", "--grid", "blocks",
+                            "--nfe", "2,4", "--out", "r", cwd=self.cwd)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            estimated = model == "hidden.law" or bool(more)
+            self.assertEqual(b"estimated from 1024 sequences" in result.stderr and b"standard errors" in result.stderr,
+                             estimated)
+            results = json.loads((self.cwd / "r/results.json").read_text())
+            self.assertEqual("standard errors" in results["model"].get("information_profile", ""), estimated)
+            values = self.values(results)
+            for steps, cost in costs.items():
+                self.assertAlmostEqual(values["fixed_count", steps, "path_kl_factorisation"], cost, delta=1e-6)
+            shutil.rmtree(self.cwd / "r")
+        # Samples too, in silence if asked; the grid does not depend on the seed, and no step number changes its note.
+        notes = set()
+        for seed in (1, 2):
+            self.run_well("sample", "--model", "hidden.law", "--grid", "blocks", "--steps", 2 * seed, "--seed", seed, "--samples", 2,
+                          "--summary", "s.json", "--out", "s.txt", "--quiet")
+            notes.add(json.loads((self.cwd / "s.json").read_text())["model"]["information_profile"])
+        self.assertEqual(len(notes), 1)
 
     def test_other_processes(self):
         # Forwards, transition sampling is exact and euler is not.
@@ -1347,6 +1404,27 @@ class Report(Case):
             self.assertIn(value, words)
         self.assertIn(results["command"], words)
         self.assertIn("gillespie claims to be exact and lies inside all bands", words)
+
+    def test_its_parameters_are_those_that_were_used(self):
+        write_table(self.cwd / "two.npy", 2, [0.3, 0.1, 0.2, 0.4])
+        table = ["--model", "table:two.npy", "--integrators"]
+        always = {"integrators", "law", "noise", "out", "quiet", "threads"}
+        reverse = {"model", "grid", "categorical"}
+        for out, arguments, used in (
+                ("a", [*table, "tweedie", "--nfe", 2, "--law", "exact"], reverse | {"most-transitions", "nfe"}),
+                ("b", [*table, "tweedie"], reverse | {"samples", "seed", "batch", "nfe"}),
+                ("c", [*table, "gillespie"], reverse | {"samples", "seed", "batch"}),
+                ("d", ["--data", self.data, "--integrators", "tweedie", "--nfe", 2],
+                 reverse | {"samples", "seed", "batch", "nfe", "data", "pseudo-count"}),
+                ("e", ["--generator", "jc69", "--start", "ACG", "--times", 1, "--integrators", "euler"],
+                 {"samples", "seed", "batch", "nfe", "generator", "start", "times"})):
+            self.run_well("compare", *arguments, "--out", out, "--quiet")
+            results = json.loads((self.cwd / out / "results.json").read_text())
+            self.assertEqual(set(results["parameters"]), always | used, arguments)
+            self.assertEqual("seed" in results, "seed" in used)
+            words = Html((self.cwd / out / "report.html").read_text(encoding="utf-8")).text
+            self.assertEqual("most-transitions" in words, "most-transitions" in used)
+            self.assertEqual("samples" in words, "samples" in used)
 
     def test_the_command_gives_the_results_again(self):
         folder = self.cwd / "it's <here> & there"

@@ -1218,7 +1218,7 @@ class Refused(Simulation):
         refused('{"format": ', "not valid JSON")
         refused([1, 2], "JSON object")
         refused(base | {"format": "other"}, '"saltus-process"')
-        refused({key: base[key] for key in base if key != "format"}, '"format"')
+        refused({key: base[key] for key in base if key != "format"}, "'format' is missing")
         refused(base | {"version": 2}, '"version": 1')
         refused({key: base[key] for key in base if key != "generator"}, "'generator' is missing")
         refused(base | {"lenght": 3}, "unknown key 'lenght'", "did you mean length")

@@ -81,6 +81,7 @@ TEST(Names, ErrorsSayWhatWouldDo) {
   EXPECT_TRUE(says(error("semi_autoregressive:order=left"), {"left", "random"}));
   EXPECT_TRUE(says(error("entropy_bound:gamma=-1"), {"gamma"}));
   EXPECT_TRUE(says(error("adaptive:method=theta_rk2"), {"method", "theta_rk2", "tweedie"}));
+  EXPECT_TRUE(says(error("adaptive:error=1.5"), {"adaptive", "error from 0 to 1"}));
   EXPECT_TRUE(says(error("tweedie:categorical=gumbel"), {"gumbel", "gumbel32", "gumbel_eps"}));
 }
 

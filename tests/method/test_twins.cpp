@@ -285,6 +285,10 @@ std::vector<Entry> entries() {
   all.push_back({"adaptive", [] { return adaptive_twin("tweedie", 0.25, 0, 1e-3); }, true});
   all.push_back({"adaptive:method=euler,change=0.4,jumps=1.5,shortest=0.02",
                  [] { return adaptive_twin("euler", 0.4, 1.5, 0.02); }, true});
+  for (double const error : {0.1, 0.4}) {
+    all.push_back({"adaptive:change=10,error=" + std::to_string(error),
+                   [=] { return adaptive_twin("tweedie", 10, 0, 1e-3, error); }, true});
+  }
   for (std::string const method : {"tweedie", "euler"}) {
     for (std::string const categorical : {"gumbel32", "gumbel_eps"}) {
       all.push_back({method + ":categorical=" + categorical, [=] { return race_twin(method, categorical); }, true});
@@ -370,6 +374,7 @@ TEST(TwinsFixed, SitesOfATemplateStayAndTheOthersFollow) {
                          Run{chain_case(cosine), "tweedie+informed:k=2", [] { return informed_twin(2, 1, 1, "margin"); }},
                          Run{chain_case(cosine), "tweedie+remasking:variant=confidence", [] { return remasking_confidence_twin(); }},
                          Run{table_case(false, constant), "adaptive", [] { return adaptive_twin("tweedie", 0.25, 0, 1e-3); }},
+                         Run{chain_case(cosine), "adaptive:error=0.1", [] { return adaptive_twin("tweedie", 0.25, 0, 1e-3, 0.1); }},
                          Run{table_case(false, constant), "tweedie", [] { return plain_twin("tweedie"); }}}) {
     Case const& c = run.c;
     SCOPED_TRACE(run.method + " on " + c.name);
@@ -485,6 +490,7 @@ TEST(TwinsControl, AnotherParameterGivesOtherTokens) {
   EXPECT_NE(run(entropy_bound_twin(0.1, "entropy", 1)), run(entropy_bound_twin(1.5, "entropy", 1)));
   EXPECT_NE(run(semi_autoregressive_twin(2, "margin", 1)), run(semi_autoregressive_twin(3, "margin", 1)));
   EXPECT_NE(run(adaptive_twin("tweedie", 0.25, 0, 1e-3)), run(adaptive_twin("tweedie", 0.26, 0, 1e-3)));
+  EXPECT_NE(run(adaptive_twin("tweedie", 10, 0, 1e-3, 0.05)), run(adaptive_twin("tweedie", 10, 0, 1e-3, 0.06)));
   EXPECT_NE(run(informed_twin(1, 1, 1, "margin")), run(informed_twin(1, 1, 1, "confidence")));
 }
 

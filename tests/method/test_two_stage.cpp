@@ -265,26 +265,27 @@ TEST(TwoStageLaws, AreThoseOfTheFormulas) {
     State const state = to_state(rows, t.step.from);
     process.reserve({state.batch(), state.length()}, 2);
     process.refresh(exec, state, 0);
-    SiteProbabilities const out("out", rows.size(), w.length, w.states());
-    integrator->site_probabilities(exec, process, state, table.step(0), out);
+    SiteProbabilities const out("out", rows.size() * w.length, w.states());
+    SiteList const sites = all_sites(rows.size(), w.length);
+    integrator->site_probabilities(exec, process, state, table.step(0), sites, out);
     exec.fence();
     double const tolerance = w.scores.empty() ? 1e-12 : 1e-6;
     for (std::size_t l = 0; l < w.length; ++l) {
       for (std::size_t y = 0; y < w.states(); ++y)
-        EXPECT_NEAR(out(0, l, y), static_cast<double>(first[l][y]), tolerance) << "site " << l << ", token " << y;
+        EXPECT_NEAR(out(l, y), static_cast<double>(first[l][y]), tolerance) << "site " << l << ", token " << y;
     }
     Kokkos::deep_copy(state.time, t.step.between(w, t.scheme));
     process.refresh(exec, state, 1);
     Kokkos::View<int* [2], Kokkos::LayoutRight, MemorySpace> const pairs("pairs", rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) pairs(i, 1) = static_cast<int>(i);
-    integrator->second_probabilities(exec, process, state, table.step(0), pairs, out);
+    integrator->second_probabilities(exec, process, state, table.step(0), pairs, sites, out);
     exec.fence();
     for (std::size_t i = 0; i < rows.size(); ++i) {
       Laws const second = second_stage(w, t.scheme, t.step, rows[i]);
       for (std::size_t l = 0; l < w.length; ++l) {
         for (std::size_t y = 0; y < w.states(); ++y) {
           clamped |= second[l][y] == 0;
-          EXPECT_NEAR(out(i, l, y), static_cast<double>(second[l][y]), tolerance)
+          EXPECT_NEAR(out(i * w.length + l, y), static_cast<double>(second[l][y]), tolerance)
               << "from row " << i << ", site " << l << ", token " << y;
         }
       }

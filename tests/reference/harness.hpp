@@ -68,6 +68,13 @@ inline StepTable one_step(Process const& process, Integrator const& integrator, 
   return {ExecSpace(), process, TimeGrid::from_points({interval.from, interval.to}), options};
 }
 
+/// All sites of a batch.
+inline SiteList all_sites(std::size_t batch, std::size_t length) {
+  Kokkos::View<std::int64_t*, Kokkos::LayoutRight, HostSpace> const host("test::sites", batch * length);
+  for (std::size_t i = 0; i < host.extent(0); ++i) host(i) = static_cast<std::int64_t>(i);
+  return Kokkos::create_mirror_view_and_copy(MemorySpace(), host);
+}
+
 /// [batch][length][states]: the laws that `integrator` draws the sites of `state` from.
 using SiteLaws = std::vector<std::vector<std::vector<double>>>;
 inline SiteLaws site_laws(Process& process, Integrator const& integrator, State const& state, StepTable const& table) {
@@ -76,14 +83,14 @@ inline SiteLaws site_laws(Process& process, Integrator const& integrator, State 
   process.refresh(exec, state, 0);
   auto const batch = static_cast<std::size_t>(state.batch()), length = static_cast<std::size_t>(state.length()),
              states = static_cast<std::size_t>(process.generator().states());
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> const out("test::laws", batch, length, states);
-  integrator.site_probabilities(exec, process, state, table.step(0), out);
+  SiteProbabilities const out("test::laws", batch * length, states);
+  integrator.site_probabilities(exec, process, state, table.step(0), all_sites(batch, length), out);
   exec.fence();
   auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), out);
   SiteLaws laws(batch, std::vector<std::vector<double>>(length, std::vector<double>(states)));
   for (std::size_t b = 0; b < batch; ++b) {
     for (std::size_t l = 0; l < length; ++l) {
-      for (std::size_t y = 0; y < states; ++y) laws[b][l][y] = host(b, l, y);
+      for (std::size_t y = 0; y < states; ++y) laws[b][l][y] = host(b * length + l, y);
     }
   }
   return laws;

@@ -340,8 +340,26 @@ inline Twin k_gillespie_twin() {
 
 // --------------------------------------------------------------------------------------------------------- adaptive steps
 
+/// The law of a site's clean token given everything seen, A§4: pL of a mask; under uniform noise pL(y) P(y, own) with
+/// alpha pL + (1 - alpha)/S = s / sum(s).
+inline Reals seen_law(TwinProcess const& p, Numbers const& numbers, TwinRow const& row, std::size_t l, StepNoise const& now,
+                      long double power) {
+  if (p.mask) return clean_law(p, numbers[l], power);
+  Reals law = uniform_scores({.kind = p.kind, .row = numbers[l], .own = row.tokens[l], .mask = {}, .power = power}, now);
+  long double const off = now.lost_from / p.states, sum = std::accumulate(law.begin(), law.end(), 0.0L);
+  long double total = 0;
+  for (std::size_t y = 0; y < law.size(); ++y) {
+    law[y] = std::max(law[y] / sum - off, 0.0L) * (off + (static_cast<token_t>(y) == row.tokens[l] ? now.alpha_from : 0));
+    total += law[y];
+  }
+  for (long double& x : law) x /= total;
+  return law;
+}
+
 /// A§7.7: steps in which no site is expected to jump more than `change` times, and the row no more than `jumps` times.
-inline Twin adaptive_twin(std::string const& method, double change, double jumps, double shortest) {
+/// With `error`, steps start at this share of reveals; after one in which a token changed, the share is error over the
+/// largest total variation that the clean law of a site which kept its token has moved by, at most twice the last one.
+inline Twin adaptive_twin(std::string const& method, double change, double jumps, double shortest, double error = 0) {
   return [=](TwinProcess const& p, TwinRow& row, TwinStep const& whole, StreamKey key) {
     key = key.at(static_cast<std::uint32_t>(whole.index)).derived();
     auto const may_move = [&] {  // a row of which nothing can become has arrived
@@ -350,6 +368,9 @@ inline Twin adaptive_twin(std::string const& method, double change, double jumps
       }
       return false;
     };
+    std::vector<Reals> laws(row.tokens.size());
+    std::vector<token_t> before;
+    long double share = error;
     for (std::uint32_t round = 0; row.time > whole.to && may_move(); ++round) {
       Numbers const numbers = asked(p, row);
       StepNoise const now(p.noise, row.time, whole.to);
@@ -368,14 +389,28 @@ inline Twin adaptive_twin(std::string const& method, double change, double jumps
         largest = std::max(largest, rate);
         total += rate;
       }
+      long double apart = 0;
+      for (std::size_t l = 0; error > 0 && l < row.tokens.size(); ++l) {
+        if (row.is_frozen(l) || (p.mask && row.tokens[l] != *p.mask)) continue;
+        Reals const law = seen_law(p, numbers, row, l, now, whole.power);
+        long double sum = 0;
+        for (std::size_t y = 0; y < law.size() && round > 0; ++y) sum += std::abs(law[y] - laws[l][y]);
+        if (round > 0 && before[l] == row.tokens[l]) apart = std::max(apart, sum / 2);
+        laws[l] = law;
+      }
+      if (round > 0 && before != row.tokens) share = std::min(2 * share, error / apart);
+      before = row.tokens;
       long double h = change / largest;
       if (jumps > 0) h = std::min(h, jumps / total);
+      if (error > 0 && share < 1)
+        h = std::min<long double>(h, row.time - p.noise.schedule().time_at_lost(static_cast<double>(now.lost_from * (1 - share))));
       h = std::max(h, static_cast<long double>(shortest * p.noise.end));
       bool const arrives = !(row.time - h > whole.to);
       TwinStep step = whole;
       step.from = row.time;
       step.to = arrives ? whole.to : static_cast<double>(row.time - h);
       step.forced = arrives && whole.forced;
+      share = StepNoise(p.noise, step.from, step.to).reveal;
       independent(p, method, row, numbers, step, key.at(round));
     }
     row.time = whole.to;

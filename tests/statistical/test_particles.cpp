@@ -50,6 +50,38 @@ class Hidden final : public Reward {
   std::shared_ptr<Reward> inner_;
 };
 
+// ln p of a table, from the joint law.
+struct LookUp {
+  Tokens x;
+  Rewards out;
+  Kokkos::View<double const*, MemorySpace> logarithms;
+  int states;
+  KOKKOS_FUNCTION void operator()(int b) const {
+    int index = 0;
+    for (std::size_t l = 0; l < x.extent(1); ++l) index = index * states + x(b, l);
+    out(b) = logarithms(index);
+  }
+};
+class TableLikelihood final : public Reward {
+ public:
+  explicit TableLikelihood(TableLaw const& law) : states_(law.states()) {
+    Kokkos::View<double*, MemorySpace> device("test::ln p", law.probabilities().size());
+    auto const mirror = Kokkos::create_mirror_view(device);
+    for (std::size_t i = 0; i < mirror.extent(0); ++i) mirror(i) = std::log(law.probabilities()[i]);
+    Kokkos::deep_copy(device, mirror);
+    logarithms_ = device;
+  }
+  void reserve(Extents) override {}
+  void evaluate(ExecSpace const& exec, Tokens const& clean, Rewards const& out) override {
+    Kokkos::parallel_for("test::likelihood", Kokkos::RangePolicy<ExecSpace>(exec, 0, clean.extent(0)),
+                         LookUp{clean, out, logarithms_, states_});
+  }
+
+ private:
+  int states_;
+  Kokkos::View<double const*, MemorySpace> logarithms_;
+};
+
 // Sums over groups of Zhat times the weight of each sequence, with their squares; the last cell is Zhat itself.
 class Averages {
  public:
@@ -192,6 +224,46 @@ TEST(Particles, UnnormalisedAveragesAreUnbiased) {
       if (c.method == "tweedie" && c.masked) {  // the control sees that the base is the integrator's law, not the data's
         auto const data = c.space().embed(c.law.probabilities(), c.generator());
         EXPECT_LT(averages.p_value(tilted(c.space(), data, strength, kind.value)), false_alarm);
+      }
+    }
+  }
+}
+
+// Under a template the base is the law of the other sites given its tokens. (Masked: an exact method's is the data's,
+// conditioned; that of any other starts from the template.)
+TEST(Particles, UnnormalisedAveragesUnderATemplate) {
+  double const strength = 1.2;
+  std::uint64_t seed = 450;
+  for (char const* const method : {"gillespie", "tweedie"}) {
+    Case const c{true, uneven(3, 2), method};
+    StateSpace const space = c.space();
+    auto const data = space.embed(c.law.probabilities(), c.generator());
+    std::vector<double> base(space.size(), 0.0);
+    if (c.method == "gillespie") {
+      for (std::size_t i = 0; i < base.size(); ++i) base[i] = space.tokens(i)[1] == 0 ? data[i] : 0;
+      base = normalised(base);
+    } else {
+      Process p = c.process();
+      base = output_law(ExecSpace(), p, *make_integrator(method), space, point_law(space, {2, 0, 2}), c.run(1, 0).grid, true);
+    }
+    auto const count = std::make_shared<TokenReward>(TokenReward::count(c.states(), 1));
+    for (std::shared_ptr<Reward> const& reward : {std::shared_ptr<Reward>(count), std::shared_ptr<Reward>(std::make_shared<Hidden>(count))}) {
+      for (double const power : {1.0, 2.0}) {
+        SCOPED_TRACE(c.method + ", power " + std::to_string(power));
+        ParticlePlan plan{.run = c.run(30'000, ++seed), .particles = 5, .threshold = 0.9, .reward = reward,
+                          .strength = strength, .power = power};
+        plan.run.fixed = Template{{-1, 0, -1}, {0, 1, 0}};
+        if (power != 1) plan.likelihood = std::make_shared<TableLikelihood>(c.law);
+        Averages averages(space);
+        sample_particles(ExecSpace(), c.process(), *make_integrator(method), plan,
+                         [&](ParticleSets const& sets) { averages.add(sets); });
+        auto const target = [&](double lambda) {
+          auto law = tilted(space, base, lambda, ones);
+          for (std::size_t i = 0; i < law.size(); ++i) law[i] *= law[i] > 0 ? std::pow(data[i], power - 1) : 0;
+          return law;
+        };
+        EXPECT_TRUE(accepts(averages.p_value(target(strength)), "Z = " + std::to_string(averages.normaliser())));
+        EXPECT_LT(averages.p_value(target(1.05 * strength)), false_alarm);
       }
     }
   }
@@ -381,38 +453,6 @@ std::vector<double> power_measure(Enumerated const& e, int steps, double gamma) 
   }
   return m;
 }
-
-// ln p of a table, from the joint law.
-struct LookUp {
-  Tokens x;
-  Rewards out;
-  Kokkos::View<double const*, MemorySpace> logarithms;
-  int states;
-  KOKKOS_FUNCTION void operator()(int b) const {
-    int index = 0;
-    for (std::size_t l = 0; l < x.extent(1); ++l) index = index * states + x(b, l);
-    out(b) = logarithms(index);
-  }
-};
-class TableLikelihood final : public Reward {
- public:
-  explicit TableLikelihood(TableLaw const& law) : states_(law.states()) {
-    Kokkos::View<double*, MemorySpace> device("test::ln p", law.probabilities().size());
-    auto const mirror = Kokkos::create_mirror_view(device);
-    for (std::size_t i = 0; i < mirror.extent(0); ++i) mirror(i) = std::log(law.probabilities()[i]);
-    Kokkos::deep_copy(device, mirror);
-    logarithms_ = device;
-  }
-  void reserve(Extents) override {}
-  void evaluate(ExecSpace const& exec, Tokens const& clean, Rewards const& out) override {
-    Kokkos::parallel_for("test::likelihood", Kokkos::RangePolicy<ExecSpace>(exec, 0, clean.extent(0)),
-                         LookUp{clean, out, logarithms_, states_});
-  }
-
- private:
-  int states_;
-  Kokkos::View<double const*, MemorySpace> logarithms_;
-};
 
 TEST(Particles, PowersOfTheLaw) {
   std::uint64_t seed = 500;

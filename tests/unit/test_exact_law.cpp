@@ -78,36 +78,39 @@ class MadeUp final : public Integrator {
   }
 
   void site_probabilities(ExecSpace const&, Process const&, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
+                          SiteList const& sites, SiteProbabilities const& out) const override {
     auto const rows = to_rows(state.tokens);
-    auto const host = Kokkos::create_mirror_view(out);
-    for (std::size_t b = 0; b < rows.size(); ++b) store(laws(rows[b], {}, step.host->from), b, host);
-    Kokkos::deep_copy(out, host);
+    store(sites, out, state.length(), [&](std::size_t b) { return laws(rows[b], {}, step.host->from); });
   }
   void second_probabilities(ExecSpace const&, Process const& process, State const& state, Step const& step,
                             Kokkos::View<int const* [2], Kokkos::LayoutRight, MemorySpace> const& pairs,
-                            SiteProbabilities const& out) const override {
+                            SiteList const& sites, SiteProbabilities const& out) const override {
     // both evaluations are of these very rows
     EXPECT_NE(process.evaluation(0).data, nullptr);
     EXPECT_NE(process.evaluation(1).data, process.evaluation(0).data);
     auto const rows = to_rows(state.tokens);
     auto const which = Kokkos::create_mirror_view_and_copy(HostSpace(), pairs);
-    auto const host = Kokkos::create_mirror_view(out);
-    ASSERT_EQ(out.extent(0), pairs.extent(0));
-    for (std::size_t i = 0; i < which.extent(0); ++i) {
-      store(laws(rows[static_cast<std::size_t>(which(i, 0))], rows[static_cast<std::size_t>(which(i, 1))],
-                 step.parts[1].host->from),
-            i, host);
-    }
-    Kokkos::deep_copy(out, host);
+    store(sites, out, state.length(), [&](std::size_t i) {
+      EXPECT_LT(i, which.extent(0));
+      return laws(rows[static_cast<std::size_t>(which(i, 0))], rows[static_cast<std::size_t>(which(i, 1))],
+                  step.parts[1].host->from);
+    });
   }
 
  private:
-  template <class View>
-  static void store(Rows3 const& laws, std::size_t b, View const& host) {
-    for (std::size_t l = 0; l < laws.size(); ++l) {
-      for (std::size_t y = 0; y < laws[l].size(); ++y) host(b, l, y) = static_cast<double>(laws[l][y]);
+  template <class RowLaws>
+  static void store(SiteList const& sites, SiteProbabilities const& out, int length, RowLaws const& laws_of) {
+    auto const list = Kokkos::create_mirror_view_and_copy(HostSpace(), sites);
+    auto const host = Kokkos::create_mirror_view(out);
+    ASSERT_EQ(out.extent(0), list.extent(0));
+    std::size_t last = list.extent(0);  // a row that no list has
+    Rows3 laws;
+    for (std::size_t i = 0; i < list.extent(0); ++i) {
+      auto const row = static_cast<std::size_t>(list(i) / length), l = static_cast<std::size_t>(list(i) % length);
+      if (laws.empty() || row != last) laws = laws_of(last = row);
+      for (std::size_t y = 0; y < laws[l].size(); ++y) host(i, y) = static_cast<double>(laws[l][y]);
     }
+    Kokkos::deep_copy(out, host);
   }
   std::optional<token_t> mask_;
   int states_;
@@ -151,8 +154,8 @@ class Counted final : public Integrator {
   std::size_t reserve(Process const&, Extents) override { return 0; }
   void advance(ExecSpace const&, Process&, State const&, Step const&, StreamKey, CounterView const&) override {}
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                          SiteProbabilities const& out) const override {
-    inner_->site_probabilities(exec, process, state, step, out);
+                          SiteList const& sites, SiteProbabilities const& out) const override {
+    inner_->site_probabilities(exec, process, state, step, sites, out);
   }
 
  private:
@@ -609,6 +612,36 @@ TEST(ExactLaw, OfEveryMethodIsALaw) {
       }
     }
   }
+}
+
+// Sites that hold a token are asked for only if the method says that it moves them.
+TEST(ExactLaw, RevealedSitesMoveWhereTheMethodSaysSo) {
+  ExecSpace const exec;
+  Subject run(TableLaw::neighbours(2, 3, 5), Generator::absorbing(4), NoiseSchedule::constant(1, 2));
+  State const state = to_state({{0, 3}, {2, 1}}, 1.5);  // 3 is the mask
+  std::vector<std::string> names = integrator_names();
+  names.insert(names.end(), {"tweedie+forward_backward", "tweedie+remasking:eta=1", "theta_rk2+forward_backward"});
+  std::vector<std::string> moving;
+  for (std::string const& name : names) {
+    SCOPED_TRACE(name);
+    auto const integrator = make_integrator(name);
+    if (!integrator->info().has_site_law || !integrator->refuses(run.process).empty()) continue;
+    StepTable const table(exec, run.process, TimeGrid::from_points({1.5, 1}), step_options(*integrator, run.process));
+    for (auto const& kernel : integrator->kernels(table.step(0))) {
+      run.process.reserve({2, 2}, 2);
+      run.process.refresh(exec, state, 0);
+      SiteProbabilities const out("out", 4, 4);
+      kernel.integrator->site_probabilities(exec, run.process, state, kernel.step, all_sites(2, 2), out);
+      exec.fence();
+      auto const law = Kokkos::create_mirror_view_and_copy(HostSpace(), out);
+      EXPECT_LT(law(1, 3), 1) << "the masked site stays";
+      bool const moves = law(0, 0) < 1 || law(2, 2) < 1 || law(3, 1) < 1;
+      EXPECT_EQ(moves, kernel.integrator->info().moves_revealed);
+      if (moves) moving.push_back(name);
+    }
+  }
+  EXPECT_EQ(moving, (std::vector<std::string>{"tweedie+forward_backward", "tweedie+remasking:eta=1",
+                                              "theta_rk2+forward_backward"}));
 }
 
 // ------------------------------------------------------------------------------------------------------- corner cases

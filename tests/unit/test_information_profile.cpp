@@ -147,8 +147,12 @@ TEST(InformationProfile, OtherLawsAreEstimated) {
   HiddenMarkov const hidden(2, 2, {0.5, 0.5}, {0.75, 0.25, 0.25, 0.75}, {0.5, 0.5, 0.9, 0.1});
   EXPECT_TRUE(
       says(message_of<UserError>([&] { information_profile(hidden); }), {"'hidden_markov'", "sampled_profile()"}));
+  EXPECT_FALSE(has_information_profile(hidden));
   TableLaw const large(21, 2, std::vector<double>(std::size_t{1} << 21, std::ldexp(1.0, -21)));  // 3^21 > 1e10
   EXPECT_TRUE(says(message_of<UserError>([&] { information_profile(large); }), {"(states + 1)^length", "1e10"}));
+  EXPECT_FALSE(has_information_profile(large));
+  EXPECT_TRUE(has_information_profile(TableLaw(1, 2, {0.5, 0.5})) && has_information_profile(cyclic(3)) &&
+              has_information_profile(ProductLaw(1, 2, {0.5, 0.5})));
 }
 
 // ----------------------------------------------------------------------------------------------------------- sampled

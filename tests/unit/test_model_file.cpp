@@ -197,10 +197,10 @@ TEST_F(ModelFile, EveryKeyOfAChainIsChecked) {
   };
   std::vector<Edit> const edits{
       {"\"format\"", "\"farmat\"", {"'format'", "missing"}},
-      {"\"saltus-native\"", "7", {"'format'", "type"}},
+      {"\"saltus-native\"", "7", {"format", "saltus-native", "got 7"}},
       {"\"saltus-native\"", "\"other\"", {"format", "saltus-native", "other"}},
       {"\"version\":1", "\"version\":2", {"version", "1", "2"}},
-      {"\"version\":1", "\"version\":\"1\"", {"'version'"}},
+      {"\"version\":1", "\"version\":\"1\"", {"\"version\": 1", "got \"1\""}},
       {"\"version\":1,", "", {"'version'", "missing"}},
       {"\"length\":3,", "", {"'length'", "missing"}},
       {"\"length\":3", "\"length\":\"3\"", {"'length'"}},

@@ -181,6 +181,35 @@ TEST(Particles, WithoutWeightsThisIsTheSampler) {
   }
 }
 
+// With a template too, which every particle keeps.
+TEST(Particles, WithoutWeightsATemplateIsThatOfTheSampler) {
+  ParticlePlan plan = plan_of(chain, count(chain), 0);
+  Template fixed{std::vector<token_t>(20, -1), std::vector<std::uint8_t>(20, 0)};
+  for (std::size_t const l : {std::size_t{2}, std::size_t{19}}) {
+    fixed.tokens[l] = 3;
+    fixed.fixed[l] = 1;
+  }
+  plan.run.fixed = fixed;
+  auto const uniform = Generator::uniform(6);
+  for (bool const noisy : {false, true}) {
+    Process process = noisy ? Process::reverse(uniform, NoiseSchedule::log_linear(), chain.denoiser(uniform)) : masked(chain);
+    if (noisy) {
+      plan.run.grid = TimeGrid::uniform(1, 0.05, 5);
+      plan.run.forced_last = false;
+      plan.reward = std::make_shared<TokenReward>(TokenReward::count(6, 1));
+    }
+    auto const found = run(process, plan, "tweedie");
+    for (std::size_t i = 0; i < found.tokens.size(); i += 20) {
+      EXPECT_EQ(found.tokens[i + 2], 3);
+      EXPECT_EQ(found.tokens[i + 19], 3);
+    }
+    SamplePlan plain = plan.run;
+    plain.samples = plan.run.samples * 6;
+    auto const tokens = sample(ExecSpace(), process, *make_integrator("tweedie"), plain);
+    EXPECT_TRUE(std::equal(found.tokens.begin(), found.tokens.end(), tokens.data(), tokens.data() + tokens.size()));
+  }
+}
+
 TEST(Particles, EvaluationsOfAnyTypeAndStride) {
   // The same law in floats and doubles, as a law or as scores, with gaps between rows that hold NaN.
   std::vector<std::vector<double>> const rows{{0.5, 0.25, 0.25, 9}, {0.125, 0.75, 0.125, 9}, {0.25, 0.5, 0.25, 9}};
@@ -354,6 +383,8 @@ TEST(Particles, WhatCannotBeDoneIsRefused) {
   expect("has 2 sites, but the sequences have 20", [](ParticlePlan& p) {
     p.reward = std::make_shared<TokenReward>(7, std::vector<double>(14, 1.0));
   });
+  expect("the template has 2 sites", [](ParticlePlan& p) { p.run.fixed = Template{{0, 0}, {1, 0}}; });
+  expect("no last step", [](ParticlePlan& p) { p.run.last = LastStep::sample; });
   auto const nothing = [](ParticlePlan&) {};
   EXPECT_SAYS(message(nothing, Process::forward(Generator::uniform(6), NoiseSchedule::constant())), "got a forward one");
   auto const uniform = Generator::uniform(6);
