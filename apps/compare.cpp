@@ -229,7 +229,7 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
   write_text(folder->path("results.csv"), results_csv(results));
   write_text(folder->path("results.json"), json_text(json, 1));
   write_report(results, *folder);
-  if (options.has("data")) save_law(folder->path("model"), subject.reverse->named, subject.reverse->source);
+  if (options.has("data")) save_law(folder->path("model"), {subject.reverse->model.law, subject.reverse->model.alphabet}, subject.reverse->model.source);
   folder->commit();
   if (options.has("summary")) {
     json.erase("rows");

@@ -36,7 +36,7 @@ std::shared_ptr<SequenceLaw const> forward_product(ForwardProblem const& problem
 
 std::string title_of(Problem const& problem) {
   std::string const& changes = problem.decoration.text;
-  return problem.source + (changes.empty() ? "" : "; decorated: " + changes + "; judged by the law without that");
+  return problem.model.source + (changes.empty() ? "" : "; decorated: " + changes + "; judged by the law without that");
 }
 
 // The plan of `steps` steps, with what all plans share in `base`.
@@ -192,7 +192,7 @@ Contest make_contest(Subject& subject, Options const& options) {
   auto const& reverse = subject.reverse;
   Contest contest{.process = forward ? forward->process() : reverse->process(),
                   .law = forward                                ? forward_product(*forward, subject.time)
-                         : subject.rules->last_evaluations() > 0 ? reverse->named.law  // the last step goes to t = 0
+                         : subject.rules->last_evaluations() > 0 ? reverse->model.law  // the last step goes to t = 0
                                                                  : reverse->final_law(),
                   .alphabet = subject.alphabet(),
                   .forward = forward.has_value(),

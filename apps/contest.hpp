@@ -27,7 +27,7 @@ struct Subject {
   std::optional<ForwardProblem> forward;
   double time = default_end_time;  ///< reverse: where steps end; forward: the time to compare at
 
-  Alphabet const& alphabet() const { return forward ? forward->named.alphabet : reverse->named.alphabet; }
+  Alphabet const& alphabet() const { return forward ? forward->named.alphabet : reverse->model.alphabet; }
 };
 /// Reads and fits; no Kokkos yet. UserError as the options deserve.
 Subject read_subject(Options const& options);

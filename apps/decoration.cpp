@@ -11,14 +11,17 @@
 namespace saltus::app {
 namespace {
 
-void require_same(NamedLaw const& guide, NamedLaw const& model, std::string const& name) {
+void require_same(Model const& guide, Model const& model, std::string const& name) {
   auto const symbols = [](Alphabet const& alphabet) {
-    return alphabet.numbered() ? std::to_string(alphabet.size()) + " numbers" : "'" + alphabet.symbols() + "'";
+    if (alphabet.numbered()) return std::to_string(alphabet.size()) + " numbers";
+    std::string all;
+    for (token_t y = 0; y < alphabet.size(); ++y) all += alphabet.shown(y);
+    return "'" + all + "'";
   };
-  require(guide.law->length() == model.law->length(),
-          "--guide " + name + " has sequences of length " + std::to_string(guide.law->length()) +
-              " but the model's have length " + std::to_string(model.law->length()));
-  require(symbols(guide.alphabet) == symbols(model.alphabet),
+  require(guide.length == model.length,
+          "--guide " + name + " has sequences of length " + std::to_string(guide.length) +
+              " but the model's have length " + std::to_string(model.length));
+  require(same_tokens(guide.alphabet, model.alphabet),
           "--guide " + name + " has the alphabet " + symbols(guide.alphabet) + " but the model has " +
               symbols(model.alphabet));
 }
@@ -29,11 +32,10 @@ double number(Options const& options, char const* name, double otherwise) {
 
 }  // namespace
 
-std::shared_ptr<ScoreModel> Decoration::denoiser(SequenceLaw const& law, Generator const& generator,
-                                                 bool at_revealed) const {
-  std::shared_ptr<ScoreModel> model = law.denoiser(generator, at_revealed);
+std::shared_ptr<ScoreModel> Decoration::denoiser(Model const& plain, Generator const& generator, bool at_revealed) const {
+  std::shared_ptr<ScoreModel> model = plain.denoiser(generator, at_revealed);
   if (guide) {
-    auto const other = guide->law->denoiser(generator, at_revealed);
+    auto const other = guide->denoiser(generator, at_revealed);
     model = classifier_free ? saltus::classifier_free(model, other, weight) : product_of({model, other}, {1, weight});
   }
   model = saltus::temperature(model, temperature);
@@ -41,7 +43,7 @@ std::shared_ptr<ScoreModel> Decoration::denoiser(SequenceLaw const& law, Generat
   return saltus::nucleus(model, nucleus);
 }
 
-Decoration read_decoration(Options const& options, NamedLaw const& model) {
+Decoration read_decoration(Options const& options, Model const& model) {
   Decoration decoration;
   auto const add = [&](std::string const& what) { decoration.text += (decoration.text.empty() ? "" : ", ") + what; };
   std::string const guidance = options.has("guidance") ? options.text("guidance") : "product";
@@ -49,7 +51,7 @@ Decoration read_decoration(Options const& options, NamedLaw const& model) {
     throw UserError(unknown_name("guidance", guidance, {"classifier_free", "product"}));
   if (options.has("guide")) {
     std::string const& name = options.text("guide");
-    decoration.guide = read_stored_law(name);
+    decoration.guide = read_stored_model(name, options);
     require_same(*decoration.guide, model, name);
     decoration.classifier_free = guidance == "classifier_free";
     decoration.weight = number(options, "guide-weight", 1);
@@ -67,7 +69,7 @@ Decoration read_decoration(Options const& options, NamedLaw const& model) {
   if (decoration.temperature != 1) add("temperature " + to_text(decoration.temperature));
   if (options.has("top-tokens")) {
     decoration.top_tokens = static_cast<int>(options.integer("top-tokens", 1, 1 << 30));
-    if (decoration.top_tokens < model.law->states()) add("top " + options.text("top-tokens") + " tokens");
+    if (decoration.top_tokens < model.tokens()) add("top " + options.text("top-tokens") + " tokens");
   }
   decoration.nucleus = number(options, "nucleus", 1);
   require(decoration.nucleus > 0 && decoration.nucleus <= 1,

@@ -5,16 +5,14 @@
 #include <optional>
 #include <string>
 
-#include <saltus/models/model_file.hpp>
-
-#include "options.hpp"
+#include "model.hpp"
 
 namespace saltus::app {
 
 /// What is done to a model's laws of the clean token before a method sees them, in this order: --guide, --temperature,
 /// --top-tokens, --nucleus.
 struct Decoration {
-  std::optional<NamedLaw> guide;
+  std::optional<Model> guide;
   bool classifier_free = false;  ///< model^(1 + weight) guide^(-weight) rather than model guide^weight
   double weight = 1;
   double temperature = 1;
@@ -23,10 +21,10 @@ struct Decoration {
   std::string text;    ///< in words; empty: nothing is done
 
   /// The model that methods get. `at_revealed` as in SequenceLaw::denoiser().
-  std::shared_ptr<ScoreModel> denoiser(SequenceLaw const& law, Generator const& generator, bool at_revealed) const;
+  std::shared_ptr<ScoreModel> denoiser(Model const& model, Generator const& generator, bool at_revealed) const;
 };
 
 /// UserError for a guide that does not fit the model, and for a value outside its range.
-Decoration read_decoration(Options const& options, NamedLaw const& model);
+Decoration read_decoration(Options const& options, Model const& model);
 
 }  // namespace saltus::app

@@ -31,6 +31,10 @@ std::string sequence_of(std::string const& text) {
 // Symbols, or numbers between blanks.
 std::vector<std::string> items_of(std::string const& text, Alphabet const& alphabet) {
   std::vector<std::string> items;
+  if (alphabet.tokenized()) {
+    for (auto const& piece : split(alphabet.tokenizer(), text)) items.emplace_back(piece);
+    return items;
+  }
   std::istringstream in(text);
   for (std::string word; in >> word;) {
     if (alphabet.numbered()) {
@@ -43,6 +47,7 @@ std::vector<std::string> items_of(std::string const& text, Alphabet const& alpha
 }
 
 std::optional<token_t> token_of(std::string const& item, Alphabet const& alphabet) {
+  if (alphabet.tokenized()) return alphabet.find(item);
   if (!alphabet.numbered()) return alphabet.find(item[0]);
   token_t token = -1;
   auto const [end, error] = std::from_chars(item.data(), item.data() + item.size(), token);
@@ -57,7 +62,8 @@ Template read_template(std::string const& text_or_file, Alphabet const& alphabet
   bool const file = std::filesystem::exists(text_or_file, ignored);
   auto const items = items_of(file ? sequence_of(read_file(text_or_file)) : text_or_file, alphabet);
   std::string const known = alphabet.numbered() ? "a number from 0 to " + std::to_string(alphabet.size() - 1)
-                                                : "one of '" + alphabet.symbols() + "'";
+                            : alphabet.tokenized() ? "one of the " + std::to_string(alphabet.size()) + " tokens of " + alphabet.name()
+                                                   : "one of '" + alphabet.symbols() + "'";
   Template made;
   for (std::size_t l = 0; l < items.size(); ++l) {
     bool const open = items[l] == std::string(1, free_site);
@@ -67,7 +73,12 @@ Template read_template(std::string const& text_or_file, Alphabet const& alphabet
     made.tokens.push_back(*token);
     made.fixed.push_back(open ? 0 : 1);
   }
-  require(items.size() == static_cast<std::size_t>(length),
+  // What a template leaves off has nothing on it.
+  for (auto const pad = alphabet.pad(); pad && made.tokens.size() < static_cast<std::size_t>(length);) {
+    made.tokens.push_back(*pad);
+    made.fixed.push_back(1);
+  }
+  require(made.tokens.size() == static_cast<std::size_t>(length),
           "--template " + text_or_file + (file ? "" : ", which is not a file,") + " has " +
               std::to_string(items.size()) + " sites, but the model's sequences have length " + std::to_string(length));
   return made;
@@ -75,6 +86,12 @@ Template read_template(std::string const& text_or_file, Alphabet const& alphabet
 
 Alphabet with_mask(Alphabet const& alphabet) {
   if (alphabet.numbered()) return Alphabet::numbered(alphabet.size() + 1);
+  if (alphabet.tokenized()) {
+    std::vector<std::string> names;
+    for (token_t y = 0; y < alphabet.size(); ++y) names.push_back(alphabet.shown(y));
+    names.emplace_back(1, free_site);
+    return Alphabet::tokens(std::move(names), alphabet.tokenizer(), false, alphabet.name() + " and masks");
+  }
   require(!alphabet.find(free_site), "--last none leaves masks, which are written as ?, and the alphabet " +
                                          alphabet.name() + " has that symbol; take sample or argmax");
   return {alphabet.symbols() + free_site, alphabet.name() + " and masks"};

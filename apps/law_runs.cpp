@@ -112,7 +112,7 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
   if (contest.forward) {
     start = product_of_sites(space, subject.forward->start_laws());
   } else {
-    data = enumerated(subject.reverse->law());
+    data = enumerated(subject.reverse->law("--law exact"));
     NoiseSchedule const& noise = contest.process.noise();
     if (!subject.reverse->masked())
       start = forward_law(space, space.embed(data, generator), generator, noise, noise.end());

@@ -113,9 +113,9 @@ std::string logos(std::vector<Frequencies> const& pictures, Alphabet const& alph
 
 std::string histograms(std::vector<Frequencies> const& pictures, Alphabet const& alphabet) {
   constexpr double width = 340, height = 170, right = 8, top = 12, foot = 36, side = 46;
-  auto const states = static_cast<std::size_t>(alphabet.size()), letters = static_cast<std::size_t>(alphabet.width());
+  auto const states = static_cast<std::size_t>(alphabet.size());
   auto const name = [&](std::size_t token) {
-    return alphabet.numbered() ? std::to_string(token) : alphabet.symbols().substr(token * letters, letters);
+    return alphabet.shown(static_cast<token_t>(token));
   };
   std::size_t const a_bar = (states + 63) / 64, bars = (states + a_bar - 1) / a_bar;
   std::vector<std::vector<double>> shares;

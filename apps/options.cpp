@@ -103,14 +103,18 @@ std::vector<OptionSpec> const& option_table() {
   static std::string const reverse_one = one + around;
   static std::string const many = "methods to compare, of: " + integrators + around;
   static std::string const noise_help =
-      "noise schedule, of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
+      "noise schedule (of a network, that of its training), of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
   static std::string const generators =
       "rate matrix, of: " + joined(generator_names(), ", ") +
       "; with parameters as in hky85:kappa=2,freqs=0.3,0.2,0.2,0.3; or a file (matrix as text or npy, PAML, Matrix Market)";
   static std::vector<OptionSpec> const table{
       {"Model", "model", "NAME|FOLDER", "chain", reverse,
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
-       "length 256), a folder with a model.json, or table:FILE (joint probabilities, NPY with an axis for each site)"},
+       "length 256), a network that comes with the program (see saltus info), a folder with a model.json (a law or a "
+       "network), or table:FILE (joint probabilities, NPY with an axis for each site)"},
+      {"Model", "condition", "A,B,...|FILE", "", reverse, "networks that take a condition: its numbers, or an .npy file"},
+      {"Model", "precision", "NAME", "fp32", reverse, "networks: fp32 or bf16"},
+      {"Machine", "device", "NAME", "cpu", reverse, "networks: cpu or cuda:N"},
       {"Model", "data", "FILE", "", reverse, "sequences to fit chain or product to: FASTA alignment, or one a line"},
       {"Model", "pseudo-count", "C", "1", reverse, "added to each row of counts, spread evenly over its states"},
       {"Model", "homogeneous", "", "", reverse, "chain: one matrix for all positions (default: one for each)"},

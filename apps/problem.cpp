@@ -26,59 +26,16 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-constexpr std::string_view table_prefix = "table:";
-
-NamedLaw fitted(Options const& options, std::string const& model, std::string& source) {
-  require(options.has("data"), "--model " + model + " is fitted to sequences: give them with --data FILE");
-  double const pseudo_count = options.number("pseudo-count");
-  require(pseudo_count > 0 && pseudo_count < 1e9,
-          "--pseudo-count must be above 0, got " + options.text("pseudo-count"));
-  std::optional<Alphabet> alphabet;
-  if (options.has("alphabet")) alphabet = Alphabet::named(options.text("alphabet"));
-  auto const set = read_sequences(options.text("data"), alphabet);
-  bool const homogeneous = options.flag("homogeneous");
-  source = model + " fitted to " + std::to_string(set.count) + " sequences of length " + std::to_string(set.length) +
-           " (" + set.alphabet.name() + ") from " + options.text("data") + ", pseudo-count " +
-           options.text("pseudo-count");
-  if (model == "product") {
-    return {std::make_shared<ProductLaw>(
-                ProductLaw::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count)),
-            set.alphabet};
-  }
-  source += homogeneous ? ", one matrix" : ", a matrix per position";
-  return {std::make_shared<MarkovChain>(
-              MarkovChain::fit(set.tokens, set.count, set.length, set.alphabet.size(), pseudo_count, homogeneous)),
-          set.alphabet};
-}
-
-NamedLaw read_law(Options const& options, std::string& source) {
-  auto const& model = options.text("model");
-  if (model == "chain" || model == "product") return fitted(options, model, source);
-  require(!options.has("data"),
-          "--data is for the models chain and product, which are fitted to it; --model is " + model);
-  if (model == "countdown") {
-    auto chain = std::make_shared<MarkovChain>(MarkovChain::countdown());
-    int const states = chain->states();
-    source = "countdown of " + std::to_string(states) + " states, length " + std::to_string(chain->length());
-    return {std::move(chain), Alphabet::numbered(states)};
-  }
-  source = (model.starts_with(table_prefix) ? "the joint " : "the folder ") + model;
-  return read_stored_law(model);
-}
-
 }  // namespace
 
-std::vector<std::string> model_names() { return {"chain", "countdown", "product"}; }
-
-NamedLaw read_stored_law(std::string const& name) {
-  if (name.starts_with(table_prefix)) return read_table_law(name.substr(table_prefix.size()));
-  if (std::filesystem::is_directory(name)) return load_law(name);
-  throw UserError(unknown_name("model", name, model_names()) +
-                  " A folder with a model.json or table:FILE would do too.");
+SequenceLaw const& Problem::law(char const* what) const {
+  require(model.law != nullptr, std::string(what) + " needs a model whose law is known, and '" + model.name() +
+                                    "' is a network: take a chain, a product, a folder with a law or table:FILE");
+  return *model.law;
 }
 
 Process Problem::process() const {
-  return Process::reverse(generator, noise, decoration.denoiser(law(), generator, at_revealed));
+  return Process::reverse(generator, noise, decoration.denoiser(model, generator, at_revealed));
 }
 
 void count_networks(SampleReport& report, Process const& process) {
@@ -88,13 +45,13 @@ void count_networks(SampleReport& report, Process const& process) {
 }
 
 std::shared_ptr<SequenceLaw const> Problem::final_law() const {
-  if (masked()) return named.law;
-  return noised(named.law, generator, noise, default_end_time);
+  if (masked() || model.network) return model.law;
+  return noised(model.law, generator, noise, default_end_time);
 }
 
 Start Problem::exact_start(std::uint64_t seed) const {
-  if (masked()) return {};
-  std::shared_ptr<SequenceLaw const> const prior = noised(named.law, generator, noise, noise.end());
+  if (masked() || model.network) return {};
+  std::shared_ptr<SequenceLaw const> const prior = noised(model.law, generator, noise, noise.end());
   return [prior, seed](ExecSpace const& exec, State const& state) {
     auto const host = Kokkos::create_mirror_view(state.tokens);
     auto const length = static_cast<std::size_t>(state.length());
@@ -109,14 +66,18 @@ Start Problem::exact_start(std::uint64_t seed) const {
 
 Problem read_problem(Options const& options, std::vector<std::string> const& methods) {
   double const start = now();
-  NoiseSchedule const noise = NoiseSchedule::parse(options.text("noise"));
-  std::string source;
-  NamedLaw named = read_law(options, source);
-  int const states = named.law->states();
+  Model model = read_model(options);
+  // A network knows the noise that it was trained with.
+  NoiseSchedule const noise =
+      NoiseSchedule::parse(model.network && !options.given("noise") ? model.network->noise : options.text("noise"));
+  int const states = model.tokens();
   Generator generator = Generator::absorbing(states + 1);
-  if (options.has("generator") && options.text("generator") != "absorbing") {
-    // The states of the process are those of the law.
-    std::string text = options.text("generator");
+  std::string text = model.network && !options.has("generator") ? model.network->generator : options.text("generator");
+  require(!model.network || text.empty() || (text == "absorbing") == model.network->masked,
+          "--generator " + text + " does not fit the network '" + model.name() + "', which was trained with " +
+              (model.network ? model.network->generator : "") + " noise");
+  if (!text.empty() && text != "absorbing") {
+    // The states of the process are those of the model.
     bool const counted = text.starts_with("uniform") || text.starts_with("path") || text.starts_with("gaussian_target");
     if (counted && text.find("states=") == text.npos)
       text += (text.find(':') == text.npos ? ":" : ",") + ("states=" + std::to_string(states));
@@ -124,9 +85,8 @@ Problem read_problem(Options const& options, std::vector<std::string> const& met
     require(generator.states() == states, "--generator has " + std::to_string(generator.states()) +
                                               " states but the model has " + std::to_string(states));
   }
-  Decoration decoration = read_decoration(options, named);
-  return {std::move(named),      std::move(source), noise,        std::move(generator),
-          std::move(decoration), read_revealed_sites(methods), now() - start};
+  Decoration decoration = read_decoration(options, model);
+  return {std::move(model), noise, std::move(generator), std::move(decoration), read_revealed_sites(methods), now() - start};
 }
 
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path) {
@@ -136,7 +96,8 @@ SequenceFormat output_format(Options const& options, Alphabet const& alphabet, s
   if (suffix == ".csv") return SequenceFormat::csv;
   if (suffix == ".txt") return SequenceFormat::txt;
   if (suffix == ".fasta" || suffix == ".fa") return SequenceFormat::fasta;
-  return alphabet.numbered() ? SequenceFormat::txt : SequenceFormat::fasta;
+  if (suffix == ".smi") return SequenceFormat::txt;
+  return alphabet.numbered() || alphabet.tokenized() ? SequenceFormat::txt : SequenceFormat::fasta;
 }
 
 char const* ending(SequenceFormat format) {
@@ -206,11 +167,11 @@ Json run_header(Options const& options) {
 Json run_header(Options const& options, Problem const& problem) {
   Json header = run_header(options);
   header["parameters"]["noise"] = problem.noise.describe();
-  header["model"] = {{"name", problem.law().name()},
-                     {"source", problem.source},
-                     {"states", problem.law().states()},
-                     {"length", problem.law().length()},
-                     {"entropy_nats", problem.law().entropy()}};
+  header["model"] = {{"name", problem.model.name()},
+                     {"source", problem.model.source},
+                     {"states", problem.model.tokens()},
+                     {"length", problem.length()}};
+  if (problem.model.law) header["model"]["entropy_nats"] = problem.model.law->entropy();
   if (!problem.decoration.text.empty()) header["model"]["decoration"] = problem.decoration.text;
   return header;
 }

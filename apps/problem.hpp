@@ -13,33 +13,31 @@
 
 #include "commands.hpp"
 #include "decoration.hpp"
+#include "model.hpp"
 
 namespace saltus::app {
 
 using Json = nlohmann::ordered_json;
 
-/// The names that --model knows besides folders.
-std::vector<std::string> model_names();
-/// A law from a file: a folder with a model.json, or table:FILE. UserError for anything else.
-NamedLaw read_stored_law(std::string const& name);
-
 /// What the options of 'sample' and 'compare' describe.
 struct Problem {
-  NamedLaw named;
-  std::string source;   ///< in words: what the law was made from
+  Model model;
   NoiseSchedule noise;
   Generator generator;  ///< absorbing unless --generator says otherwise
-  Decoration decoration{};   ///< of the law, which stays what runs are judged by
+  Decoration decoration{};   ///< of the model, which stays what runs are judged by
   bool at_revealed = false;  ///< methods read conditionals at revealed sites
   double seconds = 0;        ///< spent reading and fitting
 
-  SequenceLaw const& law() const { return *named.law; }
+  int length() const { return model.length; }
+  /// The model's law. UserError for a network, whose law is not known, naming what asked for it.
+  SequenceLaw const& law(char const* what) const;
   bool masked() const { return generator.mask().has_value(); }
-  /// The reverse process with the law's exact denoiser, decorated. Needs Kokkos.
+  /// The reverse process with the model's scores, decorated. Needs Kokkos.
   Process process() const;
-  /// The law of the sequences that an exact sampler ends with: the data's, or without a mask p at default_end_time.
+  /// The law of the sequences that an exact sampler ends with: the data's, or without a mask p at default_end_time; null
+  /// for a network.
   std::shared_ptr<SequenceLaw const> final_law() const;
-  /// Draws the start of an exact comparison, p at T (empty where the prior is exact: all masks).
+  /// Draws the start of an exact comparison, p at T (empty where the prior is exact, all masks, and for a network).
   Start exact_start(std::uint64_t seed) const;
 };
 

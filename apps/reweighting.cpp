@@ -44,11 +44,10 @@ std::shared_ptr<Reward> read_reward(std::string const& text, Problem const& prob
   std::string const count = "count:", table = "table:";
   if (text.starts_with(count)) {
     std::string const symbol = text.substr(count.size());
-    Alphabet const& alphabet = problem.named.alphabet;
+    Alphabet const& alphabet = problem.model.alphabet;
     std::optional<token_t> token;
-    if (!alphabet.numbered()) token = alphabet.width() == 1 && symbol.size() == 1 ? alphabet.find(symbol[0]) : alphabet.find(symbol);
-    for (token_t y = 0; alphabet.numbered() && y < problem.law().states(); ++y) {
-      if (symbol == std::to_string(y)) token = y;
+    for (token_t y = 0; y < alphabet.size(); ++y) {
+      if (symbol == alphabet.shown(y)) token = y;
     }
     require(token.has_value(), "--reward counts a token of the alphabet '" + alphabet.name() + "', but '" + symbol + "' is none");
     return std::make_shared<TokenReward>(TokenReward::count(states, *token));
@@ -56,8 +55,8 @@ std::shared_ptr<Reward> read_reward(std::string const& text, Problem const& prob
   require(text.starts_with(table), "--reward is count:TOKEN or table:FILE, got '" + text + "'");
   std::string const path = text.substr(table.size());
   NpyArray const array = read_npy(path);
-  auto const tokens = static_cast<std::size_t>(problem.law().states());
-  auto const length = static_cast<std::size_t>(problem.law().length());
+  auto const tokens = static_cast<std::size_t>(problem.model.tokens());
+  auto const length = static_cast<std::size_t>(problem.length());
   bool const per_site = array.shape.size() == 2 && array.shape[0] == length && array.shape[1] == tokens;
   require(per_site || (array.shape.size() == 1 && array.shape[0] == tokens),
           path + ": a table of rewards has one number a token (" + std::to_string(tokens) + "), or a row of them for each of the " +
@@ -90,7 +89,10 @@ std::optional<ParticlePlan> read_reweighting(Options const& options, Problem con
   if (options.has("reward")) plan.reward = read_reward(options.text("reward"), problem);
   require(plan.reward || plan.power != 1, "--particles weighs by --reward, or by --power other than 1; neither is given");
   require(plan.power == 1 || problem.masked(), "--power needs a masked process (no --generator)");
-  if (plan.power != 1) plan.likelihood = std::make_shared<LawReward>(problem.named.law);
+  if (plan.power != 1) {
+    problem.law("--power");
+    plan.likelihood = std::make_shared<LawReward>(problem.model.law);
+  }
   return plan;
 }
 

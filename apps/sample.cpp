@@ -21,10 +21,10 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   std::string const path = options.has("out") ? options.text("out") : "-";
   Problem const problem = read_problem(options, methods);
   StepRules rules(options, problem);
-  Alphabet const& symbols = problem.named.alphabet;
+  Alphabet const& symbols = problem.model.alphabet;
   std::optional<Template> fixed;
   if (options.has("template")) {
-    fixed = read_template(options.text("template"), symbols, problem.law().length());
+    fixed = read_template(options.text("template"), symbols, problem.length());
     if (!problem.masked())
       print_notes(options, {"without a mask the tokens of a template are taken for noisy ones that happen to stay; "
                             "infilling is exact under absorbing noise"});
@@ -50,7 +50,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   std::optional<SequenceWriter> writer;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));
-    writer.emplace(path, format, alphabet, samples, problem.law().length());
+    writer.emplace(path, format, alphabet, samples, problem.length());
   } catch (OutputError const& e) {
     throw UserError(e.what());
   }
@@ -82,6 +82,8 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     summary["max_nfe"] = report.max_evaluations;
     summary["jumps"] = report.jumps;
     summary["clamps"] = report.clamps;
+    if (auto const rows = process.model()->rows_evaluated(); rows >= 0)  // fewer than nfe where rows did not change
+      summary["network_evaluations"] = static_cast<double>(rows) / static_cast<double>(report.samples);
     summary["violations"] = report.violations;
     summary.update(weights);
     summary["timings"] = {{"fit_seconds", problem.seconds},

@@ -25,7 +25,7 @@ StepRules::StepRules(Options const& options, Problem const& problem)
       noise_(problem.noise),
       masked_(problem.masked()),
       folds_(masked_),
-      length_(problem.law().length()) {
+      length_(problem.length()) {
   if (options.has("last")) {
     std::string const& last = options.text("last");
     if (std::ranges::find(endings, last) == endings.end()) throw UserError(unknown_name("last step", last, endings));
@@ -40,8 +40,8 @@ StepRules::StepRules(Options const& options, Problem const& problem)
   if (blocks()) {
     require(folds_,
             "--grid blocks reveals a masked process block by block to the last mask: it needs a mask and --last fold");
-    if (problem.decoration.text.empty() && has_information_profile(problem.law()))
-      profile_ = information_profile(problem.law());
+    if (problem.decoration.text.empty() && problem.model.law && has_information_profile(*problem.model.law))
+      profile_ = information_profile(*problem.model.law);
   } else if (std::ranges::find(named_grids, grid_) == named_grids.end()) {
     if (!std::filesystem::exists(grid_))
       throw UserError(unknown_name("grid", grid_, named_grids) + " A file with a time a line would do too.");

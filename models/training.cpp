@@ -9,6 +9,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/random.hpp>
+#include <saltus/models/bound.hpp>
 #include <saltus/models/network_tensors.hpp>
 #include <saltus/models/safetensors.hpp>
 #include <saltus/models/torch_library.hpp>
@@ -18,8 +19,7 @@ namespace {
 
 constexpr char const* note_key = "saltus_training";
 constexpr char const* done_key = "saltus_step";
-// Uniform noise: 1 - alpha between these. Below, nothing has changed; above, hardly anything is left.
-constexpr double least_lost = 1e-5, most_lost = 1 - 1e-3;
+
 
 }  // namespace
 
@@ -89,55 +89,22 @@ double Training::rate() const {
   return options_.rate * (0.02 + 0.98 * 0.5 * (1 + std::cos(std::numbers::pi * share)));
 }
 
-// Noise for a batch, row i at a level of its own from stratum i. Masked: the bound is an integral over the share m of masks,
-// of sum over masked sites dm/m. With u_l uniform for each site, n uniform in 1..L and the n sites of least u masked, the
-// same integral is the mean of (L/n) times the sum, m given n being the n-th smallest u: exact, and without weights of 1/m
-// near m = 0.
 void Training::fill(TrainingData const& data, Batch& batch, std::uint64_t seed, std::uint32_t step,
                     std::function<std::size_t(int)> const& row_of) const {
-  int const length = batch.length, rows = batch.rows;
+  auto const length = static_cast<std::size_t>(batch.length);
   StreamKey const key{seed, step};
-  std::vector<double> u(static_cast<std::size_t>(length)), sorted(u);
-  for (int i = 0; i < rows; ++i) {
-    auto const cell = static_cast<std::size_t>(i) * static_cast<std::size_t>(length);
-    auto const row = static_cast<std::uint64_t>(i);
-    std::size_t const from = row_of(i) * (data.windows ? 1 : static_cast<std::size_t>(length));
-    // The strata are turned from step to step, so that a row's draws fall into different ones.
-    double turned = (i + uniform53(key.draw(row, Role::order, 0).event)) / rows + step * (std::numbers::phi - 1);
-    double const level = turned - std::floor(turned);
-    std::copy_n(data.tokens.begin() + static_cast<std::ptrdiff_t>(from), length, batch.clean.begin() + static_cast<std::ptrdiff_t>(cell));
-    std::vector<std::uint64_t> targets(static_cast<std::size_t>(length));
-    for (int l = 0; l < length; ++l) {
-      RandomPair const pair = key.draw(row, Role::step, static_cast<std::uint32_t>(l));
-      u[static_cast<std::size_t>(l)] = uniform53(pair.event);
-      targets[static_cast<std::size_t>(l)] = pair.target;
-    }
-    double lost = 0;
+  RowNoiser noiser(batch.length, manifest_.states, manifest_.masked ? manifest_.states - 1 : -1);
+  for (int i = 0; i < batch.rows; ++i) {
     auto const b = static_cast<std::size_t>(i);
-    if (manifest_.masked) {
-      int const n = 1 + std::min(length - 1, static_cast<int>(level * length));
-      sorted = u;
-      std::nth_element(sorted.begin(), sorted.begin() + (n - 1), sorted.end());
-      lost = sorted[static_cast<std::size_t>(n - 1)];
-      for (int l = 0; l < length; ++l) {
-        auto const at = static_cast<std::size_t>(l);
-        batch.noisy[cell + at] = u[at] <= lost ? manifest_.states - 1 : batch.clean[cell + at];
-      }
-      batch.weight[b] = static_cast<double>(length) / n;
-    } else {
-      // d sigma_bar / S = d lost / (alpha S); uniform in the square root of lost, since small levels matter more.
-      double const low = std::sqrt(least_lost), high = std::sqrt(most_lost), v = low + (high - low) * level;
-      lost = v * v;
-      for (int l = 0; l < length; ++l) {
-        auto const at = static_cast<std::size_t>(l);
-        bool const drawn = u[at] < lost;
-        batch.noisy[cell + at] = drawn ? std::min(manifest_.states - 1, static_cast<int>(uniform53(targets[at]) * manifest_.states))
-                                       : batch.clean[cell + at];
-      }
-      batch.weight[b] = 2 * v * (high - low) / ((1 - lost) * manifest_.states);
-    }
-    batch.alpha[b] = 1 - lost;
-    batch.time[b] = -std::log1p(-std::min(lost, 1 - 1e-9));
+    // Row i from stratum i; the strata are turned from step to step, so that a row's draws fall into different ones.
+    double const turned = (i + uniform53(key.draw(b, Role::order, 0).event)) / batch.rows + step * (std::numbers::phi - 1);
+    std::size_t const from = row_of(i) * (data.windows ? 1 : length);
+    std::span const clean(batch.clean.data() + b * length, length);
+    std::copy_n(data.tokens.begin() + static_cast<std::ptrdiff_t>(from), length, clean.begin());
+    RowNoise const noise = noiser(key, b, turned - std::floor(turned), clean, {batch.noisy.data() + b * length, length});
+    batch.alpha[b] = noise.alpha;
+    batch.time[b] = noise.total;
+    batch.weight[b] = noise.weight;
   }
 }
 
