@@ -1658,7 +1658,7 @@ class BadInput(Refusals):
         self.both(["--model", "chian"], "unknown model 'chian'", "did you mean chain", "countdown, product", "folder")
         self.both(["--model", "no/folder"], "unknown model 'no/folder'")
         for name, *fragments in (("broken", "not valid JSON", "line 1"), ("list", "expected a JSON object"),
-                                 ("other", '"saltus-native"', '"other"'), ("version", "version 1", "99"),
+                                 ("other", '"saltus-native"', '"other"'), ("version", '"version": 1', "99"),
                                  ("missing", "'states' is missing"), ("type", "'length'", "wrong type", '"two"'),
                                  ("kind", "'chian'", "did you mean chain"), ("sum", "site 0", "0.9", "not 1"),
                                  ("shape", "3 x 2", "got 2"), ("symbols", "2 symbols", "3"),
