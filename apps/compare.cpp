@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include <saltus/ctmc/error.hpp>
@@ -17,17 +18,26 @@ namespace {
 
 constexpr int null_replicates = 100;
 constexpr double family_error = 1e-3;
+constexpr int network_reference_steps = 256;
+constexpr double network_band_error = 0.05;
 
-// Sequences of a run of many steps of the same grid and end, for models whose law nobody knows.
+// Networks are judged by such a run whether it is asked for or not. 0: none.
+int reference_steps(Subject const& subject, Options const& options) {
+  if (options.has("reference")) return static_cast<int>(options.integer("reference", 1, 1'000'000));
+  return subject.reverse && subject.reverse->model.network ? network_reference_steps : 0;
+}
+
+// Sequences of a run of many steps of the same grid and end, for models whose law nobody knows; where it is all that runs
+// are judged by, twice as many, so that one half tells how far a perfect sampler lies from the other.
 std::vector<token_t> reference_tokens(Contest& contest, Subject const& subject, Options const& options) {
-  int const steps = static_cast<int>(options.integer("reference", 1, 1'000'000));
+  int const steps = reference_steps(subject, options);
   auto const tweedie = make_integrator("tweedie", contest.process);
   SamplePlan plan = subject.rules->plan(contest.process, *tweedie, steps);
-  plan.samples = subject.samples;
+  plan.samples = subject.samples * (contest.law ? 1 : 2);
   plan.batch = contest.entrants.front().plan.batch;
   plan.start = contest.entrants.front().plan.start;
   plan.seed = subject.seed ^ 0x0EFE'12E4'CE00'0000u;  // other numbers than those of any run
-  ProgressLine line(options, "reference", subject.samples);
+  ProgressLine line(options, "reference", plan.samples);
   std::vector<token_t> tokens;
   sample(
       ExecSpace(), contest.process, *tweedie, plan,
@@ -38,13 +48,41 @@ std::vector<token_t> reference_tokens(Contest& contest, Subject const& subject, 
   return tokens;
 }
 
+// What a network's runs are measured by: the distances of network_metrics() from the reference run, and the entropy.
+std::vector<Metric> network_metrics(int length) {
+  return length > 1 ? std::vector{Metric::tv_site, Metric::tv_pair, Metric::token_entropy}
+                    : std::vector{Metric::tv_site, Metric::token_entropy};
+}
+TwoSampleDistance const& distance(TwoSample const& found, Metric metric) {
+  return *std::ranges::find(found.distances, spec_of(metric).name, &TwoSampleDistance::name);
+}
+std::vector<Estimate> estimates_of(TwoSample const& found) {
+  std::vector<Estimate> estimates{distance(found, Metric::tv_site).estimate};
+  if (std::ranges::find(found.distances, "tv_pair", &TwoSampleDistance::name) != found.distances.end())
+    estimates.push_back(distance(found, Metric::tv_pair).estimate);
+  estimates.push_back(found.first_entropy);
+  return estimates;
+}
+// How far the two halves of a reference run lie apart when they are dealt at random.
+std::vector<NullBand> reference_bands(Contest const& contest, std::span<token_t const> first, std::span<token_t const> second,
+                                      double error, std::uint64_t seed) {
+  TwoSample const halves = compare_samples(contest.tokens, contest.length, first, second, {.error = error, .seed = seed});
+  std::vector<NullBand> bands{distance(halves, Metric::tv_site).null};
+  if (contest.length > 1) bands.push_back(distance(halves, Metric::tv_pair).null);
+  // Two means of as many sequences each differ by sqrt 2 of an interval's half width.
+  Estimate const& e = halves.second_entropy;
+  double const half = std::sqrt(2.0) * (e.high - e.low) / 2;
+  bands.push_back({e.value, e.value - half, e.value + half});
+  return bands;
+}
+
 Run run_entrant(Contest& contest, Entrant const& entrant, std::vector<token_t> const& reference, Options const& options,
                 OutputFolder const& folder) {
   auto const integrator = make_integrator(entrant.integrator, contest.process);
-  std::size_t const samples = entrant.plan.samples, length = static_cast<std::size_t>(contest.law->length());
+  std::size_t const samples = entrant.plan.samples, length = static_cast<std::size_t>(contest.length);
   SequenceFormat const format = output_format(options, contest.alphabet, "");
   SequenceWriter writer(folder.path("samples/" + entrant.label + ending(format)), format, contest.alphabet, samples,
-                        contest.law->length());
+                        contest.length);
   std::vector<token_t> tokens;
   tokens.reserve(samples * length);
   Run run{.integrator = entrant.integrator, .exact = entrant.exact, .own_steps = entrant.own_steps};
@@ -63,13 +101,13 @@ Run run_entrant(Contest& contest, Entrant const& entrant, std::vector<token_t> c
   count_networks(run.report, contest.process);
   // A forward process evaluates no network: its column counts steps.
   if (contest.forward) run.report.evaluations = entrant.own_steps ? 0 : entrant.steps;
-  run.estimates = measure(*contest.law, tokens, samples);
+  if (contest.law) run.estimates = measure(*contest.law, tokens, samples);
   if (!reference.empty()) {
-    run.apart = compare_samples(contest.law->states(), contest.law->length(), tokens, reference,
-                                {.seed = entrant.plan.seed})
-                    .distances;
+    TwoSample const found = compare_samples(contest.tokens, contest.length, tokens, reference, {.seed = entrant.plan.seed});
+    run.apart = found.distances;
+    if (!contest.law) run.estimates = estimates_of(found);
   }
-  if (entrant.pictured) run.sites = site_frequencies(tokens, length, static_cast<std::size_t>(contest.law->states()));
+  if (entrant.pictured) run.sites = site_frequencies(tokens, length, static_cast<std::size_t>(contest.tokens));
   return run;
 }
 
@@ -81,11 +119,12 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
                   .forward = contest.forward,
                   .exact_law = contest.exact_law,
                   .samples = contest.exact_law ? 0 : subject.samples,
-                  .entropy = contest.law->entropy(),  // an estimate takes its time
-                  .sites = contest.law->site_marginals(),
+                  .entropy = contest.law ? contest.law->entropy() : NAN,  // an estimate takes its time
+                  .sites = contest.law ? contest.law->site_marginals() : std::vector<double>(),
                   .rank = contest.rank,
                   .metrics = contest.exact_law ? exact_metrics(!contest.forward && subject.reverse->masked())
-                                               : metrics_for(*contest.law),
+                             : contest.law     ? metrics_for(*contest.law)
+                                               : network_metrics(contest.length),
                   .bands = {},
                   .methods = {},
                   .left_out = contest.left_out,
@@ -104,9 +143,18 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
     results.band_error = family_error / (static_cast<double>(claims) * static_cast<double>(results.metrics.size()));
     // The perfect samplers' random numbers are of a role of their own; another seed keeps them apart from the runs' all
     // the same.
-    results.bands = null_bands(*contest.law, subject.samples, null_replicates, results.band_error, ~subject.seed);
-    std::vector<token_t> const reference =
-        options.has("reference") ? reference_tokens(contest, subject, options) : std::vector<token_t>();
+    if (contest.law) results.bands = null_bands(*contest.law, subject.samples, null_replicates, results.band_error, ~subject.seed);
+    results.reference = reference_steps(subject, options);
+    std::vector<token_t> reference = results.reference > 0 ? reference_tokens(contest, subject, options) : std::vector<token_t>();
+    if (!contest.law) {
+      auto const half = static_cast<std::ptrdiff_t>(reference.size() / 2);
+      std::span const all(reference);
+      results.band_error = network_band_error;
+      results.bands = reference_bands(contest, all.first(static_cast<std::size_t>(half)), all.subspan(static_cast<std::size_t>(half)),
+                                      results.band_error, ~subject.seed);
+      reference.erase(reference.begin(), reference.begin() + half);
+      results.sites = site_frequencies(reference, static_cast<std::size_t>(contest.length), static_cast<std::size_t>(contest.tokens));
+    }
     for (auto const& entrant : contest.entrants)
       results.runs.push_back(run_entrant(contest, entrant, reference, options, folder));
   }
@@ -116,12 +164,24 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
   return results;
 }
 
+std::string fixed_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", value);
+  return text;
+}
+
 void print_sampled(Results const& results, Contest const& contest, Options const& options) {
-  std::printf("%s\nnoise %s; %zu sequences a row, seed %s; entropy of the law %.4f nats a sequence\n\n",
-              results.title.c_str(), contest.process.noise().describe().c_str(), results.samples,
-              options.text("seed").c_str(), results.entropy);
+  std::string const judge = contest.law ? "entropy of the law " + fixed_text(results.entropy) + " nats a sequence"
+                                        : "judged by a reference run of " + std::to_string(results.reference) + " tweedie steps";
+  std::printf("%s\nnoise %s; %zu sequences a row, seed %s; %s\n\n", results.title.c_str(),
+              contest.process.noise().describe().c_str(), results.samples, options.text("seed").c_str(), judge.c_str());
   print_table(comparison_table(
       results, {Metric::tv_pair, Metric::tv_site, Metric::nll, Metric::token_entropy, Metric::impossible_transitions}));
+  if (!contest.law) {
+    std::printf("\nErrors are total variation from the frequencies of the reference run, mean over pairs (sites), with 95 %% intervals.\n"
+                "The last row is how far another reference run lies from it, with 95 %% bands. Read errors beside the entropy.\n");
+    return;
+  }
   std::printf(
       "\nErrors are total variation from the exact laws, mean over pairs (sites), with 95 %% intervals. "
       "Sampling noise alone\ngives a perfect sampler the last row (%d simulated; "
@@ -136,10 +196,10 @@ void print_sampled(Results const& results, Contest const& contest, Options const
 }
 
 // What the two-sample statistics say of runs beside a reference run.
-void print_reference(Results const& results, Options const& options) {
+void print_reference(Results const& results) {
   if (results.runs.empty() || results.runs[0].apart.empty()) return;
   std::printf("\nBeside a reference run of %s tweedie steps: distance (p value of equal laws, by permutations)\n\n",
-              options.text("reference").c_str());
+              std::to_string(results.reference).c_str());
   Table table;
   table.head = {"integrator", "NFE"};
   for (auto const& d : results.runs[0].apart) table.head.push_back(d.name);
@@ -169,7 +229,7 @@ void print_results(Results const& results, Contest const& contest, Options const
     print_exact(results, contest);
   } else {
     print_sampled(results, contest, options);
-    print_reference(results, options);
+    print_reference(results);
   }
   std::printf("\nreport    %s\nresults   %s, %s\n", folder.final_path("report.html").c_str(),
               folder.final_path("results.csv").c_str(), folder.final_path("results.json").c_str());

@@ -36,7 +36,9 @@ std::shared_ptr<SequenceLaw const> forward_product(ForwardProblem const& problem
 
 std::string title_of(Problem const& problem) {
   std::string const& changes = problem.decoration.text;
-  return problem.model.source + (changes.empty() ? "" : "; decorated: " + changes + "; judged by the law without that");
+  return problem.model.source + (changes.empty() ? ""
+          : problem.model.law ? "; decorated: " + changes + "; judged by the law without that"
+                              : "; decorated: " + changes);
 }
 
 // The plan of `steps` steps, with what all plans share in `base`.
@@ -73,7 +75,7 @@ std::string left_out(IntegratorInfo const& info, bool exact) {
 
 void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& base) {
   // A claim is about the law of the process itself, where it usually ends.
-  bool const claims = contest.forward || (subject.reverse->decoration.text.empty() &&
+  bool const claims = contest.forward || (contest.law && subject.reverse->decoration.text.empty() &&
                                           (contest.exact_law || !subject.rules->unusual()));
   bool const orders = claims && (contest.forward || subject.rules->refines());
   int const networks = contest.forward ? 1 : contest.process.model()->info().evaluations,
@@ -174,6 +176,7 @@ Subject read_subject(Options const& options) {
             "--last none leaves masks, and compare measures whole sequences: take fold, sample or argmax");
     require(!subject.exact_law || subject.rules->last_evaluations() == 0,
             "--law exact ends with the grid: take --last fold or none, not " + options.text("last"));
+    if (subject.exact_law) subject.reverse->law("--law exact");
     require(!subject.rules->own_steps() || !options.changed("nfe"),
             "--grid " + options.text("grid") + " has " + std::to_string(subject.rules->own_steps().value_or(0)) +
                 " steps of its own: leave --nfe away");
@@ -194,6 +197,8 @@ Contest make_contest(Subject& subject, Options const& options) {
                   .law = forward                                ? forward_product(*forward, subject.time)
                          : subject.rules->last_evaluations() > 0 ? reverse->model.law  // the last step goes to t = 0
                                                                  : reverse->final_law(),
+                  .length = forward ? forward->length : reverse->length(),
+                  .tokens = subject.alphabet().size(),
                   .alphabet = subject.alphabet(),
                   .forward = forward.has_value(),
                   .title = forward ? forward->named.description + " from " + forward->start_text +
@@ -210,7 +215,7 @@ Contest make_contest(Subject& subject, Options const& options) {
   SamplePlan const base{.grid = TimeGrid::uniform(0, 1, 1),
                         .seed = subject.seed,
                         .samples = subject.samples,
-                        .length = contest.law->length(),
+                        .length = contest.length,
                         .batch = subject.batch,
                         // The starts' random numbers must not be those of the perfect samplers.
                         .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};

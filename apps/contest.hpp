@@ -47,7 +47,8 @@ struct Entrant {
 /// What is run, and the law that it is judged by. Needs Kokkos.
 struct Contest {
   Process process;
-  std::shared_ptr<SequenceLaw const> law;  ///< what an exact method draws from
+  std::shared_ptr<SequenceLaw const> law;  ///< what an exact method draws from; null: a network, judged by a reference run
+  int length, tokens;                      ///< of the sequences
   Alphabet alphabet;
   bool forward;
   std::string title;  ///< in words: what is sampled

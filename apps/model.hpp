@@ -24,7 +24,7 @@ struct Model {
   int length = 0;                          ///< of its sequences
   std::string source;                      ///< in words: what it was made from
 
-  std::string const& name() const { return network ? network->name : law->name(); }
+  std::string name() const { return network ? network->name : law->name(); }
   int tokens() const { return alphabet.size(); }
   /// Its scores; `at_revealed` as in SequenceLaw::denoiser(). Needs Kokkos. UserError for a network of which that, or
   /// another generator than its own, is asked.

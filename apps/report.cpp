@@ -120,13 +120,15 @@ class Page {
   }
 
   std::string opening() const {
-    std::string const entropy = "(entropy " + short_number(results_.entropy) + " nats a sequence).";
+    std::string const entropy = results_.known_law() ? "(entropy " + short_number(results_.entropy) + " nats a sequence)."
+                                                     : "of " + std::to_string(results_.reference) + " tweedie steps.";
     std::string html =
         "<h1>Integrators compared</h1>\n<p class=\"lead\">" +
         escaped(joined(results_.methods, ", ", " and ") + " on: " + results_.title + ", noise " +
                 results_.header["parameters"]["noise"].get<std::string>() + ". " +
                 (results_.exact_law ? "The laws of their sequences, computed and not sampled, against the exact one "
-                                    : std::to_string(results_.samples) + " sequences of each, judged by the exact law ") +
+                                    : std::to_string(results_.samples) + " sequences of each, judged by " +
+                                          (results_.known_law() ? "the exact law " : "a reference run ")) +
                 entropy) +
         "</p>\n";
     for (auto const& [method, why] : results_.left_out)
@@ -279,8 +281,11 @@ class Page {
     std::string const note =
         results_.exact_law
             ? "Best first. tv is total variation, the others are in nats; with a mask path KL is the sum of its two parts."
-            : "Best first. Read likelihood and token entropy together: a sampler that prefers likely tokens has a negative "
-              "nll - entropy and too little token entropy.";
+        : results_.known_law()
+            ? "Best first. Read likelihood and token entropy together: a sampler that prefers likely tokens has a negative "
+              "nll - entropy and too little token entropy."
+            : "Best first. Distances are from the frequencies of the reference run, whose own row is the last. Read them "
+              "beside the token entropy: a sampler that prefers likely tokens has too little.";
     return "<h2>Table</h2>\n<p class=\"note\">" + note + "</p>\n" + html_table(table.head, table.rows);
   }
 
@@ -304,7 +309,7 @@ class Page {
   }
 
   std::string sequences() const {
-    std::vector<Frequencies> pictures{{"exact law", "var(--text)", results_.sites}};
+    std::vector<Frequencies> pictures{{results_.known_law() ? "exact law" : "reference run", "var(--text)", results_.sites}};
     for (auto const& method : results_.methods) {
       for (auto const& run : results_.runs) {
         if (run.integrator != method || run.sites.empty() || pictures.size() > most_pictures) continue;
@@ -321,7 +326,7 @@ class Page {
     if (results_.methods.size() > most_pictures) html += " (the first " + std::to_string(most_pictures) + " methods)";
     if (!letters)
       return html +
-             ": all tokens of its sequences as bars, those of the exact law as a line.</p>\n<div "
+             ": all tokens of its sequences as bars, those of the " + (results_.known_law() ? "exact law" : "reference run") + " as a line.</p>\n<div "
              "class=\"histograms\">" +
              histograms(pictures, alphabet) + "</div>\n";
     std::size_t shown = 0;

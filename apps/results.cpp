@@ -119,7 +119,8 @@ Json results_json(Results const& results) {
   for (auto const& piece : results.command) command += (command.empty() ? "" : " ") + piece;
   json["command"] = command;
   json["title"] = results.title;
-  json["entropy_nats"] = results.entropy;
+  if (results.known_law()) json["entropy_nats"] = results.entropy;
+  if (results.reference > 0) json["reference_steps"] = results.reference;
   Json bands = Json::array();
   for (std::size_t m = 0; m < results.bands.size(); ++m) {
     NullBand const& band = results.bands[m];

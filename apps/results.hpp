@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,8 @@ struct Results {
   bool forward = false;
   bool exact_law = false;     ///< laws were computed: no bands, no intervals
   std::size_t samples = 0;    ///< of each run
-  double entropy = 0;         ///< of the law, nats a sequence
+  int reference = 0;          ///< steps of the reference run; 0: none
+  double entropy = 0;         ///< of the law, nats a sequence; not a number for a network, judged by the reference run alone
   std::vector<double> sites;  ///< [length, states]: the law's own
   Metric rank{};
   std::vector<Metric> metrics;
@@ -45,6 +47,7 @@ struct Results {
   std::vector<std::pair<std::string, std::string>> left_out{};  ///< methods that did not take part, and why
   std::vector<Run> runs;                                        ///< best first
 
+  bool known_law() const { return !std::isnan(entropy); }
   /// Position in metrics and estimates; metrics.size() if it was not measured.
   std::size_t position(Metric metric) const;
   /// Whether the estimate lies inside its band; an infinite one never does.

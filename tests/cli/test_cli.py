@@ -41,12 +41,16 @@ ENDINGS = {"fasta": ".fasta", "txt": ".txt", "csv": ".csv", "npy": ".npy"}
 SHARED = {"model", "data", "noise", "seed", "samples", "batch", "threads", "out", "format", "summary", "config",
           "print-config", "quiet", "help"}
 PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "normalise", "start", "length", "times"}
-REVERSE = {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid", "last", "categorical"}
+REVERSE = {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid", "last", "categorical",
+           "condition", "precision", "device"}
 OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "alphabet", "template",
                                "particles", "reward", "strength", "power", "selection"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
            "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference"},
+           "train": {"data", "valid", "tokenizer", "length", "windows", "width", "layers", "heads", "time", "generator", "loss",
+                     "steps", "minutes", "batch", "rate", "ema", "weight-decay", "clip", "checkpoint", "resume", "seed",
+                     "threads", "device", "out", "name", "weights", "source", "licence", "quiet", "help"},
            "info": {"integrators", "json", "help"}}
 
 
