@@ -183,7 +183,15 @@ void Backbone::probe() {
   Times const time("saltus::models::probe_time", 1);
   Kokkos::deep_copy(time, info_.time == TimeInput::total ? std::log(2.0) : 0.5);
   ExecSpace const exec;
-  Evaluation const e = evaluate(exec, {tokens, time, {}}, 0);
+  Evaluation const e = [&] {
+    try {
+      return evaluate(exec, {tokens, time, {}}, 0);
+    } catch (UserError const& error) {
+      static constexpr char const* times[] = {"no time", "the time", "the total noise"};
+      throw UserError(std::string(error.what()) + " (asked with what the manifest says: " + std::to_string(manifest_.states) +
+                      " states, length " + std::to_string(manifest_.length) + ", " + times[static_cast<int>(info_.time)] + ")");
+    }
+  }();
   exec.fence("saltus::models: a probe is looked at on the host");
   SALTUS_ASSERT(e.type == ScalarType::f32);
   if (on_host) check_kind(e);

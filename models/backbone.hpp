@@ -15,7 +15,7 @@ struct BackboneOptions {
   std::string device = "cpu";    ///< or cuda:N, in a build of Kokkos and LibTorch with CUDA
   int threads = 0;               ///< 0: as many as Kokkos has
   bool bf16 = false;             ///< run the network in bfloat16; scores are single precision all the same
-  std::vector<float> condition;  ///< for networks that take one
+  std::vector<float> condition{};  ///< for networks that take one
 };
 
 /// A network that lies in a folder (docs/backbones.md), through the LibTorch adapter. Scores are the network's own output,

@@ -74,7 +74,7 @@ class Reader {
     return json_.at(key);
   }
   std::string wrong(char const* key, std::string const& expected) const {
-    return where_ + ": '" + key + "' should be " + expected + ", got " + json_.at(key).dump().substr(0, 60);
+    return where_ + ": '" + key + "' should be " + expected + ", got " + at(key).dump().substr(0, 60);
   }
   Json const& json_;
   std::string where_;
