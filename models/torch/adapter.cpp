@@ -2,6 +2,7 @@
 // The LibTorch adapter: networks that are evaluated, and the table of functions. Compiled without Kokkos.
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -141,7 +142,9 @@ struct saltus_model {
                       .expand({rows, network.condition_size})
                       .contiguous();
     }
-    std::int64_t const extra = network.fixed_batch > rows ? network.fixed_batch - rows : 0;
+    // Packages for any batch take two rows or more: torch.export holds a size of 1 for a constant.
+    std::int64_t const least = network.fixed_batch > 0 ? network.fixed_batch : package ? 2 : 0;
+    std::int64_t const extra = std::max<std::int64_t>(least - rows, 0);
     auto const pad = [&](torch::Tensor const& x) {
       return extra == 0 ? x : torch::cat({x, x.narrow(0, rows - 1, 1).expand([&] {
         auto shape = x.sizes().vec();
