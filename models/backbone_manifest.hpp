@@ -14,7 +14,7 @@ namespace saltus {
 struct OutputKind {
   char const* name;
   ScoreKind kind;
-  bool scaled = false;  ///< log-scores up to the factor alpha / (1 - alpha), as SEDD's networks give them
+  bool scaled = false;  ///< log-scores up to the factor alpha / (1 - alpha), before it is added
 };
 std::vector<OutputKind> const& output_kinds();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a backbone gives, for test_exports.py:
 //   scores FOLDER TOKENS.npy TIME.npy|- SCORES.npy [CONDITION...]   scores [batch, length, states] of one evaluation
+//   bf16   (the same)                                               with the network in bfloat16
 //   sample FOLDER STEPS SAMPLES TOKENS.npy                          tokens [samples, length] drawn by tweedie
 // Prints the number of rows that the network was evaluated at. Exit codes and messages as those of saltus.
 #include <cstdio>
@@ -20,8 +21,9 @@ using namespace saltus;
 
 namespace {
 
-void scores(std::vector<std::string> const& args) {
+void scores(std::vector<std::string> const& args, bool bf16) {
   BackboneOptions options;
+  options.bf16 = bf16;
   for (std::size_t i = 4; i < args.size(); ++i) options.condition.push_back(std::strtof(args[i].c_str(), nullptr));
   Backbone backbone(args.at(0), options);
   auto const given = read_npy(args.at(1));
@@ -85,8 +87,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> const args(argv + (argc > 1 ? 2 : 1), argv + argc);
   try {
     std::string const command = argc > 1 ? argv[1] : "";
-    require(command == "scores" || command == "sample", "expected the command scores or sample, got '" + command + "'");
-    command == "scores" ? scores(args) : sample_from(args);
+    require(command == "scores" || command == "bf16" || command == "sample", "expected scores, bf16 or sample, got '" + command + "'");
+    command == "sample" ? sample_from(args) : scores(args, command == "bf16");
   } catch (UserError const& e) {
     return failed(2, e);
   } catch (NumericalError const& e) {

@@ -65,6 +65,34 @@ def random_weights(network, deviation=0.15):
     return network.eval()
 
 
+def complaints(value, schema, where="manifest"):
+    """What a JSON schema has against a value: the keywords that docs/model.schema.json uses."""
+    known = {"type", "const", "enum", "required", "properties", "additionalProperties", "items", "minimum", "minItems", "minLength",
+             "description", "default", "examples", "title", "$schema"}
+    found = [f"{where}: keyword {key} is not known here" for key in schema.keys() - known]
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    if "type" in schema and (not isinstance(value, kinds[schema["type"]]) or (schema["type"] == "integer" and isinstance(value, bool))):
+        return found + [f"{where}: {value!r} is no {schema['type']}"]
+    if "const" in schema and value != schema["const"] or value not in schema.get("enum", [value]):
+        found.append(f"{where}: {value!r}")
+    if isinstance(value, int) and value < schema.get("minimum", value):
+        found.append(f"{where}: {value} is too small")
+    if isinstance(value, (list, str)) and len(value) < schema.get("minItems", schema.get("minLength", 0)):
+        found.append(f"{where}: too short")
+    if isinstance(value, list) and "items" in schema:
+        found += [x for i, item in enumerate(value) for x in complaints(item, schema["items"], f"{where}[{i}]")]
+    if isinstance(value, dict):
+        found += [f"{where}: {key} is missing" for key in schema.get("required", []) if key not in value]
+        inner = schema.get("properties", {})
+        if schema.get("additionalProperties", True) is False:
+            found += [f"{where}: {key} is not known" for key in value.keys() - inner.keys()]
+        found += [x for key in value.keys() & inner.keys() for x in complaints(value[key], inner[key], f"{where}.{key}")]
+    return found
+
+
+SCHEMA = json.loads((pathlib.Path(os.environ["SALTUS_SOURCE"]) / "docs" / "model.schema.json").read_text())
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         torch.manual_seed(1)
@@ -74,12 +102,12 @@ class Case(unittest.TestCase):
     def tearDown(self):
         self.holder.cleanup()
 
-    def scores(self, name, tokens, time=None, condition=(), refused=None):
+    def scores(self, name, tokens, time=None, condition=(), refused=None, command="scores"):
         """What the adapter gives for tokens in the library's numbers, and the rows that it evaluated."""
         np.save(self.folder / "tokens.npy", np.asarray(tokens, dtype=np.int64))
         if time is not None:
             np.save(self.folder / "time.npy", np.asarray(time, dtype=np.float64))
-        got = run("scores", self.folder / name, self.folder / "tokens.npy", "-" if time is None else self.folder / "time.npy",
+        got = run(command, self.folder / name, self.folder / "tokens.npy", "-" if time is None else self.folder / "time.npy",
                   self.folder / "scores.npy", *condition)
         if refused is not None:
             self.refused(got, 2, refused)
@@ -99,7 +127,9 @@ class Case(unittest.TestCase):
         self.assertLess(float((got - expected).abs().max()), tolerance)
 
     def manifest(self, name):
-        return json.loads((self.folder / name / "model.json").read_text())
+        manifest = json.loads((self.folder / name / "model.json").read_text())
+        self.assertEqual(complaints(manifest, SCHEMA), [])
+        return manifest
 
     def change(self, name, **changes):
         """Changes keys of a manifest; those of its network under network__key. None removes."""
@@ -188,6 +218,28 @@ class Published(Case):
     @unittest.skipUnless(AOTI, "SALTUS_WITHOUT_AOTI")
     def test_sedd_aoti_fixed_batch(self):
         self.check_sedd("absorb", "--format", "aoti", "--batch", 2, batches=(1, 2, 5))
+
+    def check_bf16(self, got, exact):
+        """Near the single-precision scores, but no closer than bfloat16 is."""
+        difference = float((got - exact).abs().max() / exact.abs().max())
+        self.assertLess(difference, 0.05)
+        self.assertGreater(difference, 1e-5)
+
+    def test_sedd_bf16(self):
+        self.check_sedd("absorb")
+        tokens, total = torch.full((2, LENGTH), COLUMNS - 1), [0.3, 2.0]
+        exact, _ = self.scores("sedd", tokens, total)
+        self.check_bf16(self.scores("sedd", tokens, total, command="bf16")[0], exact)
+
+    @unittest.skipUnless(AOTI, "SALTUS_WITHOUT_AOTI")
+    def test_radd_aoti_bf16(self):
+        network, _, _ = self.ddit(0)
+        torch.save(network.state_dict(), self.folder / "c.pth")
+        export(export_radd.main, "--checkpoint", self.folder / "c.pth", "--out", self.folder / "radd", "--length", LENGTH, "--heads",
+               HEADS, "--format", "aoti", "--precision", "bf16")
+        tokens = torch.full((3, LENGTH), COLUMNS - 1)
+        self.check_bf16(self.scores("radd", tokens)[0], network(tokens).detach())
+        self.scores("radd", tokens, refused=["in the precision that it was exported with"], command="bf16")
 
     def test_radd(self):
         network, raw, ema = self.ddit(0)
@@ -329,6 +381,7 @@ class Protein(Case):
 
     def check(self, *args):
         export(export_esm.main, "--checkpoint", self.folder / "esm", "--out", self.folder / "out", "--length", 10, *args)
+        self.assertTrue(self.manifest("out")["network"]["any_length"])
         residues = [self.ids[x] for x in export_esm.RESIDUES]
         pad, mask = 20, 21
         torch.manual_seed(3)
@@ -467,6 +520,25 @@ class Own(Case):
         self.scores("law", self.X, refused=["x0_logits_leave_one_out", "sum to 1", "x0_leave_in"])
         self.script("pair", Pair())
         self.scores("pair", self.X, refused=["Tensor", "Tuple"])
+
+    def test_schema(self):
+        # What the schema calls wrong the program refuses too, by the same name.
+        self.script("plain", Plain())
+        good = self.manifest("plain")
+        for path in [("version", ), ("name", ), ("length", ), ("mask", ), ("generator", ), ("noise", ), ("about", ), ("tokens", "states"),
+                     *(("network", key) for key in SCHEMA["properties"]["network"]["properties"] if key not in ("width", "layers", "heads"))]:
+            bad = json.loads(json.dumps(good))
+            at = bad[path[0]] if len(path) > 1 else bad
+            at[path[-1]] = {"no": "such"} if path[-1] != "about" else 7
+            self.assertNotEqual(complaints(bad, SCHEMA), [], path)
+            (self.folder / "plain" / "model.json").write_text(json.dumps(bad))
+            self.scores("plain", self.X, refused=[path[-1]])
+        for at in ("network", "tokens"):
+            bad = json.loads(json.dumps(good))
+            bad[at]["unheard"] = 1
+            self.assertNotEqual(complaints(bad, SCHEMA), [])
+            (self.folder / "plain" / "model.json").write_text(json.dumps(bad))
+            self.scores("plain", self.X, refused=["unheard"])
 
     def test_files_that_do_not_load(self):
         self.script("plain", Plain())
