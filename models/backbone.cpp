@@ -151,6 +151,7 @@ void Backbone::reserve(Extents extents, int slots) {
     if (slot.last.extent(0) >= batch && slot.last.extent(1) == length) continue;
     slot = Slot{};
     slot.last = Tokens("saltus::models::last", batch, length);
+    Kokkos::deep_copy(slot.last, -1);  // like no sequence
     slot.wanted = Kokkos::View<int*, MemorySpace>("saltus::models::wanted", batch);
     if (on_host) {
       slot.some = Tokens("saltus::models::some", batch, length);
@@ -167,8 +168,10 @@ void Backbone::reserve(Extents extents, int slots) {
 
 void Backbone::run(int slot, void const* batch, void* scores) {
   auto const& asked = *static_cast<saltus_batch const*>(batch);
-  if (adapter_->table.evaluate(adapter_->model, slot, &asked, static_cast<saltus_scores*>(scores)))
+  if (adapter_->table.evaluate(adapter_->model, slot, &asked, static_cast<saltus_scores*>(scores))) {
+    for (auto& s : slots_) s.scores = {};  // nothing of what they hold is remembered
     throw UserError("the backbone '" + manifest_.name + "' cannot be evaluated: " + adapter_->table.last_error());
+  }
   rows_evaluated_ += asked.batch;
 }
 
@@ -180,21 +183,41 @@ void Backbone::probe() {
   Times const time("saltus::models::probe_time", 1);
   Kokkos::deep_copy(time, info_.time == TimeInput::total ? std::log(2.0) : 0.5);
   ExecSpace const exec;
-  Evaluation const e = evaluate(exec, {tokens, time, {}}, 0);
+  Evaluation const e = [&] {
+    try {
+      return evaluate(exec, {tokens, time, {}}, 0);
+    } catch (UserError const& error) {
+      static constexpr char const* times[] = {"no time", "the time", "the total noise"};
+      throw UserError(std::string(error.what()) + " (asked with what the manifest says: " + std::to_string(manifest_.states) +
+                      " states, length " + std::to_string(manifest_.length) + ", " + times[static_cast<int>(info_.time)] + ")");
+    }
+  }();
   exec.fence("saltus::models: a probe is looked at on the host");
   SALTUS_ASSERT(e.type == ScalarType::f32);
-  if (!is_logarithmic(e.kind) && on_host) {
-    for (int l = 0; l < manifest_.length; ++l) {
-      for (int y = 0; y < e.states; ++y) {
-        float const v = static_cast<float const*>(e.data)[l * e.site_stride + y];
-        require(!(v < 0), "the manifest of '" + manifest_.name + "' says that the network gives '" + manifest_.output +
-                              "', which is never negative, but it gives " + to_text(v) + " for state " + std::to_string(y) +
-                              " of site " + std::to_string(l));
-      }
-    }
-  }
+  if (on_host) check_kind(e);
   slots_.clear();
   rows_evaluated_ = 0;
+}
+
+// Numbers of one sequence that cannot be of the kind that the manifest says.
+void Backbone::check_kind(Evaluation const& e) const {
+  bool laws = true;  // all rows
+  for (int l = 0; l < manifest_.length; ++l) {
+    double sum = 0;
+    for (int y = 0; y < e.states; ++y) {
+      float const v = static_cast<float const*>(e.data)[l * e.site_stride + y];
+      require(is_logarithmic(e.kind) || !(v < 0),
+              "the manifest of '" + manifest_.name + "' says that the network gives '" + manifest_.output +
+                  "', which is never negative, but it gives " + to_text(v) + " for state " + std::to_string(y) + " of site " +
+                  std::to_string(l));
+      laws = laws && v >= 0;
+      sum += v;
+    }
+    laws = laws && std::abs(sum - 1) < 1e-3;
+  }
+  require(!is_logarithmic(e.kind) || !laws, "the manifest of '" + manifest_.name + "' says that the network gives '" +
+                                                manifest_.output + "', but its rows are probabilities: they sum to 1; say "
+                                                "x0_leave_one_out or x0_leave_in");
 }
 
 Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int number) {

@@ -15,7 +15,7 @@ struct BackboneOptions {
   std::string device = "cpu";    ///< or cuda:N, in a build of Kokkos and LibTorch with CUDA
   int threads = 0;               ///< 0: as many as Kokkos has
   bool bf16 = false;             ///< run the network in bfloat16; scores are single precision all the same
-  std::vector<float> condition;  ///< for networks that take one
+  std::vector<float> condition{};  ///< for networks that take one
 };
 
 /// A network that lies in a folder (docs/backbones.md), through the LibTorch adapter. Scores are the network's own output,
@@ -33,7 +33,7 @@ class Backbone final : public ScoreModel {
   ModelInfo info() const override { return info_; }
   BackboneManifest const& manifest() const { return manifest_; }
   void reserve(Extents extents, int slots) override;
-  /// Throws NumericalError if LibTorch fails.
+  /// Throws UserError with LibTorch's message if it fails.
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override;
   std::int64_t rows_evaluated() const override { return rows_evaluated_; }
 
@@ -42,6 +42,7 @@ class Backbone final : public ScoreModel {
   struct Adapter;
   void run(int slot, void const* batch, void* scores);
   void probe();
+  void check_kind(Evaluation const& e) const;
 
   BackboneManifest manifest_;
   ModelInfo info_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <saltus/models/backbone_manifest.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <span>
 
@@ -58,6 +59,13 @@ class Reader {
     }
     throw UserError(where_ + ": " + unknown_name(key, text(key), names));
   }
+  /// UserError for a key that is none of `known`.
+  void allow(std::vector<std::string> const& known) const {
+    for (auto const& [key, value] : json_.items()) {
+      if (std::find(known.begin(), known.end(), key) == known.end())
+        throw UserError(where_ + ": " + unknown_name("key", key, known));
+    }
+  }
   std::string const& where() const { return where_; }
 
  private:
@@ -66,13 +74,14 @@ class Reader {
     return json_.at(key);
   }
   std::string wrong(char const* key, std::string const& expected) const {
-    return where_ + ": '" + key + "' should be " + expected + ", got " + json_.at(key).dump().substr(0, 60);
+    return where_ + ": '" + key + "' should be " + expected + ", got " + at(key).dump().substr(0, 60);
   }
   Json const& json_;
   std::string where_;
 };
 
 Alphabet read_alphabet(Reader const& tokens) {
+  tokens.allow({"tokenizer", "name", "names", "pad", "states", "symbols"});
   auto const tokenizer = tokens.text("tokenizer");
   if (tokenizer == "numbers") return Alphabet::numbered(tokens.whole("states", 1));
   auto const name = tokens.text("name", tokenizer);
@@ -124,7 +133,7 @@ bool is_backbone(std::string const& folder) {
   auto const path = path_of(folder);
   if (!std::filesystem::exists(path)) return false;
   Json const json = parse(path);
-  return json.is_object() && json.value("format", "") == format_name;
+  return json.is_object() && json.contains("format") && json["format"] == format_name;
 }
 
 BackboneManifest read_manifest(std::string const& folder) {
@@ -137,9 +146,12 @@ BackboneManifest read_manifest(std::string const& folder) {
   require(root.whole("version", 1) == format_version, path + ": this program reads version " +
                                                           std::to_string(format_version) + ", got " +
                                                           std::to_string(root.whole("version", 1)));
+  root.allow({"format", "version", "name", "network", "tokens", "length", "mask", "generator", "noise", "about"});
   BackboneManifest m;
   m.name = root.text("name");
   Reader const network = root.inner("network");
+  network.allow({"kind", "file", "output", "time", "columns", "token_ids", "any_length", "valid", "condition", "batch", "width",
+                 "layers", "heads"});
   m.format = static_cast<BackboneManifest::Format>(network.choice("kind", formats));
   m.file = network.text("file");
   require(std::filesystem::path(m.file).filename() == m.file,
@@ -189,7 +201,8 @@ BackboneManifest read_manifest(std::string const& folder) {
   m.fixed_batch = network.whole("batch", 0, 0);
   m.noise = root.text("noise", "log_linear");
   m.generator = root.text("generator", m.masked ? "absorbing" : "uniform");
-  m.about = json.value("about", Json::object()).dump();
+  if (root.has("about")) root.inner("about");  // an object
+  m.about = root.has("about") ? json["about"].dump() : "{}";
   return m;
 }
 

@@ -14,7 +14,7 @@ namespace saltus {
 struct OutputKind {
   char const* name;
   ScoreKind kind;
-  bool scaled = false;  ///< log-scores up to the factor alpha / (1 - alpha), as SEDD's networks give them
+  bool scaled = false;  ///< log-scores up to the factor alpha / (1 - alpha), before it is added
 };
 std::vector<OutputKind> const& output_kinds();
 
@@ -41,6 +41,8 @@ struct BackboneManifest {
   std::string noise;                     ///< schedule that it was trained with
   std::string generator;                 ///< absorbing, or as saltus --generator takes it
   std::string about;                     ///< JSON object: data, licence, training, quality; passed through
+
+  friend bool operator==(BackboneManifest const&, BackboneManifest const&) = default;
 };
 
 /// Throws UserError that names the file, the key, what was expected and what came.

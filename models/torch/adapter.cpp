@@ -2,11 +2,14 @@
 // The LibTorch adapter: networks that are evaluated, and the table of functions. Compiled without Kokkos.
 #include <malloc.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
 
+#include <ATen/autocast_mode.h>
 #include <torch/script.h>
 #include <torch/torch.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
@@ -21,9 +24,10 @@ namespace {
 
 std::string error_text;
 
-// The first line of a message, without the trace of calls that LibTorch adds.
-std::string first_line(std::string text) {
+// A message in one line, without the traces of calls that LibTorch adds before and after it.
+std::string one_line(std::string text) {
   text = text.substr(0, text.find("\nException raised"));
+  if (auto const at = text.rfind("\nRuntimeError: "); at != std::string::npos) text = text.substr(at + 15);
   for (auto& c : text) {
     if (c == '\n') c = ' ';
   }
@@ -35,7 +39,7 @@ template <class Function>
 auto guarded(Function&& function) -> decltype(function()) {
   using Result = decltype(function());
   auto const failed = [](std::string const& text) -> Result {
-    error_text = first_line(text);
+    error_text = one_line(text);
     if constexpr (std::is_pointer_v<Result>) return nullptr;
     else return 1;
   };
@@ -56,7 +60,30 @@ void prepare(saltus_torch_options const& options) {
   // anew each time, which costs more than the arithmetic (docs/performance.md).
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
+  // Without this a package that gets other shapes than it was exported for reads beyond its inputs.
+  setenv("AOTI_RUNTIME_CHECK_INPUTS", "1", 0);
 }
+
+// Runs a TorchScript network in bfloat16 as autocast does it: products in bfloat16, sums and what needs it in single
+// precision. Turning its weights over would not do, since traced networks hold scalar types.
+class Autocast {
+ public:
+  Autocast(torch::Device device, bool on) : type_(device.type()), on_(on) {
+    if (!on_) return;
+    at::autocast::set_autocast_enabled(type_, true);
+    at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
+    at::autocast::increment_nesting();
+  }
+  ~Autocast() {
+    if (!on_) return;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(type_, false);
+  }
+
+ private:
+  at::DeviceType type_;
+  bool on_;
+};
 
 }  // namespace
 
@@ -81,9 +108,11 @@ struct saltus_model {
       case SALTUS_NETWORK_TORCHSCRIPT:
         script = std::make_unique<torch::jit::Module>(torch::jit::load(n.path, device));
         script->eval();
-        if (bf16) script->to(torch::kBFloat16);
         break;
-      default: package = std::make_unique<torch::inductor::AOTIModelPackageLoader>(n.path); break;
+      default:
+        if (bf16) throw std::invalid_argument("an AOTInductor package computes in the precision that it was exported with");
+        package = std::make_unique<torch::inductor::AOTIModelPackageLoader>(n.path, "model", false, 1, device.index());
+        break;
     }
     if (n.token_ids != nullptr) {
       ids = torch::from_blob(const_cast<std::int64_t*>(n.token_ids), {n.states}, torch::kInt64).clone().to(device);
@@ -113,7 +142,9 @@ struct saltus_model {
                       .expand({rows, network.condition_size})
                       .contiguous();
     }
-    std::int64_t const extra = network.fixed_batch > rows ? network.fixed_batch - rows : 0;
+    // Packages for any batch take two rows or more: torch.export holds a size of 1 for a constant.
+    std::int64_t const least = network.fixed_batch > 0 ? network.fixed_batch : package ? 2 : 0;
+    std::int64_t const extra = std::max<std::int64_t>(least - rows, 0);
     auto const pad = [&](torch::Tensor const& x) {
       return extra == 0 ? x : torch::cat({x, x.narrow(0, rows - 1, 1).expand([&] {
         auto shape = x.sizes().vec();
@@ -127,10 +158,11 @@ struct saltus_model {
       out = transformer->forward(tokens, time);
     } else {
       std::vector<torch::Tensor> inputs{pad(tokens)};
-      if (time.defined()) inputs.push_back(pad(bf16 ? time.to(torch::kBFloat16) : time));
+      if (time.defined()) inputs.push_back(pad(time));
       if (valid.defined()) inputs.push_back(pad(valid));
-      if (condition.defined()) inputs.push_back(pad(bf16 ? condition.to(torch::kBFloat16) : condition));
+      if (condition.defined()) inputs.push_back(pad(condition));
       if (script) {
+        Autocast const autocast(device, bf16);
         out = script->forward(std::vector<torch::jit::IValue>(inputs.begin(), inputs.end())).toTensor();
       } else {
         out = package->run(inputs, batch.stream).at(0);
@@ -144,7 +176,9 @@ struct saltus_model {
     }
     if (out.scalar_type() != torch::kFloat32) out = out.to(torch::kFloat32);
     if (ids.defined()) out = out.index_select(-1, ids);
-    if (out.stride(-1) != 1) out = out.contiguous();
+    // What comes back is written to (below, and by the caller, who puts rows among others): it must be the network's no
+    // longer, nor the same memory twice.
+    if (out.stride(-1) != 1 || out.storage().use_count() > 1 || !distinct(out)) out = out.clone(at::MemoryFormat::Contiguous);
     if (network.forbidden >= 0) out.select(-1, network.forbidden).fill_(network.forbidden_value);
     if (network.output == SALTUS_OUTPUT_SCALED_LOG_SCORE) {
       // A network with normalised log-ratios: the factor alpha / (1 - alpha) of A§4.2 is added.
@@ -153,6 +187,13 @@ struct saltus_model {
                          .view({rows, 1, 1}));
     }
     return out;
+  }
+
+  static bool distinct(torch::Tensor const& x) {
+    for (std::int64_t i = 0; i < x.dim(); ++i) {
+      if (x.size(i) > 1 && x.stride(i) == 0) return false;
+    }
+    return true;
   }
 
   static std::string text_of(at::IntArrayRef shape) {
