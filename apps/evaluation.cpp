@@ -309,8 +309,9 @@ class Judgement {
     auto cells = real.cells;
     std::ranges::stable_sort(cells, [](auto const& a, auto const& b) { return a.second > b.second; });
     cells.resize(std::min(cells.size(), k == 1 ? most_bars : named_bars));
-    BarChart chart{k == 1 ? "tokens" : "words of " + std::to_string(k) + ", the most frequent ones", k == 1 ? "token" : "word",
-                   "var(--c0)", {}, {}, {}, 1e-9, k > 1 || cells.size() <= 24};
+    std::string const title = k == 1 ? "tokens" : "words of " + std::to_string(k) + ", the most frequent ones";
+    BarChart chart{title, k == 1 ? "token" : "word", title + ", samples and reference", "var(--c0)",
+                   {}, {}, {}, 1e-9, k > 1 || cells.size() <= 24};
     for (auto const& [key, count] : cells) {
       std::string name;
       std::uint64_t left = key;
@@ -331,11 +332,11 @@ class Judgement {
   }
 
   // Numbers from the smallest to the largest, several of them in a bar where they are many.
-  void range_chart(std::string title, std::string x_label, Histogram const& own, Histogram const& real) {
+  void range_chart(std::string const& title, std::string const& x_label, Histogram const& own, Histogram const& real) {
     std::uint64_t const low = std::min(own.cells.front().first, real.cells.front().first),
                         high = std::max(own.cells.back().first, real.cells.back().first);
     std::uint64_t const wide = (high - low) / most_bars + 1, bars = (high - low) / wide + 1;
-    BarChart chart{std::move(title), std::move(x_label), "var(--c0)", {}, std::vector<double>(bars), std::vector<double>(bars), 0};
+    BarChart chart{title, x_label, title + ", samples and reference", "var(--c0)", {}, std::vector<double>(bars), std::vector<double>(bars), 0};
     for (std::uint64_t b = 0; b < bars; ++b) chart.names.push_back(std::to_string(low + b * wide));
     for (auto const& [key, count] : own.cells) chart.shares[(key - low) / wide] += own.share(key);
     for (auto const& [key, count] : real.cells) chart.outline[(key - low) / wide] += real.share(key);

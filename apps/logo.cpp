@@ -120,7 +120,7 @@ std::string bar_chart(BarChart const& chart) {
   char percent[32];
   std::snprintf(percent, sizeof percent, "%.3g %%", 100 * chart.most);
   std::string out = "<figure><figcaption>" + escaped(chart.title) + "</figcaption>" +
-                    svg_open(width, height, chart.x_label + " of " + chart.title);
+                    svg_open(width, height, chart.label);
   std::string outline;
   for (std::size_t b = 0; b < bars; ++b) {
     out += "<rect x=\"" + coordinate(x(b) + 0.1 * wide) + "\" y=\"" + coordinate(y(chart.shares[b])) + "\" width=\"" +
@@ -160,7 +160,8 @@ std::string histograms(std::vector<Frequencies> const& pictures, Alphabet const&
   for (std::size_t b = 0; b < bars; ++b) names.push_back(name(b * a_bar));
   std::string out;
   for (std::size_t p = 1; p < pictures.size(); ++p)
-    out += bar_chart({pictures[p].title, "token", pictures[p].css_colour, names, shares[p], shares[0], most});
+    out += bar_chart({pictures[p].title, "token", "tokens of " + pictures[p].title, pictures[p].css_colour, names,
+                      shares[p], shares[0], most});
   return out;
 }
 

@@ -27,6 +27,7 @@ std::string logos(std::vector<Frequencies> const& pictures, Alphabet const& alph
 /// A histogram: shares as bars, those of something else as an outline over them.
 struct BarChart {
   std::string title, x_label;
+  std::string label;                ///< for who cannot see it
   std::string css_colour;           ///< of bars
   std::vector<std::string> names;   ///< of bars, from left to right
   std::vector<double> shares, outline;
