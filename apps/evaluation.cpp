@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <numeric>
 
+#include <boost/math/distributions/students_t.hpp>
+
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/random.hpp>
 #include <saltus/models/kneser_ney.hpp>
@@ -16,7 +18,7 @@ namespace {
 
 constexpr std::size_t most_parts = 20;     // of held-out sequences and of samples
 constexpr std::size_t least_reference = 10;
-constexpr double nearest_budget = 3e9;     // of nearest_cost(): about ten seconds on two cores
+constexpr double nearest_budget = 1e9;     // of nearest_cost(): a few seconds
 constexpr int longest_word = 4, judge_order = 6;
 constexpr std::size_t most_bars = 64, named_bars = 12, drawings = 12;
 enum Which : std::uint32_t { which_held = 1, which_nearest_samples = 2, which_nearest_held = 3 };  // of permutations
@@ -79,12 +81,17 @@ std::string counted(std::size_t count, std::string const& what) {
 
 Estimate plain(double value) { return {value, value, value}; }
 
-// Of values of parts: their mean, the smallest and the largest.
-Estimate spread_of(std::vector<double> const& values) {
-  Estimate e = mean_of(values);
-  e.low = *std::ranges::min_element(values);
-  e.high = *std::ranges::max_element(values);
-  return e;
+// Of values of parts: their mean, with a 95 % interval by Student's t of the mean, or (`next`) of one more part. Without an
+// interval for one part.
+Estimate parts_estimate(std::vector<double> const& values, bool next) {
+  Estimate const mean = mean_of(values);
+  if (values.size() < 2) return mean;
+  double const n = static_cast<double>(values.size());
+  double squares = 0;
+  for (double const v : values) squares += (v - mean.value) * (v - mean.value);
+  boost::math::students_t const student(n - 1);
+  double const half = boost::math::quantile(student, 0.975) * std::sqrt(squares / (n - 1) * ((next ? 1 : 0) + 1 / n));
+  return {mean.value, mean.value - half, mean.value + half};
 }
 
 class Judgement {
@@ -122,10 +129,11 @@ class Judgement {
             : "Held out are the " + std::to_string(data_.held.size()) + " sequences of " + file("valid") +
                   ", which are judged as the samples are, against the reference.");
     auto const parts = [](std::size_t n) { return std::to_string(n) + (n == 1 ? " part" : " parts"); };
-    out_.remarks.push_back("Brackets hold 95 % intervals; of total variation and divergence, which grow smaller the more "
-                           "sequences there are, the range over parts of " +
+    out_.remarks.push_back("Brackets hold 95 % intervals. Total variation and divergence, which grow smaller the more "
+                           "sequences there are, are means over parts of " +
                            counted(data_.held_parts[0].size(), "sequence") + " (" + parts(data_.sample_parts.size()) +
-                           " of the samples, " + parts(data_.held_parts.size()) + " held out).");
+                           " of the samples, " + parts(data_.held_parts.size()) +
+                           " held out), with the interval for one more part held out.");
   }
 
   // Likelihood under models, and beside it the entropy without which it means little.
@@ -221,8 +229,10 @@ class Judgement {
       add(1, own, left.back());
     }
     for (std::size_t r = 0; r < data_.sample_parts.size(); ++r) add(0, count(data_.sample_parts[r]), left[r % left.size()]);
-    out_.rows.push_back({section, name + "_tv", title + ": total variation", spread_of(tv[0]), spread_of(tv[1])});
-    out_.rows.push_back({section, name + "_js", title + ": divergence (Jensen-Shannon), nats", spread_of(js[0]), spread_of(js[1])});
+    out_.rows.push_back({section, name + "_tv", title + ": total variation", parts_estimate(tv[0], false),
+                         parts_estimate(tv[1], true)});
+    out_.rows.push_back({section, name + "_js", title + ": divergence (Jensen-Shannon), nats", parts_estimate(js[0], false),
+                         parts_estimate(js[1], true), 6});
   }
 
   void nearest() {
@@ -234,9 +244,9 @@ class Judgement {
       auto const afforded = static_cast<std::size_t>(std::max(20.0, nearest_budget / std::max(each, 1.0)));
       return some(from, std::min({from.size(), asked, afforded}), seed_, which);
     };
-    Sequences const queries[2] = {chosen(data_.samples, data_.reference, which_nearest_samples),
+    Sequences const queries[2] = {chosen(data_.samples, data_.rest, which_nearest_samples),
                                   chosen(data_.held, data_.rest, which_nearest_held)};
-    std::vector<double> found[2] = {nearest_distances(queries[0], data_.reference, states_, sites),
+    std::vector<double> found[2] = {nearest_distances(queries[0], data_.rest, states_, sites),
                                     nearest_distances(queries[1], data_.rest, states_, sites)}, shares[2];
     for (int w = 0; w < 2; ++w) {
       for (std::size_t q = 0; q < queries[w].size(); ++q)
@@ -260,7 +270,7 @@ class Judgement {
   void alignment() {
     std::string const section = "alignment";
     int const length = static_cast<int>(data_.samples[0].size());
-    out_.fit = compare_alignments(data_.samples, data_.reference, length, states_);
+    out_.fit = compare_alignments(data_.samples, data_.rest, length, states_);
     AlignmentFit const held = compare_alignments(data_.held, data_.rest, length, states_);
     // Halves that do not depend on the order of the file.
     Sequences const mixed = some(data_.reference, data_.reference.size(), seed_, which_held);
@@ -354,7 +364,7 @@ class Judgement {
 }  // namespace
 
 bool EvaluationRow::apart() const {
-  if (!samples || !held || samples->low == samples->high || held->low == held->high) return false;
+  if (!samples || !held || held->low == held->high) return false;
   return samples->high < held->low || (samples->low > held->high && !more_is_fine);
 }
 

@@ -28,7 +28,7 @@ struct EvaluationRow {
   bool more_is_fine = false;  ///< a larger value of the samples is no difference to be told
   std::string note{};         ///< why there is no number
 
-  /// Whether both have intervals and these do not meet.
+  /// Whether the samples' interval, or their value where there is none, does not meet the interval of the held-out ones.
   bool apart() const;
 };
 

@@ -91,23 +91,22 @@ std::string pairs_html(AlignmentFit const& fit) {
       for (std::size_t const bin : {x, y}) reach = std::max(reach, bin >= middle ? bin - middle + 1 : middle - bin);
     }
   }
-  std::size_t const coarse = (2 * reach + 59) / 60, cells = (2 * reach + coarse - 1) / coarse;
-  double const cell = size / static_cast<double>(cells), end = picture_end * static_cast<double>(cells * coarse) / picture_bins;
+  std::size_t const coarse = (2 * reach + 59) / 60, half = (reach + coarse - 1) / coarse, cells = 2 * half;
+  double const cell = size / static_cast<double>(cells);
+  double const end = 2 * picture_end * static_cast<double>(half * coarse) / picture_bins;
   std::vector<double> count(cells * cells, 0.0);
   double most = 1;
-  std::size_t const first = middle - reach;
-  for (std::size_t y = first; y < middle + reach; ++y) {
-    for (std::size_t x = first; x < middle + reach; ++x) {
-      double& c = count[(y - first) / coarse * cells + (x - first) / coarse];
+  auto const coarse_bin = [&](std::size_t bin) { return (bin + half * coarse - middle) / coarse; };
+  for (std::size_t y = middle - reach; y < middle + reach; ++y) {
+    for (std::size_t x = middle - reach; x < middle + reach; ++x) {
+      double& c = count[coarse_bin(y) * cells + coarse_bin(x)];
       c += fit.picture[y * picture_bins + x];
       most = std::max(most, c);
     }
   }
-  // Both axes begin at the first bin, so that the ends differ by the rounding of `coarse` alone.
-  double const low = -picture_end * static_cast<double>(reach) / (picture_bins / 2.0), high = low + 2 * end;
   char labels[2][32];
-  std::snprintf(labels[0], sizeof labels[0], "%.3f", low);
-  std::snprintf(labels[1], sizeof labels[1], "%.3f", high);
+  std::snprintf(labels[0], sizeof labels[0], "%.3f", -end);
+  std::snprintf(labels[1], sizeof labels[1], "%.3f", end);
   auto const text = [](double x, double y, char const* anchor, std::string const& words) {
     return "<text x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\" text-anchor=\"" + anchor + "\">" + words + "</text>\n";
   };

@@ -136,7 +136,13 @@ std::string bar_chart(BarChart const& chart) {
     named.resize(bars);
     for (std::size_t b = 0; b < bars; ++b) named[b] = b;
   }
-  for (std::size_t const b : named) out += text(x(b) + wide / 2, height - foot + 16, "middle", chart.names[b]);
+  double used = 0;  // up to where names stand: those that would overlap are left out
+  for (std::size_t const b : named) {
+    double const middle = x(b) + wide / 2, half = 3.2 * static_cast<double>(chart.names[b].size());
+    if (middle - half < used) continue;
+    out += text(middle, height - foot + 16, "middle", chart.names[b]);
+    used = middle + half + 2;
+  }
   return out + text((side + width) / 2, height - 4, "middle", chart.x_label) + "</svg></figure>\n";
 }
 

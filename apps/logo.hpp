@@ -32,7 +32,7 @@ struct BarChart {
   std::vector<std::string> names;   ///< of bars, from left to right
   std::vector<double> shares, outline;
   double most;                      ///< at the top of the axis; above 0
-  bool all_names = false;           ///< show all names, else the first, the middle and the last
+  bool all_names = false;           ///< show all names that find room, else the first, the middle and the last
 };
 /// As SVG, in a figure.
 std::string bar_chart(BarChart const& chart);

@@ -290,7 +290,7 @@ TEST(SequenceStatistics, WordsTellFivePercentApart) {
     largest = std::max(largest, total_variation(own, without(all, own)));
   }
   EXPECT_LT(distance(same), 2 * largest);
-  EXPECT_GT(distance(redrawn(same, 0.05, states, 53)), 4 * largest);
+  EXPECT_GT(distance(redrawn(same, 0.05, states, 53)), 2 * largest);
 }
 
 }  // namespace
