@@ -18,6 +18,7 @@ int run_sample(Options const& options, KokkosArguments kokkos);
 int run_compare(Options const& options, KokkosArguments kokkos);
 int run_simulate(Options const& options, KokkosArguments kokkos);
 int run_train(Options const& options);
+int run_evaluate(Options const& options, KokkosArguments kokkos);
 int run_info(Options const& options);
 
 }  // namespace saltus::app

@@ -111,12 +111,43 @@ std::string logos(std::vector<Frequencies> const& pictures, Alphabet const& alph
   return out;
 }
 
-std::string histograms(std::vector<Frequencies> const& pictures, Alphabet const& alphabet) {
+std::string bar_chart(BarChart const& chart) {
   constexpr double width = 340, height = 170, right = 8, top = 12, foot = 36, side = 46;
+  std::size_t const bars = chart.names.size();
+  double const wide = (width - side - right) / static_cast<double>(bars), tall = height - top - foot;
+  auto const x = [&](std::size_t bar) { return side + wide * static_cast<double>(bar); };
+  auto const y = [&](double share) { return height - foot - tall * share / chart.most; };
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.3g %%", 100 * chart.most);
+  std::string out = "<figure><figcaption>" + escaped(chart.title) + "</figcaption>" +
+                    svg_open(width, height, chart.label);
+  std::string outline;
+  for (std::size_t b = 0; b < bars; ++b) {
+    out += "<rect x=\"" + coordinate(x(b) + 0.1 * wide) + "\" y=\"" + coordinate(y(chart.shares[b])) + "\" width=\"" +
+           coordinate(0.8 * wide) + "\" height=\"" + coordinate(height - foot - y(chart.shares[b])) + "\" fill=\"" +
+           chart.css_colour + "\"/>";
+    outline += (b ? "L" : "M") + coordinate(x(b)) + " " + coordinate(y(chart.outline[b])) + "H" + coordinate(x(b + 1));
+  }
+  out += "\n<path class=\"outline\" d=\"" + outline + "\"/>\n" +
+         line(side, height - foot, width - right, height - foot) + line(side, top, side, height - foot) +
+         text(side - 6, top + 5, "end", percent) + text(side - 6, height - foot + 4, "end", "0");
+  std::vector<std::size_t> named{0, bars / 2, bars - 1};
+  if (chart.all_names) {
+    named.resize(bars);
+    for (std::size_t b = 0; b < bars; ++b) named[b] = b;
+  }
+  double used = 0;  // up to where names stand: those that would overlap are left out
+  for (std::size_t const b : named) {
+    double const middle = x(b) + wide / 2, half = 3.2 * static_cast<double>(chart.names[b].size());
+    if (middle - half < used) continue;
+    out += text(middle, height - foot + 16, "middle", chart.names[b]);
+    used = middle + half + 2;
+  }
+  return out + text((side + width) / 2, height - 4, "middle", chart.x_label) + "</svg></figure>\n";
+}
+
+std::string histograms(std::vector<Frequencies> const& pictures, Alphabet const& alphabet) {
   auto const states = static_cast<std::size_t>(alphabet.size());
-  auto const name = [&](std::size_t token) {
-    return alphabet.shown(static_cast<token_t>(token));
-  };
   std::size_t const a_bar = (states + 63) / 64, bars = (states + a_bar - 1) / a_bar;
   std::vector<std::vector<double>> shares;
   double most = 0;
@@ -128,29 +159,12 @@ std::string histograms(std::vector<Frequencies> const& pictures, Alphabet const&
     for (double const s : share) most = std::max(most, s);
     shares.push_back(std::move(share));
   }
-  double const wide = (width - side - right) / static_cast<double>(bars), tall = height - top - foot;
-  auto const x = [&](std::size_t bar) { return side + wide * static_cast<double>(bar); };
-  auto const y = [&](double share) { return height - foot - tall * share / most; };
-  char percent[32];
-  std::snprintf(percent, sizeof percent, "%.3g %%", 100 * most);
+  std::vector<std::string> names;
+  for (std::size_t b = 0; b < bars; ++b) names.push_back(alphabet.shown(static_cast<token_t>(b * a_bar)));
   std::string out;
-  for (std::size_t p = 1; p < pictures.size(); ++p) {
-    out += "<figure><figcaption>" + escaped(pictures[p].title) + "</figcaption>" +
-           svg_open(width, height, "tokens of " + pictures[p].title);
-    std::string outline;
-    for (std::size_t b = 0; b < bars; ++b) {
-      out += "<rect x=\"" + coordinate(x(b) + 0.1 * wide) + "\" y=\"" + coordinate(y(shares[p][b])) + "\" width=\"" +
-             coordinate(0.8 * wide) + "\" height=\"" + coordinate(height - foot - y(shares[p][b])) + "\" fill=\"" +
-             pictures[p].css_colour + "\"/>";
-      outline += (b ? "L" : "M") + coordinate(x(b)) + " " + coordinate(y(shares[0][b])) + "H" + coordinate(x(b + 1));
-    }
-    out += "\n<path class=\"outline\" d=\"" + outline + "\"/>\n" +
-           line(side, height - foot, width - right, height - foot) + line(side, top, side, height - foot) +
-           text(side - 6, top + 5, "end", percent) + text(side - 6, height - foot + 4, "end", "0");
-    for (std::size_t const b : {std::size_t{0}, bars / 2, bars - 1})
-      out += text(x(b) + wide / 2, height - foot + 16, "middle", name(b * a_bar));
-    out += text((side + width) / 2, height - 4, "middle", "token") + "</svg></figure>\n";
-  }
+  for (std::size_t p = 1; p < pictures.size(); ++p)
+    out += bar_chart({pictures[p].title, "token", "tokens of " + pictures[p].title, pictures[p].css_colour, names,
+                      shares[p], shares[0], most});
   return out;
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 namespace po = boost::program_options;
 constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
-                   runs = reverse | forward, every = runs | command_info | command_train;
+                   runs = reverse | forward, every = runs | command_info | command_train | command_evaluate;
 
 std::string joined(std::vector<std::string> const& items, char const* separator) {
   std::string text;
@@ -88,6 +88,7 @@ std::vector<CommandSpec> const& command_table() {
       {command_simulate, "simulate", "run any Markov chain forwards: sequences, jumps, statistics, trees"},
       {command_compare, "compare", "rank integrators: error against number of evaluations, against the exact law"},
       {command_train, "train", "fit a small network to sequences of one's own: molecules, proteins, text"},
+      {command_evaluate, "evaluate", "judge samples against reference sequences"},
       {command_info, "info", "what this build has: backend, integrators, models"}};
   return table;
 }
@@ -188,12 +189,27 @@ std::vector<OptionSpec> const& option_table() {
        "keep one particle after each step, drawn by its value (soft-value selection): greedy, its law is not the target"},
       {"Data", "data", "FILE", "", command_train, "sequences to learn from: FASTA, or one a line"},
       {"Data", "valid", "FILE", "", command_train, "sequences to judge by; default: the last twentieth of --data"},
+      {"Data", "samples", "FILE", "", command_evaluate, "sequences to judge: FASTA, or one a line"},
+      {"Data", "reference", "FILE", "", command_evaluate, "what they should be like: the training data"},
+      {"Data", "valid", "FILE", "", command_evaluate,
+       "held-out sequences that get every number too; default: a random part of --reference, at most a fifth"},
+      {"Data", "kind", "NAME", "", command_evaluate,
+       "sequences (a character is a token; an alignment where all have one length), smiles or words; default: smiles "
+       "where --samples or --reference ends in .smi, else sequences"},
+      {"Data", "windows", "", "", command_evaluate,
+       "--reference (and --valid, --judge-data) is running text: compare with pieces of it as long as the samples"},
       {"Data", "tokenizer", "NAME", "", command_train,
        "characters, smiles (bracket atom, Br, Cl, %nn, or one character), words (between blanks), or an alphabet: protein, "
        "dna, rna; default: protein, dna or rna where the data fit, else characters. Sequences of different lengths are "
        "filled up with a pad, which is a token like others"},
       {"Data", "length", "L", "", command_train, "sites; default: the longest of --data"},
       {"Data", "windows", "", "", command_train, "--data is running text: learn from pieces of --length tokens of it"},
+      {"Judge", "judge", "", "", command_evaluate,
+       "likelihood under a Kneser-Ney model of 6 tokens fitted to the reference, which no generator has seen"},
+      {"Judge", "judge-data", "FILE", "", command_evaluate, "fit that model to these sequences instead"},
+      {"Judge", "nearest", "N", "1000", command_evaluate,
+       "most sequences whose nearest neighbours are looked for; fewer where they are long"},
+      {"Judge", "seed", "S", "1", command_evaluate, "of what is held out"},
       {"Network", "width", "D", "128", command_train, "numbers a site inside the network"},
       {"Network", "layers", "N", "4", command_train, "blocks"},
       {"Network", "heads", "H", "4", command_train, "of attention"},
@@ -212,17 +228,20 @@ std::vector<OptionSpec> const& option_table() {
       {"Training", "resume", "", "", command_train, "go on with the run in --out, with the options that it began with"},
       {"Training", "seed", "S", "1", command_train, "of everything random; equal runs with equal threads agree bit for bit"},
       {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
-      {"Machine", "threads", "N", "0", command_train, "threads; 0: all cores"},
+      {"Machine", "threads", "N", "0", command_train | command_evaluate, "threads; 0: all cores"},
       {"Machine", "device", "NAME", "cpu", command_train, "cpu or cuda:N"},
+      {"Machine", "batch", "N", "", command_simulate,
+       "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
+      {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},
+      {"Output", "out", "FOLDER", "", command_evaluate, "report.html, results.csv and results.json"},
+      {"Output", "json", "FILE", "", command_evaluate, "the results as JSON"},
+      {"Output", "quiet", "", "", command_evaluate, "no table"},
       {"Output", "out", "FOLDER", "", command_train, "the backbone: model.json and weights; checkpoint and curve beside them"},
       {"Output", "name", "NAME", "", command_train, "of the backbone; default: the folder's"},
       {"Output", "weights", "F16|F32", "f32", command_train, "precision of the stored weights"},
       {"Output", "source", "TEXT", "", command_train, "where the data come from, for the manifest"},
       {"Output", "licence", "TEXT", "", command_train, "of the data, for the manifest"},
       {"Output", "quiet", "", "", command_train, "no progress line"},
-      {"Machine", "batch", "N", "", command_simulate,
-       "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
-      {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},
       {"Output", "out", "PATH", "", runs, "file for the sequences (default: standard output); compare: folder"},
       {"Output", "trajectory", "FILE", "", command_simulate, "every jump as CSV or .npy: sample, time, site, from, to"},
       {"Output", "statistics", "FILE", "", command_simulate,

@@ -11,7 +11,14 @@
 namespace saltus::app {
 
 /// The subcommands, as bits.
-enum Command : unsigned { command_sample = 1, command_compare = 2, command_info = 4, command_simulate = 8, command_train = 16 };
+enum Command : unsigned {
+  command_sample = 1,
+  command_compare = 2,
+  command_info = 4,
+  command_simulate = 8,
+  command_train = 16,
+  command_evaluate = 32
+};
 
 struct CommandSpec {
   Command command;

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "plot.hpp"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -15,8 +10,7 @@
 #include <saltus/ctmc/io/atomic_file.hpp>
 
 #include "problem.hpp"
-
-extern char** environ;
+#include "run_program.hpp"
 
 namespace saltus::app {
 namespace {
@@ -168,30 +162,6 @@ std::string script(Plot const& plot, Range x, Range y) {
   return s + (curves.empty() ? "plot NaN" : curves) + "\n";
 }
 
-// Whether `gnuplot NAME.gp > NAME.svg`, in `folder`, went well.
-bool run_gnuplot(std::string const& folder, std::string const& name) {
-  std::string const file = name + ".gp", out = name + ".svg";
-  std::vector<std::string> arguments{"gnuplot", "--default-settings", file};
-  std::vector<char*> pointers;
-  for (auto& argument : arguments) pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  pid_t child = 0;
-  int const error = posix_spawnp(&child, "gnuplot", &actions, nullptr, pointers.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return false;
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return false;
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 void replace_all(std::string& text, std::string const& from, std::string const& to) {
   for (auto at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
     text.replace(at, from.size(), to);
@@ -230,7 +200,9 @@ std::optional<std::string> draw(Plot const& plot, OutputFolder const& folder) {
   write_text(folder.path(stem + ".gp"), script(plot, x, y));
   std::filesystem::path const svg = folder.path(stem + ".svg");
   std::string picture;
-  if (run_gnuplot(svg.parent_path().string(), plot.name)) picture = inlined(read_file(svg.string()), plot.name);
+  bool const drawn = run_program({"gnuplot", "--default-settings", plot.name + ".gp"}, svg.parent_path().string(),
+                                 svg.filename().string(), "/dev/null");
+  if (drawn) picture = inlined(read_file(svg.string()), plot.name);
   std::error_code ignored;
   if (picture.empty()) std::filesystem::remove(svg, ignored);
   return picture.empty() ? std::nullopt : std::optional(picture);

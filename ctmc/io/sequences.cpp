@@ -7,6 +7,7 @@
 #include <charconv>
 #include <limits>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include <saltus/ctmc/error.hpp>
@@ -74,8 +75,15 @@ void refuse_binary(std::string const& path, std::string_view bytes) {
               "(if it is compressed, unpack it first)");
 }
 
-Layout take_apart(std::string const& path, std::string_view bytes) {
+/// What a line is when a file is taken apart.
+enum class Lines {
+  trimmed,  ///< blanks around it mean nothing; sequences that are empty are refused
+  whole,    ///< blanks are characters like others, and a sequence may be empty
+};
+
+Layout take_apart(std::string const& path, std::string_view bytes, Lines lines) {
   Layout layout;
+  bool const whole = lines == Lines::whole;
   auto const start = bytes.find_first_not_of(" \t\r\n");
   require(start != std::string_view::npos, "'" + path + "' has no sequence, only blank lines; expected sequences as " +
                                                "FASTA or as text with one sequence a line");
@@ -83,9 +91,16 @@ Layout take_apart(std::string const& path, std::string_view bytes) {
   std::size_t blank_line = 0;  // the first one after a sequence; 0: none
   for (std::size_t at = 0, number = 1; at < bytes.size(); ++number) {
     auto const end = std::min(bytes.find('\n', at), bytes.size());
-    Line const line = trimmed({bytes.substr(at, end - at), number, 1});
+    Line line{bytes.substr(at, end - at), number, 1};
     at = end + 1;
-    if (line.text.empty()) {
+    if (!whole) {
+      line = trimmed(line);
+    } else if (line.text.ends_with('\r')) {
+      line.text.remove_suffix(1);
+    }
+    if (line.text.empty() && whole && !layout.fasta) {
+      layout.records.push_back({"", number, layout.pieces.size()});
+    } else if (line.text.empty()) {
       if (!layout.records.empty() && blank_line == 0) blank_line = number;
     } else if (layout.fasta) {
       if (line.text.front() == '>') {
@@ -108,6 +123,10 @@ Layout take_apart(std::string const& path, std::string_view bytes) {
       layout.records.push_back({"sequence_" + std::to_string(layout.records.size()), number, layout.pieces.size()});
       layout.pieces.push_back(line);
     }
+  }
+  if (whole) {
+    while (!layout.fasta && layout.pieces_of(layout.records.size() - 1).empty()) layout.records.pop_back();
+    return layout;
   }
   for (std::size_t r = 0; r < layout.records.size(); ++r) {
     if (!layout.pieces_of(r).empty()) continue;
@@ -224,13 +243,13 @@ void append_pieces(std::string const& path, Layout const& layout, std::size_t r,
   }
 }
 
-Layout read_layout(std::string const& path, std::string const& file) {
+Layout read_layout(std::string const& path, std::string const& file, Lines lines = Lines::trimmed) {
   std::string_view bytes = file;
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (bytes.starts_with(byte_order_mark)) bytes.remove_prefix(byte_order_mark.size());
   require(!bytes.empty(), "'" + path + "' is empty; expected sequences as FASTA or as text with one sequence a line");
   refuse_binary(path, bytes);
-  return take_apart(path, bytes);
+  return take_apart(path, bytes, lines);
 }
 
 }  // namespace
@@ -315,6 +334,58 @@ SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alph
   set.names.reserve(set.count);
   for (auto& record : layout.records) set.names.push_back(std::move(record.name));
   return set;
+}
+
+SequenceFiles read_sequence_files(std::vector<std::string> const& paths, std::optional<Tokenizer> tokenizer) {
+  std::vector<std::string> files;
+  std::vector<Layout> layouts;
+  files.reserve(paths.size());  // layouts look into them
+  for (auto const& path : paths) {
+    files.push_back(read_file(path));
+    layouts.push_back(read_layout(path, files.back(), Lines::whole));
+  }
+  std::vector<std::vector<token_t>> tokens(paths.size());
+  std::vector<std::vector<std::size_t>> offsets(paths.size());
+  std::unordered_map<std::string_view, token_t> numbers;  // of tokens, in the order that they come
+  std::vector<std::string_view> names;
+  for (std::size_t f = 0; f < layouts.size(); ++f) {
+    offsets[f].push_back(0);
+    for (std::size_t r = 0; r < layouts[f].records.size(); ++r) {
+      for (Line const& piece : layouts[f].pieces_of(r)) {
+        for (auto const& text : split(tokenizer.value_or(Tokenizer::characters), piece.text)) {
+          auto const [found, fresh] = numbers.emplace(text, static_cast<token_t>(names.size()));
+          if (fresh) names.push_back(text);
+          tokens[f].push_back(found->second);
+        }
+      }
+      offsets[f].push_back(tokens[f].size());
+    }
+  }
+  std::vector<std::string> sorted(names.begin(), names.end());
+  std::sort(sorted.begin(), sorted.end());
+  require(!sorted.empty(), "'" + paths.front() + "' has only empty sequences");
+  bool const symbols =
+      !tokenizer && std::all_of(sorted.begin(), sorted.end(), [](auto const& name) { return is_symbol(name[0]); });
+  std::string all;
+  for (auto const& name : sorted) all += name;
+  SequenceFiles result{symbols ? Alphabet(all, "chars:" + all)
+                               : Alphabet::tokens(sorted, tokenizer.value_or(Tokenizer::characters), false,
+                                                  name_of(tokenizer.value_or(Tokenizer::characters))),
+                       {}};
+  if (symbols) {
+    for (auto const& alphabet : {Alphabet::dna(), Alphabet::rna(), Alphabet::protein()}) {
+      if (!std::all_of(all.begin(), all.end(), [&](char c) { return alphabet.find(c).has_value(); })) continue;
+      result.alphabet = alphabet;
+      break;
+    }
+  }
+  std::vector<token_t> renumbered(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) renumbered[i] = *result.alphabet.find(names[i]);
+  for (std::size_t f = 0; f < paths.size(); ++f) {
+    for (token_t& token : tokens[f]) token = renumbered[static_cast<std::size_t>(token)];
+    result.sets.push_back({std::move(tokens[f]), std::move(offsets[f])});
+  }
+  return result;
 }
 
 SequenceFormat parse_sequence_format(std::string_view name) {

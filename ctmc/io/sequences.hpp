@@ -43,6 +43,31 @@ SequenceSet read_sequences(std::string const& path, std::optional<Alphabet> alph
 /// read_sequences() does.
 Alphabet learn_alphabet(std::string const& path, Tokenizer tokenizer);
 
+/// Sequences of any lengths, one after another.
+struct RaggedSequences {
+  std::vector<token_t> tokens;
+  std::vector<std::size_t> offsets;  ///< [count + 1] of the sequences' beginnings, and the end
+
+  std::size_t count() const { return offsets.size() - 1; }
+  std::span<token_t const> row(std::size_t b) const {
+    return std::span(tokens).subspan(offsets[b], offsets[b + 1] - offsets[b]);
+  }
+};
+
+/// Several files in one alphabet.
+struct SequenceFiles {
+  Alphabet alphabet;
+  std::vector<RaggedSequences> sets;  ///< one for each path
+};
+
+/// Reads files whose sequences may have any lengths, to be compared with each other: FASTA if the first character that is
+/// not blank is '>', else one sequence a line, which may be empty (but not at the end of the file) and whose blanks are
+/// characters like others. The tokens are what `tokenizer` makes of all files together, in the order of their
+/// characters; without one they are characters: dna, rna or protein, the first that has all of them (lower case counts
+/// as upper case there), else those that occur.
+/// Throws UserError for a file that cannot be read, is empty or binary, or has no sequence.
+SequenceFiles read_sequence_files(std::vector<std::string> const& paths, std::optional<Tokenizer> tokenizer = {});
+
 enum class SequenceFormat {
   fasta,  ///< >sample_<index>, then the sequence in one line
   txt,    ///< one sequence a line

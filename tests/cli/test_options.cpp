@@ -31,25 +31,33 @@ constexpr unsigned reverse = command_sample | command_compare, forward = command
                    runs = reverse | forward;
 
 // Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp, forward.cpp, decoration.cpp,
-// step_rules.cpp, reweighting.cpp and law_runs.cpp.
+// step_rules.cpp, reweighting.cpp, law_runs.cpp, model.cpp, train.cpp, evaluate.cpp and evaluation.cpp.
 std::map<std::string, unsigned> const readers{
-    {"model", reverse},          {"data", reverse},        {"pseudo-count", reverse}, {"homogeneous", reverse},
-    {"config", reverse},         {"generator", runs},      {"noise", runs},           {"alphabet", runs},
-    {"samples", runs},           {"seed", runs},           {"batch", runs},           {"threads", runs},
-    {"out", runs},               {"format", runs},         {"summary", runs},         {"quiet", runs},
-    {"print-config", runs},      {"process", forward},     {"site-rates", forward},   {"fix-diagonal", forward},
-    {"normalise", forward},      {"start", forward},       {"length", forward},       {"times", forward},
-    {"json", command_info},      {"help", runs | command_info},
-    {"integrator", command_sample | command_simulate},     {"steps", command_sample},
-    {"integrators", command_compare | command_info},       {"nfe", command_compare},
-    {"check", command_compare},  {"law", command_compare}, {"most-transitions", command_compare},
-    {"guide", reverse},          {"guide-weight", reverse}, {"guidance", reverse},    {"temperature", reverse},
-    {"top-tokens", reverse},     {"nucleus", reverse},     {"grid", reverse},         {"last", reverse},
-    {"categorical", reverse},    {"template", command_sample}, {"reference", command_compare},
-    {"particles", command_sample}, {"reward", command_sample}, {"strength", command_sample},
-    {"power", command_sample},   {"selection", command_sample},
-    {"tree", command_simulate},  {"ancestors", command_simulate}, {"step", command_simulate},
-    {"trajectory", command_simulate},                      {"statistics", command_simulate}};
+    {"model", reverse}, {"data", reverse | command_train}, {"pseudo-count", reverse}, {"homogeneous", reverse},
+    {"config", reverse}, {"generator", runs | command_train}, {"noise", runs}, {"alphabet", runs},
+    {"samples", runs | command_evaluate}, {"seed", runs | command_train | command_evaluate},
+    {"batch", runs | command_train}, {"threads", runs | command_train | command_evaluate},
+    {"out", runs | command_train | command_evaluate}, {"format", runs}, {"summary", runs},
+    {"quiet", runs | command_train | command_evaluate}, {"print-config", runs}, {"process", forward},
+    {"site-rates", forward}, {"fix-diagonal", forward}, {"normalise", forward}, {"start", forward},
+    {"length", forward | command_train}, {"times", forward}, {"json", command_info | command_evaluate},
+    {"help", runs | command_info | command_train | command_evaluate},
+    {"integrator", command_sample | command_simulate}, {"steps", command_sample | command_train},
+    {"integrators", command_compare | command_info}, {"nfe", command_compare}, {"check", command_compare},
+    {"law", command_compare}, {"most-transitions", command_compare}, {"guide", reverse}, {"guide-weight", reverse},
+    {"guidance", reverse}, {"temperature", reverse}, {"top-tokens", reverse}, {"nucleus", reverse}, {"grid", reverse},
+    {"last", reverse}, {"categorical", reverse}, {"template", command_sample},
+    {"reference", command_compare | command_evaluate}, {"particles", command_sample}, {"reward", command_sample},
+    {"strength", command_sample}, {"power", command_sample}, {"selection", command_sample},
+    {"tree", command_simulate}, {"ancestors", command_simulate}, {"step", command_simulate},
+    {"trajectory", command_simulate}, {"statistics", command_simulate}, {"valid", command_train | command_evaluate},
+    {"tokenizer", command_train}, {"windows", command_train | command_evaluate}, {"width", command_train},
+    {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
+    {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
+    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train}, {"device", command_train | reverse}, {"condition", reverse}, {"precision", reverse},
+    {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
+    {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
+    {"nearest", command_evaluate}};
 
 // The message of the UserError that `call` must throw.
 template <class Call>
@@ -109,7 +117,7 @@ TEST(CommandTable, NamesAreUniqueAndEveryCommandHasHelp) {
     EXPECT_TRUE(has(program_help(), "\n  " + std::string(spec.name) + " "));
     EXPECT_LE(widest_line(help), 80u) << spec.name;
   }
-  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "info"}));
+  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "train", "evaluate", "info"}));
   EXPECT_LE(widest_line(program_help()), 80u);
 }
 
@@ -215,6 +223,17 @@ TEST(OptionTable, DefaultsParse) {
       EXPECT_EQ(options.text("categorical"), "exact");
     });
     EXPECT_FALSE(options.flag("homogeneous"));
+  }
+  auto const training = Options::parse(command_train, {}), judging = Options::parse(command_evaluate, {});
+  for (char const* const name : {"width", "layers", "heads", "batch", "checkpoint"})
+    check(training, name, [&] { EXPECT_GE(training.integer(name, 1, 1 << 20), 1); });
+  for (char const* const name : {"rate", "ema", "weight-decay", "clip"})
+    check(training, name, [&] { EXPECT_GT(training.number(name), 0); });
+  for (char const* const name : {"generator", "loss", "device", "weights"}) check(training, name, [] {});
+  check(judging, "nearest", [&] { judging.integer("nearest", 1, 1'000'000); });
+  for (auto const* const options : {&training, &judging}) {
+    check(*options, "threads", [&] { options->integer("threads", 0, 4096); });
+    check(*options, "seed", [&] { options->seed("seed"); });
   }
   // A new option with a default needs a line above.
   std::set<std::string> with_default;
