@@ -11,7 +11,10 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/random.hpp>
+#include <saltus/models/bound.hpp>
 #include <saltus/models/kneser_ney.hpp>
+
+#include "model.hpp"
 
 namespace saltus::app {
 namespace {
@@ -19,6 +22,7 @@ namespace {
 constexpr std::size_t most_parts = 20;     // of held-out sequences and of samples
 constexpr std::size_t least_reference = 10;
 constexpr double nearest_budget = 1e9;     // of nearest_cost(): a few seconds
+constexpr int bound_draws = 8, bound_batch = 256;  // of the model's bound: noises a sequence, rows at a time
 constexpr int longest_word = 4, judge_order = 6;
 constexpr std::size_t most_bars = 64, named_bars = 12, drawings = 12;
 enum Which : std::uint32_t { which_held = 1, which_nearest_samples = 2, which_nearest_held = 3 };  // of permutations
@@ -139,6 +143,7 @@ class Judgement {
   // Likelihood under models, and beside it the entropy without which it means little.
   void likelihood() {
     std::string const section = "likelihood and entropy";
+    if (options_.has("model")) bound(section);
     if (options_.flag("judge") || options_.has("judge-data")) judge(section);
     row(section, "sequence_entropy", "entropy of a sequence's own tokens, nats", [&](Sequences const& s) {
       return mean_of(token_entropies(s, states_));
@@ -146,6 +151,54 @@ class Judgement {
     row(section, "pooled_entropy", "entropy of all tokens, nats", [&](Sequences const& s) {
       return plain(entropy_of(word_histogram(s, states_, 1)));
     });
+  }
+
+  // What the model itself says: exact where its law is known, else the bound of its diffusion.
+  void bound(std::string const& section) {
+    Model const model = read_stored_model(options_.text("model"), options_);
+    std::shared_ptr<ScoreModel> scores;
+    bool const masked = !model.network || model.network->masked;
+    Generator const generator = masked ? Generator::absorbing(model.tokens() + 1) : Generator::uniform(model.tokens());
+    if (model.network) scores = model.denoiser(generator, false);
+    std::size_t strange = 0;
+    struct Bits {
+      std::vector<double> nats, tokens;
+    };
+    auto const bits = [&](Sequences const& sequences) {
+      Bits b;
+      std::vector<token_t> rows;
+      std::size_t count = 0;
+      for (auto const& text : texts(sequences)) {
+        auto const tokens = encode(model, text);
+        if (!tokens) {
+          ++strange;
+          continue;
+        }
+        ++count;
+        if (model.law) b.nats.push_back(-model.law->log_likelihood(*tokens));
+        rows.insert(rows.end(), tokens->begin(), tokens->end());
+      }
+      if (model.network && count > 0) {
+        auto const bounds = likelihood_bounds(*scores, generator, NoiseSchedule::parse(model.network->noise), rows, count,
+                                              bound_draws, bound_batch, seed_);
+        for (auto const& bound : bounds) b.nats.push_back(bound.nats);
+      }
+      b.tokens.assign(b.nats.size(), static_cast<double>(model.length));
+      return b;
+    };
+    Bits const own = bits(data_.samples), real = bits(data_.held);
+    auto const of = [&](Bits const& b, auto const& estimate) {
+      return b.nats.empty() ? std::optional<Estimate>() : std::optional<Estimate>(estimate(b));
+    };
+    std::string const name = model.network ? "bound" : "model";
+    std::string const title = model.network ? "bound of " + model.name() : "-ln p of " + model.name();
+    auto const a_sequence = [](Bits const& b) { return mean_of(b.nats); };
+    auto const a_token = [](Bits const& b) { return ratio_of(b.nats, b.tokens); };
+    out_.rows.push_back({section, name + "_sequence", title + ", nats a sequence", of(own, a_sequence), of(real, a_sequence)});
+    out_.rows.push_back({section, name + "_token", title + ", nats a site", of(own, a_token), of(real, a_token)});
+    if (strange > 0)
+      out_.remarks.push_back(counted(strange, "sequence") + " cannot be " + (strange == 1 ? "one" : "some") + " of the model " +
+                             model.name() + " (other tokens, or another length) and did not count for its likelihood.");
   }
 
   void judge(std::string const& section) {

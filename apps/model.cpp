@@ -137,6 +137,28 @@ std::shared_ptr<ScoreModel> Model::denoiser(Generator const& generator, bool at_
   return std::make_shared<Backbone>(folder, how);
 }
 
+std::optional<std::vector<token_t>> encode(Model const& model, std::string_view text) {
+  Alphabet const& alphabet = model.alphabet;
+  auto const length = static_cast<std::size_t>(model.length);
+  std::vector<token_t> tokens;
+  if (alphabet.numbered()) return std::nullopt;
+  auto const width = static_cast<std::size_t>(alphabet.width());
+  std::vector<std::string_view> pieces;
+  if (alphabet.tokenized()) {
+    pieces = split(alphabet.tokenizer(), text);
+  } else {
+    for (std::size_t at = 0; at < text.size(); at += width) pieces.push_back(text.substr(at, width));
+  }
+  for (auto const& piece : pieces) {
+    auto const token = alphabet.find(piece);
+    if (!token) return std::nullopt;
+    tokens.push_back(*token);
+  }
+  if (auto const pad = alphabet.pad(); pad && tokens.size() < length) tokens.resize(length, *pad);
+  if (tokens.size() != length) return std::nullopt;
+  return tokens;
+}
+
 bool same_tokens(Alphabet const& one, Alphabet const& other) {
   if (one.size() != other.size()) return false;
   for (token_t y = 0; y < one.size(); ++y) {

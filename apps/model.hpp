@@ -39,6 +39,9 @@ Model read_model(Options const& options);
 /// UserError for anything else.
 Model read_stored_model(std::string const& name, Options const& options);
 
+/// The tokens of a text, filled up with the pad if there is one; nothing if the model's sequences cannot be this one.
+std::optional<std::vector<token_t>> encode(Model const& model, std::string_view text);
+
 /// Whether both write the same tokens.
 bool same_tokens(Alphabet const& one, Alphabet const& other);
 

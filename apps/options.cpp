@@ -113,9 +113,9 @@ std::vector<OptionSpec> const& option_table() {
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
        "length 256), a network that comes with the program (see saltus info), a folder with a model.json (a law or a "
        "network), or table:FILE (joint probabilities, NPY with an axis for each site)"},
-      {"Model", "condition", "A,B,...|FILE", "", reverse, "networks that take a condition: its numbers, or an .npy file"},
-      {"Model", "precision", "NAME", "fp32", reverse, "networks: fp32 or bf16"},
-      {"Machine", "device", "NAME", "cpu", reverse, "networks: cpu or cuda:N"},
+      {"Model", "condition", "A,B,...|FILE", "", reverse | command_evaluate, "networks that take a condition: its numbers, or an .npy file"},
+      {"Model", "precision", "NAME", "fp32", reverse | command_evaluate, "networks: fp32 or bf16"},
+      {"Machine", "device", "NAME", "cpu", reverse | command_evaluate, "networks: cpu or cuda:N"},
       {"Model", "data", "FILE", "", reverse, "sequences to fit chain or product to: FASTA alignment, or one a line"},
       {"Model", "pseudo-count", "C", "1", reverse, "added to each row of counts, spread evenly over its states"},
       {"Model", "homogeneous", "", "", reverse, "chain: one matrix for all positions (default: one for each)"},
@@ -204,6 +204,8 @@ std::vector<OptionSpec> const& option_table() {
        "filled up with a pad, which is a token like others"},
       {"Data", "length", "L", "", command_train, "sites; default: the longest of --data"},
       {"Data", "windows", "", "", command_train, "--data is running text: learn from pieces of --length tokens of it"},
+      {"Judge", "model", "NAME|FOLDER", "", command_evaluate,
+       "also the likelihood that this model gives: its bound, for a network (see saltus info)"},
       {"Judge", "judge", "", "", command_evaluate,
        "likelihood under a Kneser-Ney model of 6 tokens fitted to the reference, which no generator has seen"},
       {"Judge", "judge-data", "FILE", "", command_evaluate, "fit that model to these sequences instead"},

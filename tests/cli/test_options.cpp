@@ -33,7 +33,7 @@ constexpr unsigned reverse = command_sample | command_compare, forward = command
 // Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp, forward.cpp, decoration.cpp,
 // step_rules.cpp, reweighting.cpp, law_runs.cpp, model.cpp, train.cpp, evaluate.cpp and evaluation.cpp.
 std::map<std::string, unsigned> const readers{
-    {"model", reverse}, {"data", reverse | command_train}, {"pseudo-count", reverse}, {"homogeneous", reverse},
+    {"model", reverse | command_evaluate}, {"data", reverse | command_train}, {"pseudo-count", reverse}, {"homogeneous", reverse},
     {"config", reverse}, {"generator", runs | command_train}, {"noise", runs}, {"alphabet", runs},
     {"samples", runs | command_evaluate}, {"seed", runs | command_train | command_evaluate},
     {"batch", runs | command_train}, {"threads", runs | command_train | command_evaluate},
@@ -54,7 +54,8 @@ std::map<std::string, unsigned> const readers{
     {"tokenizer", command_train}, {"windows", command_train | command_evaluate}, {"width", command_train},
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
-    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train}, {"device", command_train | reverse}, {"condition", reverse}, {"precision", reverse},
+    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train}, {"device", command_train | reverse | command_evaluate}, {"condition", reverse | command_evaluate},
+    {"precision", reverse | command_evaluate},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
     {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
     {"nearest", command_evaluate}};
