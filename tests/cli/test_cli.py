@@ -47,6 +47,8 @@ OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "al
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
            "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference"},
+           "evaluate": {"samples", "reference", "valid", "kind", "windows", "judge", "judge-data", "nearest", "seed", "threads",
+                        "out", "json", "quiet", "help"},
            "info": {"integrators", "json", "help"}}
 
 
