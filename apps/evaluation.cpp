@@ -19,9 +19,9 @@
 namespace saltus::app {
 namespace {
 
-constexpr std::size_t most_parts = 20;     // of held-out sequences and of samples
+constexpr std::size_t most_parts = 20;  // of held-out sequences and of samples
 constexpr std::size_t least_reference = 10;
-constexpr double nearest_budget = 1e9;     // of nearest_cost(): a few seconds
+constexpr double nearest_budget = 1e9;  // of nearest_cost(): a few seconds
 constexpr int bound_draws = 8, bound_batch = 256;  // of the model's bound: noises a sequence, rows at a time
 constexpr int longest_word = 4, judge_order = 6;
 constexpr std::size_t most_bars = 64, named_bars = 12, drawings = 12;
@@ -85,8 +85,8 @@ std::string counted(std::size_t count, std::string const& what) {
 
 Estimate plain(double value) { return {value, value, value}; }
 
-// Of values of parts: their mean, with a 95 % interval by Student's t of the mean, or (`next`) of one more part. Without an
-// interval for one part.
+// Of values of parts: their mean, with a 95 % interval by Student's t of the mean, or (`next`) of one more part.
+// Without an interval for one part.
 Estimate parts_estimate(std::vector<double> const& values, bool next) {
   Estimate const mean = mean_of(values);
   if (values.size() < 2) return mean;
@@ -117,7 +117,8 @@ class Judgement {
  private:
   template <class Function>
   void row(std::string section, std::string name, std::string title, Function const& of, int decimals = 4) {
-    out_.rows.push_back({std::move(section), std::move(name), std::move(title), of(data_.samples), of(data_.held), decimals});
+    out_.rows.push_back(
+        {std::move(section), std::move(name), std::move(title), of(data_.samples), of(data_.held), decimals});
   }
 
   void describe() {
@@ -125,19 +126,20 @@ class Judgement {
       return std::filesystem::path(options_.text(option)).filename().string();
     };
     out_.title = counted(data_.samples.size(), "sample") + " of " + file("samples") + " against " +
-                 counted(data_.reference.size(), options_.flag("windows") ? "piece" : "sequence") + " of " + file("reference");
-    out_.remarks.push_back(
-        data_.held_is_reference
-            ? "Held out are " + std::to_string(data_.held.size()) +
-                  " random sequences of the reference, which are judged as the samples are, against the others."
-            : "Held out are the " + std::to_string(data_.held.size()) + " sequences of " + file("valid") +
-                  ", which are judged as the samples are, against the reference.");
+                 counted(data_.reference.size(), options_.flag("windows") ? "piece" : "sequence") + " of " +
+                 file("reference");
+    out_.remarks.push_back("Held out: " + (data_.held_is_reference
+                                               ? counted(data_.held.size(), "random sequence") +
+                                                     " of the reference, judged as the samples are, against the others."
+                                               : counted(data_.held.size(), "sequence") + " of " + file("valid") +
+                                                     ", judged as the samples are, against the reference."));
     auto const parts = [](std::size_t n) { return std::to_string(n) + (n == 1 ? " part" : " parts"); };
-    out_.remarks.push_back("Brackets hold 95 % intervals. Total variation and divergence, which grow smaller the more "
-                           "sequences there are, are means over parts of " +
-                           counted(data_.held_parts[0].size(), "sequence") + " (" + parts(data_.sample_parts.size()) +
-                           " of the samples, " + parts(data_.held_parts.size()) +
-                           " held out), with the interval for one more part held out.");
+    out_.remarks.push_back(
+        "Brackets hold 95 % intervals. Total variation and divergence, which grow smaller the more "
+        "sequences there are, are means over parts of " +
+        counted(data_.held_parts[0].size(), "sequence") + " (" + parts(data_.sample_parts.size()) +
+        " of the samples, " + parts(data_.held_parts.size()) +
+        " held out), with the interval for one more part held out.");
   }
 
   // Likelihood under models, and beside it the entropy without which it means little.
@@ -145,12 +147,16 @@ class Judgement {
     std::string const section = "likelihood and entropy";
     if (options_.has("model")) bound(section);
     if (options_.flag("judge") || options_.has("judge-data")) judge(section);
-    row(section, "sequence_entropy", "entropy of a sequence's own tokens, nats", [&](Sequences const& s) {
-      return mean_of(token_entropies(s, states_));
-    });
-    row(section, "pooled_entropy", "entropy of all tokens, nats", [&](Sequences const& s) {
-      return plain(entropy_of(word_histogram(s, states_, 1)));
-    });
+    row(section, "sequence_entropy", "entropy of a sequence's own tokens, nats",
+        [&](Sequences const& s) { return mean_of(token_entropies(s, states_)); });
+    row(section, "pooled_entropy", "entropy of all tokens, nats",
+        [&](Sequences const& s) { return plain(entropy_of(word_histogram(s, states_, 1))); });
+  }
+
+  std::vector<std::string> texts(Sequences const& sequences) const {
+    std::vector<std::string> lines;
+    for (auto const& sequence : sequences) lines.push_back(data_.files.alphabet.text(sequence));
+    return lines;
   }
 
   // What the model itself says: exact where its law is known, else the bound of its diffusion.
@@ -227,27 +233,31 @@ class Judgement {
       Estimate const e = ratio_of(b.nats, b.tokens);
       return Estimate{std::exp(e.value), std::exp(e.low), std::exp(e.high)};
     });
-    out_.remarks.push_back("The judge is an interpolated Kneser-Ney model of " + std::to_string(order) + " tokens, fitted to " +
-                           (data_.judge_data.empty() ? "the reference without what is held out" : "--judge-data") + " (" +
-                           counted(learned.size(), "sequence") + ")" +
-                           (ends ? "; the end of a sequence counts as a token." : "; all sequences have one length, so their ends are not predicted."));
+    out_.remarks.push_back("The judge is an interpolated Kneser-Ney model of " + std::to_string(order) +
+                           " tokens, fitted to " +
+                           (data_.judge_data.empty() ? "the reference without what is held out" : "--judge-data") +
+                           " (" + counted(learned.size(), "sequence") + ")" +
+                           (ends ? "; the end of a sequence counts as a token."
+                                 : "; all sequences have one length, so their ends are not predicted."));
   }
 
   void sequences() {
     std::string const section = "sequences";
     row(section, "count", "number", [](Sequences const& s) { return plain(static_cast<double>(s.size())); }, 0);
-    row(section, "length", "length, tokens", [](Sequences const& s) {
-      std::vector<double> lengths;
-      for (auto const& sequence : s) lengths.push_back(static_cast<double>(sequence.size()));
-      return mean_of(lengths);
-    }, 3);
+    row(
+        section, "length", "length, tokens",
+        [](Sequences const& s) {
+          std::vector<double> lengths;
+          for (auto const& sequence : s) lengths.push_back(static_cast<double>(sequence.size()));
+          return mean_of(lengths);
+        },
+        3);
     if (!data_.one_length) {
       distances(section, "length", "lengths", length_histogram(data_.reference), length_histogram);
       length_chart();
     }
-    row(section, "distinct", "different ones among them", [](Sequences const& s) {
-      return plain(static_cast<double>(distinct(s)) / static_cast<double>(s.size()));
-    });
+    row(section, "distinct", "different ones among them",
+        [](Sequences const& s) { return plain(static_cast<double>(distinct(s)) / static_cast<double>(s.size())); });
     out_.rows.push_back({section, "novel", "not in the reference",
                          share_of(novel(data_.samples, data_.reference), data_.samples.size()),
                          share_of(novel(data_.held, data_.rest), data_.held.size())});
@@ -281,11 +291,12 @@ class Judgement {
       left.push_back(data_.held_is_reference ? without(all, own) : all);
       add(1, own, left.back());
     }
-    for (std::size_t r = 0; r < data_.sample_parts.size(); ++r) add(0, count(data_.sample_parts[r]), left[r % left.size()]);
+    for (std::size_t r = 0; r < data_.sample_parts.size(); ++r)
+      add(0, count(data_.sample_parts[r]), left[r % left.size()]);
     out_.rows.push_back({section, name + "_tv", title + ": total variation", parts_estimate(tv[0], false),
                          parts_estimate(tv[1], true)});
-    out_.rows.push_back({section, name + "_js", title + ": divergence (Jensen-Shannon), nats", parts_estimate(js[0], false),
-                         parts_estimate(js[1], true), 6});
+    out_.rows.push_back({section, name + "_js", title + ": divergence (Jensen-Shannon), nats",
+                         parts_estimate(js[0], false), parts_estimate(js[1], true), 6});
   }
 
   void nearest() {
@@ -300,18 +311,21 @@ class Judgement {
     Sequences const queries[2] = {chosen(data_.samples, data_.rest, which_nearest_samples),
                                   chosen(data_.held, data_.rest, which_nearest_held)};
     std::vector<double> found[2] = {nearest_distances(queries[0], data_.rest, states_, sites),
-                                    nearest_distances(queries[1], data_.rest, states_, sites)}, shares[2];
+                                    nearest_distances(queries[1], data_.rest, states_, sites)},
+                        shares[2];
     for (int w = 0; w < 2; ++w) {
       for (std::size_t q = 0; q < queries[w].size(); ++q)
         shares[w].push_back(found[w][q] / std::max(1.0, static_cast<double>(queries[w][q].size())));
     }
     std::string const what = sites ? "differing sites" : "edits";
     out_.rows.push_back({section, "nearest", what + ", mean", mean_of(found[0]), mean_of(found[1]), 3});
-    out_.rows.push_back({section, "nearest_median", what + ", median", plain(median_of(found[0])), plain(median_of(found[1])), 1});
-    out_.rows.push_back({section, "nearest_share", what + " of the length, mean", mean_of(shares[0]), mean_of(shares[1])});
+    out_.rows.push_back(
+        {section, "nearest_median", what + ", median", plain(median_of(found[0])), plain(median_of(found[1])), 1});
+    out_.rows.push_back(
+        {section, "nearest_share", what + " of the length, mean", mean_of(shares[0]), mean_of(shares[1])});
     if (queries[0].size() < data_.samples.size() || queries[1].size() < data_.held.size())
-      out_.remarks.push_back("Nearest neighbours are those of " + std::to_string(queries[0].size()) + " random samples and " +
-                             std::to_string(queries[1].size()) + " held-out sequences.");
+      out_.remarks.push_back("Nearest neighbours are those of " + std::to_string(queries[0].size()) +
+                             " random samples and " + std::to_string(queries[1].size()) + " held-out sequences.");
     auto const histogram = [](std::vector<double> const& values) {
       std::map<std::uint64_t, std::int64_t> counts;
       for (double const v : values) ++counts[static_cast<std::uint64_t>(v)];
@@ -329,19 +343,17 @@ class Judgement {
     Sequences const mixed = some(data_.reference, data_.reference.size(), seed_, which_held);
     auto const middle = mixed.begin() + static_cast<std::ptrdiff_t>(mixed.size() / 2);
     AlignmentFit const halves = compare_alignments({mixed.begin(), middle}, {middle, mixed.end()}, length, states_);
-    out_.rows.push_back({section, "site_r", "frequencies of single sites, Pearson r", out_.fit->sites, held.sites, 4, true});
-    out_.rows.push_back({section, "pair_r", "connected pair correlations, Pearson r", out_.fit->pairs, held.pairs, 4, true});
+    out_.rows.push_back(
+        {section, "site_r", "frequencies of single sites, Pearson r", out_.fit->sites, held.sites, 4, true});
+    out_.rows.push_back(
+        {section, "pair_r", "connected pair correlations, Pearson r", out_.fit->pairs, held.pairs, 4, true});
     out_.rows.push_back({section, "pair_r_halves", "  the same between halves of the reference", {}, halves.pairs});
     out_.rows.push_back({section, "pair_slope", "connected pair correlations, slope", out_.fit->slope, held.slope});
   }
 
   void molecules() {
-    auto const texts = [&](Sequences const& sequences) {
-      std::vector<std::string> lines;
-      for (auto const& sequence : sequences) lines.push_back(data_.files.alphabet.text(sequence));
-      return lines;
-    };
-    out_.molecules = judge_molecules(texts(data_.samples), texts(data_.rest), texts(data_.held), data_.held_is_reference, drawings);
+    out_.molecules =
+        judge_molecules(texts(data_.samples), texts(data_.rest), texts(data_.held), data_.held_is_reference, drawings);
     Molecules const& found = *out_.molecules;
     auto const add = [&](char const* name, char const* title, auto const& of) {
       EvaluationRow row{"molecules", name, title, {}, {}};
@@ -355,12 +367,14 @@ class Judgement {
     auto const none = [](std::size_t n) { return n == 0; };
     add("valid", "valid", [](MoleculeCounts const& c) { return std::optional(share_of(c.valid, c.count)); });
     add("valid_distinct", "different ones among the valid", [&](MoleculeCounts const& c) {
-      return none(c.valid) ? std::nullopt : std::optional(plain(static_cast<double>(c.distinct) / static_cast<double>(c.valid)));
+      return none(c.valid) ? std::nullopt
+                           : std::optional(plain(static_cast<double>(c.distinct) / static_cast<double>(c.valid)));
     });
     add("valid_novel", "new ones among these", [&](MoleculeCounts const& c) {
       return none(c.distinct) ? std::nullopt : std::optional(share_of(c.novel, c.distinct));
     });
-    if (found.missing.empty()) out_.remarks.push_back("Molecules by RDKit " + found.rdkit + ", compared as canonical SMILES.");
+    if (found.missing.empty())
+      out_.remarks.push_back("Molecules by RDKit " + found.rdkit + ", compared as canonical SMILES.");
   }
 
   std::string shown(token_t token) const {
@@ -373,8 +387,8 @@ class Judgement {
     std::ranges::stable_sort(cells, [](auto const& a, auto const& b) { return a.second > b.second; });
     cells.resize(std::min(cells.size(), k == 1 ? most_bars : named_bars));
     std::string const title = k == 1 ? "tokens" : "words of " + std::to_string(k) + ", the most frequent ones";
-    BarChart chart{title, k == 1 ? "token" : "word", title + ", samples and reference", "var(--c0)",
-                   {}, {}, {}, 1e-9, k > 1 || cells.size() <= 24};
+    BarChart chart{title, k == 1 ? "token" : "word",  title + ", samples and reference", "var(--c0)", {}, {}, {},
+                   1e-9,  k > 1 || cells.size() <= 24};
     for (auto const& [key, count] : cells) {
       std::string name;
       std::uint64_t left = key;
@@ -399,7 +413,14 @@ class Judgement {
     std::uint64_t const low = std::min(own.cells.front().first, real.cells.front().first),
                         high = std::max(own.cells.back().first, real.cells.back().first);
     std::uint64_t const wide = (high - low) / most_bars + 1, bars = (high - low) / wide + 1;
-    BarChart chart{title, x_label, title + ", samples and reference", "var(--c0)", {}, std::vector<double>(bars), std::vector<double>(bars), 0};
+    BarChart chart{title,
+                   x_label,
+                   title + ", samples and reference",
+                   "var(--c0)",
+                   {},
+                   std::vector<double>(bars),
+                   std::vector<double>(bars),
+                   0};
     for (std::uint64_t b = 0; b < bars; ++b) chart.names.push_back(std::to_string(low + b * wide));
     for (auto const& [key, count] : own.cells) chart.shares[(key - low) / wide] += own.share(key);
     for (auto const& [key, count] : real.cells) chart.outline[(key - low) / wide] += real.share(key);
@@ -424,8 +445,14 @@ bool EvaluationRow::apart() const {
 EvaluationData read_evaluation(Options const& options) {
   std::vector<std::string> const kinds{"sequences", "smiles", "words"};
   EvaluationData data{.files = {Alphabet::dna(), {}},
-                      .kind = options.text("kind"), .samples = {}, .reference = {}, .held = {}, .rest = {},
-                      .held_parts = {}, .sample_parts = {}, .judge_data = {}};
+                      .kind = options.text("kind"),
+                      .samples = {},
+                      .reference = {},
+                      .held = {},
+                      .rest = {},
+                      .held_parts = {},
+                      .sample_parts = {},
+                      .judge_data = {}};
   std::vector<std::string> paths{options.text("samples"), options.text("reference")};
   if (data.kind.empty()) {
     auto const molecules = [](std::string const& path) { return path.ends_with(".smi"); };
@@ -448,9 +475,11 @@ EvaluationData read_evaluation(Options const& options) {
   }
   data.samples = all_of(sets[0]);
   data.reference = all_of(sets[1]);
-  require(data.reference.size() >= least_reference, "'" + paths[1] + "' has " + counted(data.reference.size(), "sequence") +
+  require(data.reference.size() >= least_reference, "'" + paths[1] + "' has " +
+                                                        counted(data.reference.size(), "sequence") +
                                                         ", expected at least " + std::to_string(least_reference));
-  for (std::size_t f = 0; f < sets.size(); ++f) require(!sets[f].tokens.empty(), "'" + paths[f] + "' has only empty sequences");
+  for (std::size_t f = 0; f < sets.size(); ++f)
+    require(!sets[f].tokens.empty(), "'" + paths[f] + "' has only empty sequences");
   if (data.kind != "smiles") refuse_strangers(data, options);
   auto const length = data.samples[0].size();
   data.one_length = std::ranges::all_of(sets, [&](RaggedSequences const& set) {

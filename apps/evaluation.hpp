@@ -20,7 +20,8 @@ namespace saltus::app {
 
 using Json = nlohmann::ordered_json;
 
-/// One number that samples are judged by, and the same of held-out reference sequences; docs/evaluate.md says what each is.
+/// One number that samples are judged by, and the same of held-out reference sequences; docs/evaluate.md says what each
+/// is.
 struct EvaluationRow {
   std::string section, name, title;
   std::optional<Estimate> samples, held;
@@ -28,7 +29,8 @@ struct EvaluationRow {
   bool more_is_fine = false;  ///< a larger value of the samples is no difference to be told
   std::string note{};         ///< why there is no number
 
-  /// Whether the samples' interval, or their value where there is none, does not meet the interval of the held-out ones.
+  /// Whether the samples' interval, or their value where there is none, does not meet the interval of the held-out
+  /// ones.
   bool apart() const;
 };
 
@@ -44,7 +46,7 @@ struct EvaluationData {
   Sequences samples, reference;
   Sequences held, rest;  ///< real sequences that are judged as samples are; what they are judged against
   std::vector<Sequences> held_parts, sample_parts;  ///< of one size, for distances, which depend on it
-  Sequences judge_data;  ///< empty: rest
+  Sequences judge_data;                             ///< empty: rest
 };
 
 /// Everything that was found out; table, files and report follow from it.

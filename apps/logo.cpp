@@ -138,10 +138,10 @@ std::string bar_chart(BarChart const& chart) {
   }
   double used = 0;  // up to where names stand: those that would overlap are left out
   for (std::size_t const b : named) {
-    double const middle = x(b) + wide / 2, half = 3.2 * static_cast<double>(chart.names[b].size());
+    double const middle = x(b) + wide / 2, half = 3.8 * static_cast<double>(chart.names[b].size());
     if (middle - half < used) continue;
     out += text(middle, height - foot + 16, "middle", chart.names[b]);
-    used = middle + half + 2;
+    used = middle + half + 3;
   }
   return out + text((side + width) / 2, height - 4, "middle", chart.x_label) + "</svg></figure>\n";
 }

@@ -24,7 +24,8 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     path_ = (fs::temp_directory_path() / "saltus-XXXXXX").string();
-    if (!mkdtemp(path_.data())) throw OutputError("cannot make a folder in '" + fs::temp_directory_path().string() + "'");
+    if (!mkdtemp(path_.data()))
+      throw OutputError("cannot make a folder in '" + fs::temp_directory_path().string() + "'");
   }
   ~TemporaryFolder() {
     std::error_code ignored;
@@ -84,17 +85,26 @@ Molecules judge_molecules(std::vector<std::string> const& samples, std::vector<s
 
   write_lines(files.file("samples"), samples);
   write_lines(files.file("reference"), rest);
-  std::vector<std::string> call{*python, "-B", (folder.parent_path() / "share/saltus/rdkit_judge.py").string(),
-                                "--samples", files.file("samples"), "--reference", files.file("reference"),
-                                "--draw", std::to_string(drawings)};
+  std::vector<std::string> call{*python,
+                                "-B",
+                                (folder.parent_path() / "share/saltus/rdkit_judge.py").string(),
+                                "--samples",
+                                files.file("samples"),
+                                "--reference",
+                                files.file("reference"),
+                                "--draw",
+                                std::to_string(drawings)};
   if (!held.empty()) {
     write_lines(files.file("held"), held);
     call.insert(call.end(), {"--held", files.file("held")});
     if (held_is_reference) call.emplace_back("--held-is-reference");
   }
-  if (!run_program(call, ".", out, error)) return {.missing = "not measured: RDKit failed: " + last_line(read_file(error))};
+  if (!run_program(call, ".", out, error))
+    return {.missing = "not measured: RDKit failed: " + last_line(read_file(error))};
   auto const json = nlohmann::json::parse(read_file(out));
-  Molecules molecules{.missing = "", .rdkit = json.at("rdkit"), .samples = counts_of(json.at("samples")),
+  Molecules molecules{.missing = "",
+                      .rdkit = json.at("rdkit"),
+                      .samples = counts_of(json.at("samples")),
                       .sample_drawings = drawings_of(json.at("sample_drawings")),
                       .reference_drawings = drawings_of(json.at("reference_drawings"))};
   if (!held.empty()) molecules.held = counts_of(json.at("held"));

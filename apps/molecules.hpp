@@ -23,8 +23,8 @@ struct Molecules {
 };
 
 /// Runs rdkit_judge.py, which lies beside the program (../share/saltus), with the first of $SALTUS_PYTHON (then no
-/// other), .venv/bin/python in a folder above the program, and python3 that has RDKit. `rest` is the reference without `held`; the samples are
-/// held against both if `held_is_reference`. A run that fails is reported in `missing`.
+/// other), .venv/bin/python in a folder above the program, and python3 that has RDKit. `rest` is the reference without
+/// `held`; the samples are held against both if `held_is_reference`. A run that fails is reported in `missing`.
 Molecules judge_molecules(std::vector<std::string> const& samples, std::vector<std::string> const& rest,
                           std::vector<std::string> const& held, bool held_is_reference, std::size_t drawings);
 

@@ -114,7 +114,8 @@ std::vector<double> token_entropies(Sequences const& sequences, int states) {
     for (token_t const token : sequence) ++counts[static_cast<std::size_t>(token)];
     double entropy = 0;
     for (token_t const token : sequence) {  // each token once: its count is cleared
-      double const count = std::exchange(counts[static_cast<std::size_t>(token)], 0), n = static_cast<double>(sequence.size());
+      double const count = std::exchange(counts[static_cast<std::size_t>(token)], 0),
+                   n = static_cast<double>(sequence.size());
       if (count > 0) entropy -= count / n * std::log(count / n);
     }
     out.push_back(entropy);
@@ -123,8 +124,10 @@ std::vector<double> token_entropies(Sequences const& sequences, int states) {
 }
 
 double Histogram::share(std::uint64_t key) const {
-  auto const found = std::lower_bound(cells.begin(), cells.end(), key, [](auto const& cell, auto k) { return cell.first < k; });
-  return found != cells.end() && found->first == key ? static_cast<double>(found->second) / static_cast<double>(total) : 0;
+  auto const found =
+      std::lower_bound(cells.begin(), cells.end(), key, [](auto const& cell, auto k) { return cell.first < k; });
+  return found != cells.end() && found->first == key ? static_cast<double>(found->second) / static_cast<double>(total)
+                                                     : 0;
 }
 
 Histogram length_histogram(Sequences const& sequences) {
@@ -286,7 +289,8 @@ std::vector<double> nearest_distances(Sequences const& queries, Sequences const&
     std::int64_t best = std::numeric_limits<int>::max();
     while (best > 1 && std::min(gap(up), gap(down)) < best) {
       std::ptrdiff_t const next = gap(up) <= gap(down) ? up++ : down--;
-      best = std::min<std::int64_t>(best, edits.to(by_length[static_cast<std::size_t>(next)], static_cast<int>(best - 1)));
+      best =
+          std::min<std::int64_t>(best, edits.to(by_length[static_cast<std::size_t>(next)], static_cast<int>(best - 1)));
     }
     out[q] = static_cast<double>(best);
   });
@@ -326,7 +330,7 @@ struct Moments {
   double correlation() const { return covariance() / std::sqrt((xx - x * x / n) * (yy - y * y / n)); }
 };
 
-constexpr std::size_t folds = 10;  // of the jackknife; sequence b is in fold b modulo these
+constexpr std::size_t folds = 10;               // of the jackknife; sequence b is in fold b modulo these
 using ByFold = std::array<Moments, folds + 1>;  // without each fold; without none
 
 // The tokens of an alignment site by site.
@@ -366,7 +370,9 @@ AlignmentFit compare_alignments(Sequences const& samples, Sequences const& refer
 
   // Frequencies of one site: [fold, site, token], and those of the reference.
   std::vector<double> f((folds + 1) * length * states, 0.0), h(length * states, 0.0);
-  auto const at = [&](std::size_t g, std::size_t l) { return f.begin() + static_cast<std::ptrdiff_t>((g * length + l) * states); };
+  auto const at = [&](std::size_t g, std::size_t l) {
+    return f.begin() + static_cast<std::ptrdiff_t>((g * length + l) * states);
+  };
   ByFold single{};
   for (std::size_t l = 0; l < length; ++l) {
     for (std::size_t b = 0; b < samples.size(); ++b) {
@@ -401,7 +407,8 @@ AlignmentFit compare_alignments(Sequences const& samples, Sequences const& refer
           double const natural = seen[c] * of_reference - h[i * states + a] * h[j * states + b];
           for (std::size_t g = folded ? 0 : folds; g <= folds; ++g) {
             std::uint32_t const kept = all[c] - (g < folds ? count[g * cells + c] : 0);
-            double const own = kept / size[g] - at(g, i)[static_cast<std::ptrdiff_t>(a)] * at(g, j)[static_cast<std::ptrdiff_t>(b)];
+            double const own =
+                kept / size[g] - at(g, i)[static_cast<std::ptrdiff_t>(a)] * at(g, j)[static_cast<std::ptrdiff_t>(b)];
             by_site[i][g].add(natural, own);
             if (g < folds) continue;
             auto const bin = [](double value) {

@@ -43,8 +43,8 @@ Histogram word_histogram(Sequences const& sequences, int states, int k);
 Histogram without(Histogram const& all, Histogram const& part);
 /// Entropy of the shares, nats.
 double entropy_of(Histogram const& histogram);
-/// Between shares: total variation, from 0 to 1, and the Jensen-Shannon divergence, from 0 to ln 2 nats. Two empty histograms
-/// are 0 apart, and an empty one is as far as can be from any other.
+/// Between shares: total variation, from 0 to 1, and the Jensen-Shannon divergence, from 0 to ln 2 nats. Two empty
+/// histograms are 0 apart, and an empty one is as far as can be from any other.
 double total_variation(Histogram const& a, Histogram const& b);
 double jensen_shannon(Histogram const& a, Histogram const& b);
 

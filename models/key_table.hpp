@@ -4,13 +4,14 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace saltus {
 
-/// A hash table from 64-bit keys to values, in one array (open addressing, linear probing): counts of millions of words.
-/// The key with all bits set cannot be stored. The order of for_each() follows from the keys and the order in which they
-/// came, so it is the same in every run.
+/// A hash table from 64-bit keys to values, in one array (open addressing, linear probing): counts of millions of
+/// words. The key with all bits set cannot be stored. The order of for_each() follows from the keys and the order in
+/// which they came, so it is the same in every run.
 template <class Value>
 class KeyTable {
  public:

@@ -8,7 +8,7 @@
 namespace saltus {
 
 /// The LibTorch adapter, loaded by the first call and never unloaded. Looked for in SALTUS_TORCH_ADAPTER (a file), beside
-/// the program (../lib/saltus, ../lib/<architecture>/saltus) and where the build put it. Throws UserError that says how to
+/// the program (../lib/saltus, and the same below the name of the architecture) and where the build put it. Throws UserError that says how to
 /// get it.
 saltus_torch_table const& torch_library();
 

@@ -78,7 +78,7 @@ void refuse_binary(std::string const& path, std::string_view bytes) {
 /// What a line is when a file is taken apart.
 enum class Lines {
   trimmed,  ///< blanks around it mean nothing; sequences that are empty are refused
-  whole,    ///< blanks are characters like others, and a sequence may be empty
+  whole,    ///< blanks are characters like others in text, and sequences may be empty
 };
 
 Layout take_apart(std::string const& path, std::string_view bytes, Lines lines) {
@@ -93,7 +93,7 @@ Layout take_apart(std::string const& path, std::string_view bytes, Lines lines) 
     auto const end = std::min(bytes.find('\n', at), bytes.size());
     Line line{bytes.substr(at, end - at), number, 1};
     at = end + 1;
-    if (!whole) {
+    if (!whole || layout.fasta) {
       line = trimmed(line);
     } else if (line.text.ends_with('\r')) {
       line.text.remove_suffix(1);

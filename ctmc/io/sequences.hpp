@@ -61,8 +61,8 @@ struct SequenceFiles {
 };
 
 /// Reads files whose sequences may have any lengths, to be compared with each other: FASTA if the first character that is
-/// not blank is '>', else one sequence a line, which may be empty (but not at the end of the file) and whose blanks are
-/// characters like others. The tokens are what `tokenizer` makes of all files together, in the order of their
+/// not blank is '>', else one sequence a line, whose blanks are characters like others. Sequences may be empty (but lines at
+/// the end of a text file are none). The tokens are what `tokenizer` makes of all files together, in the order of their
 /// characters; without one they are characters: dna, rna or protein, the first that has all of them (lower case counts
 /// as upper case there), else those that occur.
 /// Throws UserError for a file that cannot be read, is empty or binary, or has no sequence.

@@ -51,6 +51,8 @@ OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "al
            "train": {"data", "valid", "tokenizer", "length", "windows", "width", "layers", "heads", "time", "generator", "loss",
                      "steps", "minutes", "batch", "rate", "ema", "weight-decay", "clip", "checkpoint", "resume", "seed",
                      "threads", "device", "out", "name", "weights", "source", "licence", "quiet", "help"},
+           "evaluate": {"samples", "model", "condition", "precision", "device", "reference", "valid", "kind", "windows", "judge", "judge-data", "nearest", "seed", "threads",
+                        "out", "json", "quiet", "help"},
            "info": {"integrators", "json", "help"}}
 
 

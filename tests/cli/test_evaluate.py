@@ -20,7 +20,19 @@ import unittest
 
 from test_cli import KUNITZ, Case, Html, saltus
 
-MOLECULES = ["CCO", "CCN", "CC(=O)O", "c1ccccc1", "C1CC1", "CC#N", "OCC=O", "CNC", "COC", "C[N+](=O)[O-]", "NC=O", "CC(C)C"]
+MOLECULES = [
+    "CCO",
+    "CCN",
+    "CC(=O)O",
+    "c1ccccc1",
+    "C1CC1",
+    "CC#N",
+    "OCC=O",
+    "CNC",
+    "COC",
+    "C[N+](=O)[O-]",
+    "NC=O",
+     "CC(C)C"]
 
 
 def rdkit_python():
@@ -45,7 +57,17 @@ class Evaluate(Case):
     def judge(self, samples, reference, *arguments, env=None):
         """The rows by name."""
         options = {"env": env} if env else {}
-        self.run_well("evaluate", "--samples", samples, "--reference", reference, "--quiet", "--json", "e.json", *arguments, **options)
+        self.run_well(
+    "evaluate",
+    "--samples",
+    samples,
+    "--reference",
+    reference,
+    "--quiet",
+    "--json",
+    "e.json",
+    *arguments,
+     **options)
         self.results = json.loads((self.cwd / "e.json").read_text())
         return {row["measure"]: row for row in self.results["rows"]}
 
@@ -65,7 +87,17 @@ class Evaluate(Case):
         samples, reference, valid = (self.texts(n, generator) for n in (40, 100, 30))
         samples[3] = samples[5] = reference[7]
         samples[8] = ""  # a sampler may draw nothing
-        rows = self.judge(self.write("s.txt", samples), self.write("r.txt", reference), "--valid", self.write("v.txt", valid))
+        rows = self.judge(
+    self.write(
+        "s.txt",
+        samples),
+        self.write(
+            "r.txt",
+            reference),
+            "--valid",
+            self.write(
+                "v.txt",
+                 valid))
         self.assertEqual(self.results["alphabet"], "characters")
         for key, lines in (("samples", samples), ("held_out", valid)):
             with self.subTest(of=key):
@@ -75,7 +107,10 @@ class Evaluate(Case):
                 self.assertAlmostEqual(rows["novel"][key]["value"], sum(x not in reference for x in lines) / len(lines))
                 self.assertAlmostEqual(rows["sequence_entropy"][key]["value"],
                                        sum(entropy(collections.Counter(x)) if x else 0 for x in lines) / len(lines))
-                self.assertAlmostEqual(rows["pooled_entropy"][key]["value"], entropy(collections.Counter("".join(lines))))
+                self.assertAlmostEqual(
+    rows["pooled_entropy"][key]["value"], entropy(
+        collections.Counter(
+            "".join(lines))))
         # One part of 30 samples, and one of 30 held-out ones.
         self.assertEqual(self.results["sequences"]["part"], 30)
         for k in range(1, 5):
@@ -118,11 +153,14 @@ class Evaluate(Case):
                 self.assertAlmostEqual(rows[share]["judge_sequence"]["samples"]["value"],
                                        53 * rows[share]["judge_token"]["samples"]["value"])
             self.assertGreater(rows[0]["pair_r"]["samples"]["value"], rows[0.05]["pair_r"]["samples"]["value"])
-            self.assertGreater(rows[0]["pair_r_halves"]["held_out"]["value"], 0.05)  # a chain has few correlations, and much noise
+            self.assertGreater(
+    rows[0]["pair_r_halves"]["held_out"]["value"],
+     0.05)  # a chain has few correlations, and much noise
             self.assertIsNone(rows[0]["pair_r_halves"]["samples"])
         for name in names:
             with self.subTest(row=name):
-                self.assertLessEqual(stars[0][name], 4)  # a star in twenty is chance: five of eight would come once in 60,000
+                # a star in twenty is chance: five of eight would come once in 60,000
+                self.assertLessEqual(stars[0][name], 4)
                 self.assertGreaterEqual(stars[0.05][name], 4 if name == "words_1_tv" else 8)
 
     def test_nearest_neighbours_find_copies(self):
@@ -167,7 +205,15 @@ class Evaluate(Case):
         self.assertEqual(self.results["kind"], "smiles")
         # Br, Cl and bracket atoms are one token; the samples may hold tokens of their own.
         self.assertAlmostEqual(rows["length"]["samples"]["value"], (3 + 3 + 3 + 0 + 3 + 8 + 3 + 7) / 8)
-        result = saltus("evaluate", "--samples", "s.smi", "--reference", "r.smi", cwd=self.cwd, env=os.environ | {"SALTUS_PYTHON": "false"})
+        result = saltus(
+    "evaluate",
+    "--samples",
+    "s.smi",
+    "--reference",
+    "r.smi",
+    cwd=self.cwd,
+    env=os.environ | {
+        "SALTUS_PYTHON": "false"})
         self.assertIn(b"molecules: not measured: RDKit was not found", result.stdout)
 
     def test_molecules_by_a_stand_in(self):
@@ -181,7 +227,8 @@ echo '{"rdkit": "0", "samples": {"count": 8, "valid": 5, "distinct": 4, "novel":
 """)
         python.chmod(0o755)
         rows = self.molecules(os.environ | {"SALTUS_PYTHON": str(python)})
-        self.assertEqual([rows[name]["samples"]["value"] for name in ("valid", "valid_distinct", "valid_novel")], [5 / 8, 4 / 5, 1 / 4])
+        self.assertEqual([rows[name]["samples"]["value"]
+                         for name in ("valid", "valid_distinct", "valid_novel")], [5 / 8, 4 / 5, 1 / 4])
         python.write_text("#!/bin/sh\n[ \"$1\" = -c ] && exit 0\necho first >&2; echo last words >&2; exit 1\n")
         rows = self.molecules(os.environ | {"SALTUS_PYTHON": str(python)})
         self.assertEqual(rows["valid"]["note"], "not measured: RDKit failed: last words")
@@ -190,7 +237,8 @@ echo '{"rdkit": "0", "samples": {"count": 8, "valid": 5, "distinct": 4, "novel":
     def test_molecules_with_rdkit(self):
         rows = self.molecules(os.environ | {"SALTUS_PYTHON": rdkit_python()})
         # OCC and CCO are ethanol; CCCl is new; two do not parse and one is empty.
-        self.assertEqual([rows[name]["samples"]["value"] for name in ("valid", "valid_distinct", "valid_novel")], [5 / 8, 4 / 5, 1 / 4])
+        self.assertEqual([rows[name]["samples"]["value"]
+                         for name in ("valid", "valid_distinct", "valid_novel")], [5 / 8, 4 / 5, 1 / 4])
         self.assertEqual(rows["valid"]["held_out"]["value"], 1)
         self.run_well("evaluate", "--samples", "s.smi", "--reference", "r.smi", "--out", "o", "--quiet",
                       env=os.environ | {"SALTUS_PYTHON": rdkit_python()})
@@ -200,7 +248,15 @@ echo '{"rdkit": "0", "samples": {"count": 8, "valid": 5, "distinct": 4, "novel":
 
     def test_table_csv_json_and_page_agree(self):
         samples, reference = self.alignment(200, 6), self.alignment(500, 7)
-        out = self.run_well("evaluate", "--samples", samples, "--reference", reference, "--judge", "--out", "o").decode()
+        out = self.run_well(
+    "evaluate",
+    "--samples",
+    samples,
+    "--reference",
+    reference,
+    "--judge",
+    "--out",
+     "o").decode()
         results = json.loads((self.cwd / "o/results.json").read_text())
         with open(self.cwd / "o/results.csv", newline="") as file:
             lines = {line["measure"]: line for line in csv.DictReader(file)}
@@ -224,13 +280,34 @@ echo '{"rdkit": "0", "samples": {"count": 8, "valid": 5, "distinct": 4, "novel":
         for variable in set(re.findall(r"var\((--[a-z0-9]+)\)", text)):
             self.assertGreaterEqual(page.style.count(variable + ":"), 1 if variable == "--sans" else 2, variable)
         # Deterministic, whatever the threads.
-        self.run_well("evaluate", "--samples", samples, "--reference", reference, "--judge", "--out", "p", "--quiet", "--threads", 1)
+        self.run_well(
+    "evaluate",
+    "--samples",
+    samples,
+    "--reference",
+    reference,
+    "--judge",
+    "--out",
+    "p",
+    "--quiet",
+    "--threads",
+     1)
         self.assertEqual((self.cwd / "p/results.csv").read_bytes(), (self.cwd / "o/results.csv").read_bytes())
 
     def test_judge_data(self):
         generator = random.Random(4)
         samples, reference, other = (self.texts(n, generator) for n in (40, 100, 200))
-        rows = self.judge(self.write("s.txt", samples), self.write("r.txt", reference), "--judge-data", self.write("j.txt", other))
+        rows = self.judge(
+    self.write(
+        "s.txt",
+        samples),
+        self.write(
+            "r.txt",
+            reference),
+            "--judge-data",
+            self.write(
+                "j.txt",
+                 other))
         self.assertIn("judge_token", rows)
         self.assertTrue(any("fitted to --judge-data (200 sequences)" in remark for remark in self.results["remarks"]))
 
@@ -243,13 +320,15 @@ echo '{"rdkit": "0", "samples": {"count": 8, "valid": 5, "distinct": 4, "novel":
                                  (("--samples", empty, "--reference", reference), ["empty.txt", "is empty"]),
                                  (("--samples", good, "--reference", empty), ["empty.txt", "is empty"]),
                                  (("--samples", "none.txt", "--reference", reference), ["none.txt"]),
-                                 (("--samples", good, "--reference", reference, "--kind", "smile"), ["did you mean smiles"]),
+                                 (("--samples", good, "--reference", reference,
+                                  "--kind", "smile"), ["did you mean smiles"]),
                                  (("--samples", self.write("d.txt", ["THE CAT"]), "--reference", reference),
                                   ["alphabets do not fit", "'T'", "d.txt", "sequence 1", "r.txt"]),
                                  (("--samples", good, "--reference", good), ["s.txt", "at least 10"]),
                                  (("--samples", good, "--reference", reference, "--nearest", 0), ["--nearest"]),
                                  (("--samples", good, "--reference", reference, "--out", good), ["s.txt", "is a file"]),
-                                 (("--samples", good, "--reference", reference, "--json", self.cwd / "no/x.json"), ["x.json"]),
+                                 (("--samples", good, "--reference", reference,
+                                  "--json", self.cwd / "no/x.json"), ["x.json"]),
                                  (("--samples", self.write("long.txt", ["the cat " * 500]), "--reference", reference, "--windows"),
                                   ["r.txt", "shorter than one piece"])):
             with self.subTest(arguments=arguments):

@@ -149,7 +149,8 @@ TEST(SequenceStatistics, DistinctAndNovel) {
 TEST(SequenceStatistics, EditDistancesEqualTheTable) {
   for (int const states : {2, 5}) {
     Set set = random_set(12, 0, 210, states, 11);
-    for (std::size_t const length : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{128}})
+    for (std::size_t const length :
+         {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{128}})
       set.push_back(random_set(1, length, length, states, 12)[0]);
     for (std::size_t i = 0; i < 6; ++i) set.push_back(redrawn({set[i]}, 0.1, states, 13)[0]);
     EditDistance edits(states);
@@ -269,7 +270,8 @@ TEST(SequenceStatistics, RedrawnSitesFlattenTheCorrelations) {
   int const states = 4;
   Set const reference = chain_set(20000, 8, states, 41);
   auto const fine = compare_alignments(views(chain_set(20000, 8, states, 42)), views(reference), 8, states);
-  auto const off = compare_alignments(views(redrawn(chain_set(20000, 8, states, 43), 0.05, states, 44)), views(reference), 8, states);
+  auto const off = compare_alignments(views(redrawn(chain_set(20000, 8, states, 43), 0.05, states, 44)),
+                                      views(reference), 8, states);
   EXPECT_GT(fine.pairs.value, 0.99);
   EXPECT_LT(fine.slope.low, 1);
   EXPECT_GT(fine.slope.high, 0.99);
@@ -285,7 +287,8 @@ TEST(SequenceStatistics, WordsTellFivePercentApart) {
   auto const distance = [&](Set const& set) { return total_variation(word_histogram(views(set), states, 2), all); };
   double largest = 0;
   for (std::size_t r = 0; r < 4; ++r) {
-    Set const part(reference.begin() + static_cast<std::ptrdiff_t>(2000 * r), reference.begin() + static_cast<std::ptrdiff_t>(2000 * (r + 1)));
+    Set const part(reference.begin() + static_cast<std::ptrdiff_t>(2000 * r),
+                   reference.begin() + static_cast<std::ptrdiff_t>(2000 * (r + 1)));
     auto const own = word_histogram(views(part), states, 2);
     largest = std::max(largest, total_variation(own, without(all, own)));
   }

@@ -180,6 +180,45 @@ TEST_F(IoSequences, BlankLineInText) {
   EXPECT_SAYS(refusal("ACGT\nACGT\n  \n\nACGT\n"), "line 3: blank line between sequences");
 }
 
+// Sequences of any lengths, several files in one alphabet.
+TEST_F(IoSequences, FilesOfAnyLengths) {
+  auto const files = [&](std::vector<std::string> const& contents, std::optional<Tokenizer> tokenizer = {}) {
+    std::vector<std::string> paths;
+    for (auto const& bytes : contents) {
+      paths.push_back(path() + std::to_string(paths.size()));
+      std::ofstream(paths.back(), std::ios::binary) << bytes;
+    }
+    return read_sequence_files(paths, tokenizer);
+  };
+  auto const texts_of = [](SequenceFiles const& read, std::size_t f) {
+    Names lines;
+    for (std::size_t b = 0; b < read.sets[f].count(); ++b) lines.push_back(read.alphabet.text(read.sets[f].row(b)));
+    return lines;
+  };
+  auto const dna = files({"ACG\nac\n", ">a\nAC \n GT\n>b\n>c\n-\n"});
+  EXPECT_EQ(dna.alphabet, Alphabet::dna());
+  EXPECT_EQ(texts_of(dna, 0), (Names{"ACG", "AC"}));
+  EXPECT_EQ(texts_of(dna, 1), (Names{"ACGT", "", "-"}));
+  EXPECT_EQ(files({"ACG\n", "ACU\n"}).alphabet, Alphabet::rna());
+  EXPECT_EQ(files({"ACG\n", "MKL\n"}).alphabet, Alphabet::protein());
+
+  auto const text = files({" the end \r\n\nof\n\n\n", "a\n"});
+  EXPECT_TRUE(text.alphabet.tokenized());
+  EXPECT_EQ(texts_of(text, 0), (Names{" the end ", "", "of"}));
+  EXPECT_EQ(text.alphabet.size(), 9);  // blank, a, d, e, f, h, n, o, t
+  EXPECT_EQ(text.sets[1].tokens, std::vector<token_t>{1});
+
+  auto const molecules = files({"CCl\nC[nH]c\n", "BrC\n[\n"}, Tokenizer::smiles);
+  EXPECT_EQ(texts_of(molecules, 1), (Names{"BrC", "["}));
+  EXPECT_EQ(molecules.sets[0].offsets, (std::vector<std::size_t>{0, 2, 5}));
+  EXPECT_EQ(texts_of(files({"to be\nor not to be\n"}, Tokenizer::words), 0), (Names{"to be", "or not to be"}));
+
+  EXPECT_SAYS(message_of<UserError>([&] { files({"AC\n", ""}); }), "file1' is empty");
+  EXPECT_SAYS(message_of<UserError>([&] { files({"AC\n", "\n\n"}); }), "has no sequence");
+  EXPECT_SAYS(message_of<UserError>([&] { files({">a\n"}); }), "has only empty sequences");
+  EXPECT_SAYS(message_of<UserError>([&] { files({std::string("A\0C\n", 4)}); }), "is a binary file");
+}
+
 TEST_F(IoSequences, FormatNames) {
   EXPECT_EQ(parse_sequence_format("fasta"), SequenceFormat::fasta);
   EXPECT_EQ(parse_sequence_format("txt"), SequenceFormat::txt);

@@ -25,7 +25,10 @@ KneserNey fit(std::vector<Tokens> const& data, int states, int order, bool ends)
 class Brute {
  public:
   Brute(std::vector<Tokens> const& data, int states, int order, bool ends)
-      : counts_(static_cast<std::size_t>(order) + 1), discounts_(counts_.size()), vocabulary_(states + (ends ? 1 : 0)), order_(order) {
+      : counts_(static_cast<std::size_t>(order) + 1),
+        discounts_(counts_.size()),
+        vocabulary_(states + (ends ? 1 : 0)),
+        order_(order) {
     for (auto const& tokens : data) {
       Word padded(static_cast<std::size_t>(order - 1), -1);
       padded.insert(padded.end(), tokens.begin(), tokens.end());
@@ -33,7 +36,8 @@ class Brute {
       for (auto i = padded.begin(); padded.end() - i >= order; ++i) counts_.back()[Word(i, i + order)] += 1;
     }
     for (int k = order - 1; k >= 1; --k) {
-      for (auto const& [word, count] : of(k + 1)) counts_[static_cast<std::size_t>(k)][Word(word.begin() + 1, word.end())] += 1;
+      for (auto const& [word, count] : of(k + 1))
+        counts_[static_cast<std::size_t>(k)][Word(word.begin() + 1, word.end())] += 1;
     }
     for (int k = 1; k <= order; ++k) {
       double n[5] = {};
@@ -43,7 +47,8 @@ class Brute {
       double const y = n[1] / (n[1] + 2 * n[2]);
       std::vector<double> d{1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]};
       bool fine = n[1] > 0 && n[2] > 0 && n[3] > 0 && n[4] > 0;
-      for (int i = 0; i < 3; ++i) fine = fine && d[static_cast<std::size_t>(i)] > 0 && d[static_cast<std::size_t>(i)] <= i + 1;
+      for (int i = 0; i < 3; ++i)
+        fine = fine && d[static_cast<std::size_t>(i)] > 0 && d[static_cast<std::size_t>(i)] <= i + 1;
       (fine ? usual : unusual) += 1;
       discounts_[static_cast<std::size_t>(k)] = fine ? d : std::vector<double>{0.5, 1, 1.5};
     }
@@ -93,7 +98,8 @@ std::vector<Tokens> some_data(int states, int count, unsigned seed) {
   for (int b = 0; b < count; ++b) {
     Tokens x;
     for (unsigned l = random() % 14; l > 0; --l) {
-      unsigned const last = x.empty() ? 0 : static_cast<unsigned>(x.back()), before = x.size() < 2 ? 1 : static_cast<unsigned>(x[x.size() - 2]);
+      unsigned const last = x.empty() ? 0 : static_cast<unsigned>(x.back()),
+                     before = x.size() < 2 ? 1 : static_cast<unsigned>(x[x.size() - 2]);
       unsigned const drawn = random() % 4 ? (2 * last + before) % 3 : random();
       x.push_back(static_cast<token_t>(drawn % static_cast<unsigned>(states - 1)));  // the last state never occurs
     }
