@@ -104,7 +104,7 @@ class Train(unittest.TestCase):
         process.wait()
         saltus("train", "--resume", "--out", parts, "--threads", 2, "--quiet")
         self.assertEqual((whole / "weights.safetensors").read_bytes(), (parts / "weights.safetensors").read_bytes())
-        curves = [[(r["step"], r["train_nats"], r["valid_nats"]) for r in csv.DictReader(open(f / "curve.csv"))] for f in (whole, parts)]
+        curves = [[(r["step"], r["train_nats"], r["valid_nats"]) for r in csv.DictReader((f / "curve.csv").read_text().splitlines())] for f in (whole, parts)]
         self.assertEqual(curves[0], curves[1])
         self.assertEqual([r[0] for r in curves[0]], ["20", "40", "60"])
 

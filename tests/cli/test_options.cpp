@@ -224,6 +224,8 @@ TEST(OptionTable, DefaultsParse) {
       EXPECT_EQ(options.text("categorical"), "exact");
     });
     EXPECT_FALSE(options.flag("homogeneous"));
+    check(options, "precision", [&] { EXPECT_EQ(options.text("precision"), "fp32"); });
+    check(options, "device", [&] { EXPECT_EQ(options.text("device"), "cpu"); });
   }
   auto const training = Options::parse(command_train, {}), judging = Options::parse(command_evaluate, {});
   for (char const* const name : {"width", "layers", "heads", "batch", "checkpoint"})
