@@ -30,6 +30,7 @@ done
 [[ $preset =~ ^(release|debug|asan)$ ]] || die "unknown preset '$preset' (release, debug or asan)"
 
 setup "$torch"
+setup_tests
 configure "$preset"
 run cmake --build --preset "$preset"
 arguments=(ctest --preset "$preset" -j2 "${arguments[@]}")

@@ -7,6 +7,8 @@
 saltus_numpy=2.4.6
 saltus_pygenten=0.1.5  # carries Kokkos 4.7.0
 saltus_torch=2.13.0
+saltus_transformers=5.23.0  # these two for tests alone
+saltus_rdkit=2026.9.1
 
 say() { printf '==> %s\n' "$*"; }
 run() { say "$*"; "$@"; }
@@ -183,6 +185,15 @@ install_wheels() {
   fi
   wheels_complete || die ".venv is still not complete; remove it and start this again"
   if [[ $with_torch == no ]]; then : >.venv/without-torch; else rm -f .venv/without-torch; fi
+}
+
+# setup_tests: what only tests need, after setup. Without it they are skipped, saying so.
+setup_tests() {
+  has_wheel rdkit "$saltus_rdkit" || pip_install "rdkit==$saltus_rdkit" || say "RDKit could not be installed: its tests are skipped"
+  if has_wheel torch "$saltus_torch"; then
+    has_wheel transformers "$saltus_transformers" || pip_install "transformers==$saltus_transformers" ||
+      say "transformers could not be installed: the test of protein networks is skipped"
+  fi
 }
 
 # wheels_complete: called by install_wheels, whose variables say what is wanted.

@@ -32,7 +32,7 @@ fit() {  # fit NAME options...
 for name in "${names[@]}"; do
   case $name in
     qm9) fit qm9 --data "$data/qm9_train.smi" --valid "$data/qm9_valid.smi" --tokenizer smiles --source "$qm9" --licence "$qm9_licence" \
-      --width 144 --layers 5 --steps 12000 --rate 2e-3 --ema 0.9995 --checkpoint 200 ;;
+      --width 128 --layers 4 --steps 5000 --rate 2e-3 --ema 0.999 --checkpoint 250 ;;
     qm9_uniform) fit qm9_uniform --data "$data/qm9_train.smi" --valid "$data/qm9_valid.smi" --tokenizer smiles --source "$qm9" --licence "$qm9_licence" \
       --generator uniform --width 144 --layers 5 --steps 12000 --rate 2e-3 --ema 0.9995 --checkpoint 200 ;;
     kunitz) fit kunitz --data "$data/pf00014_kunitz_train.fasta" --valid "$data/pf00014_kunitz_valid.fasta" --tokenizer protein --source "$kunitz" --licence "$kunitz_licence" \
