@@ -123,7 +123,7 @@ void drop_unused(Contest& contest, Subject const& subject, Options const& option
   add(contest.exact_law, {"samples", "batch"});
   add(contest.exact_law && !contest.forward, {"seed"});  // site rates may be drawn
   add(!contest.exact_law, {"most-transitions"});
-  add(contest.forward, {"model", "grid", "categorical"});
+  add(contest.forward, {"model", "grid", "categorical", "device", "precision"});
   add(!options.has("data"), {"pseudo-count"});
   add((subject.rules && subject.rules->own_steps()) || std::ranges::all_of(contest.entrants, &Entrant::own_steps), {"nfe"});
   for (auto const& name : unused) {

@@ -167,6 +167,9 @@ Json run_header(Options const& options) {
 Json run_header(Options const& options, Problem const& problem) {
   Json header = run_header(options);
   header["parameters"]["noise"] = problem.noise.describe();
+  for (char const* const of_networks : {"device", "precision"}) {
+    if (problem.model.law) header["parameters"].erase(of_networks);
+  }
   header["model"] = {{"name", problem.model.name()},
                      {"source", problem.model.source},
                      {"states", problem.model.tokens()},

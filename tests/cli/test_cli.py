@@ -396,7 +396,7 @@ class SampleOptions(Case):
         values = config_values(config.decode())
         given = {str(a)[2:]: str(b) for a, b in zip(run, run[1:]) if str(a).startswith("--") and a != "--quiet"}
         defaults = {"integrator": "tweedie", "threads": "0", "quiet": "true", "grid": "uniform", "categorical": "exact", "strength": "1",
-                    "power": "1"}
+                    "power": "1", "precision": "fp32", "device": "cpu"}
         self.assertEqual(values, given | defaults)
 
     def test_config_of_flags_and_comments(self):
@@ -1791,7 +1791,7 @@ class BadInput(Refusals):
 
     def test_options(self):
         good = ["--data", self.data]
-        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, info")
+        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, train, evaluate, info")
         self.both([*good, "--smaples", 3], "unknown option '--smaples'", "did you mean --samples")
         self.both([*good, "--sample", 3], "unknown option '--sample'", "did you mean --samples")
         self.refused(["info", "--jsno"], "unknown option '--jsno'", "did you mean --json")
