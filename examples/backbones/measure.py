@@ -92,7 +92,7 @@ def main():
                  f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row.", "",
                  "| method | evaluations | of the network | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
         def cell(judged, column, which):
-            row = next((r for r in judged["rows"] if r["name"] == column), None)
+            row = next((r for r in judged["rows"] if r["measure"] == column), None)
             value = row and row.get(which)
             return "" if not value or value.get("value") is None else f"{value['value']:.3f}"
         for row in rows:
