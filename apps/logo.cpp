@@ -138,7 +138,7 @@ std::string bar_chart(BarChart const& chart) {
   }
   double used = 0;  // up to where names stand: those that would overlap are left out
   for (std::size_t const b : named) {
-    double const middle = x(b) + wide / 2, half = 3.8 * static_cast<double>(chart.names[b].size());
+    double const half = 3.8 * static_cast<double>(chart.names[b].size()), middle = std::min(x(b) + wide / 2, width - half);
     if (middle - half < used) continue;
     out += text(middle, height - foot + 16, "middle", chart.names[b]);
     used = middle + half + 3;

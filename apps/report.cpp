@@ -190,8 +190,8 @@ class Page {
             : "Bars are 95 % intervals. Sampling noise alone puts a perfect sampler of as many sequences into the shaded "
               "band (it leaves one band with probability " +
                   short_number(results_.band_error) +
-                  "): what lies inside cannot be told from exact. Points are moved a little sideways where methods share "
-                  "a budget; dashed lines carry exact methods across.";
+                  "): what lies inside cannot be told from " + (results_.known_law() ? "exact" : "it") +
+                  ". Points are moved a little sideways where methods share a budget; dashed lines carry exact methods across.";
     return "<h2>Error</h2>\n<p class=\"note\">" + note + "</p>\n" +
            legend() + "<div class=\"plots\">\n" + html + "</div>\n" + notes;
   }
