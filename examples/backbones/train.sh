@@ -4,6 +4,7 @@
 #   examples/backbones/train.sh DATA OUT [NAME...]
 # DATA holds the unpacked data sets (see models/backbones/README.md). A run that was cut short goes on where it was.
 set -euo pipefail
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # threads that spin cost more than they win on a busy machine
 data=$1 out=$2
 shift 2
 saltus=${SALTUS:-build/release/apps/saltus}

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import common
 from common import Refused, shape_of
 
 FREQUENCIES = 256
@@ -133,3 +134,29 @@ def network_of(weights, args):
     if width % (2 * heads):
         raise Refused(f"the width {width} is no multiple of twice the number of heads, {heads} (--heads)")
     return DDiT(columns, width, blocks, heads, time_width)
+
+
+def export_timeless(argv, doc, name, weights_of, wrap=lambda body, columns, mask: body):
+    """The command line of a masked network of this architecture that gives logits of the clean token and is told no time.
+    `weights_of(checkpoint, args)` finds its weights; `wrap(body, columns, mask)` puts around it what is no weight."""
+    p = common.parser(doc.split("\n")[0], 1024)
+    p.add_argument("--noise", default="log_linear:floor=0.001", help="schedule (%(default)s)")
+    common.vocabulary_options(p)
+    heads_option(p)
+    args = p.parse_args(argv)
+    weights = weights_of(common.read_checkpoint(args.checkpoint), args)
+    body = common.load(network_of(weights, args), weights)
+    columns = body.output_layer.linear.out_features
+    ids = common.states(args, columns, True)
+    settings = {"output": "x0_logits_leave_one_out", "time": "none", "columns": columns}
+    if ids != list(range(columns)):
+        settings["token_ids"] = ids
+    common.save(args, wrap(body, columns, ids[-1]), lambda rows, length: (torch.randint(columns, (rows, length)), ), {
+        "network": settings,
+        "tokens": common.tokens(args, len(ids) - 1),
+        "length": args.length,
+        "mask": True,
+        "generator": "absorbing",
+        "noise": args.noise,
+        "about": {"from": name},
+    })

@@ -33,27 +33,7 @@ def weights_of(checkpoint, args):
 
 
 def main(argv):
-    p = common.parser(__doc__.split("\n")[0], 1024)
-    p.add_argument("--noise", default="log_linear:floor=0.001", help="schedule (%(default)s)")
-    common.vocabulary_options(p)
-    ddit.heads_option(p)
-    args = p.parse_args(argv)
-    weights = weights_of(common.read_checkpoint(args.checkpoint), args)
-    body = common.load(ddit.network_of(weights, args), weights)
-    columns = body.output_layer.linear.out_features
-    ids = common.states(args, columns, True)
-    settings = {"output": "x0_logits_leave_one_out", "time": "none", "columns": columns}
-    if ids != list(range(columns)):
-        settings["token_ids"] = ids
-    common.save(args, Mdlm(body, columns, ids[-1]).eval(), lambda rows, length: (torch.randint(columns, (rows, length)), ), {
-        "network": settings,
-        "tokens": common.tokens(args, len(ids) - 1),
-        "length": args.length,
-        "mask": True,
-        "generator": "absorbing",
-        "noise": args.noise,
-        "about": {"from": "MDLM"},
-    })
+    ddit.export_timeless(argv, __doc__, "MDLM", weights_of, lambda body, columns, mask: Mdlm(body, columns, mask).eval())
 
 
 if __name__ == "__main__":

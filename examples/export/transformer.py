@@ -9,28 +9,11 @@
 import json
 import math
 import pathlib
-import struct
 
 import torch
 import torch.nn.functional as F
 
-DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
-
-
-def read_safetensors(path):
-    """{name: tensor} of a safetensors file, without the package of that name."""
-    data = pathlib.Path(path).read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        raw = bytearray(data[8 + length + begin : 8 + length + end])
-        tensors[name] = torch.frombuffer(raw, dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return tensors
-
+from common import read_safetensors
 
 class Transformer(torch.nn.Module):
     """Pre-normalised bidirectional transformer; learned and rotary positions; with `timed`, adaptive normalisation by

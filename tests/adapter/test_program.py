@@ -10,7 +10,6 @@ import math
 import os
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -19,28 +18,9 @@ if os.environ.get("SALTUS_HAS_TORCH", "1") in ("0", "OFF", "FALSE"):
     print("skipped: this build has no LibTorch")
     sys.exit(77)
 
-PROGRAM = os.path.abspath(os.environ["SALTUS_PROGRAM"])
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-LENGTH, LETTERS, STEPS, SAMPLES = 6, "ABC", 64, 2000
-ENTROPY = math.log(3) + (LENGTH - 1) * -(0.8 * math.log(0.8) + 0.2 * math.log(0.2))
+from small_chain import ENTROPY, LENGTH, LETTERS, SMALL, chain, saltus  # noqa: E402
 
-
-def saltus(*arguments, code=0):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done
-
-
-def chain(count, seed):
-    """The next letter is the same with probability .8, the next one in the circle with .2, never the one before."""
-    rng = random.Random(seed)
-    rows = []
-    for _ in range(count):
-        row = [rng.randrange(3)]
-        for _ in range(LENGTH - 1):
-            row.append(row[-1] if rng.random() < 0.8 else (row[-1] + 1) % 3)
-        rows.append("".join(LETTERS[i] for i in row))
-    return "\n".join(rows) + "\n"
+STEPS, SAMPLES = 64, 2000
 
 
 def forbidden(rows):
@@ -57,9 +37,8 @@ class Networks(unittest.TestCase):
         (cls.at / "train.txt").write_text(chain(20000, 1))
         (cls.at / "valid.txt").write_text(chain(2000, 2))
         for name, steps, more in [("net", 700, []), ("raw", 1, []), ("flat", 700, ["--generator", "uniform"])]:
-            saltus("train", "--data", cls.at / "train.txt", "--valid", cls.at / "valid.txt", "--tokenizer", "characters", "--width", 32,
-                   "--layers", 2, "--heads", 2, "--batch", 128, "--rate", "4e-3", "--ema", "0.99", "--threads", 2, "--steps", steps,
-                   "--out", cls.at / name, "--quiet", *more)
+            saltus("train", "--data", cls.at / "train.txt", "--valid", cls.at / "valid.txt", *SMALL, "--steps", steps, "--out",
+                   cls.at / name, "--quiet", *more)
 
     @classmethod
     def tearDownClass(cls):

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import pathlib
-import random
 import subprocess
 import sys
 import tempfile
@@ -18,36 +17,10 @@ import unittest
 
 import torch
 
-PROGRAM = os.path.abspath(os.environ["SALTUS_PROGRAM"])
 SOURCE = pathlib.Path(os.environ["SALTUS_SOURCE"]).resolve()
 sys.path.insert(0, str(SOURCE / "examples/export"))
 import transformer  # noqa: E402
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-LENGTH, LETTERS = 6, "ABC"
-SMALL = ["--width", 32, "--layers", 2, "--heads", 2, "--batch", 128, "--rate", "4e-3", "--ema", "0.99", "--threads", 2]
-# A chain: the next letter is the same with probability .8, the next one in the circle with .2.
-ENTROPY = math.log(3) + (LENGTH - 1) * -(0.8 * math.log(0.8) + 0.2 * math.log(0.2))
-
-
-def saltus(*arguments, code=0):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done
-
-
-def chain(count, seed):
-    rng = random.Random(seed)
-    rows = []
-    for _ in range(count):
-        y = rng.randrange(3)
-        row = [y]
-        for _ in range(LENGTH - 1):
-            y = y if rng.random() < 0.8 else (y + 1) % 3
-            row.append(y)
-        rows.append("".join(LETTERS[i] for i in row))
-    return "\n".join(rows) + "\n"
-
+from small_chain import ENTROPY, LENGTH, PROGRAM, SMALL, chain, saltus  # noqa: E402
 
 class Train(unittest.TestCase):
     @classmethod
@@ -56,7 +29,7 @@ class Train(unittest.TestCase):
         cls.at = pathlib.Path(cls.folder.name)
         (cls.at / "train.txt").write_text(chain(20000, 1))
         (cls.at / "valid.txt").write_text(chain(4000, 2))
-        cls.data = ["--data", cls.at / "train.txt", "--valid", cls.at / "valid.txt", "--tokenizer", "characters"]
+        cls.data = ["--data", cls.at / "train.txt", "--valid", cls.at / "valid.txt"]
 
     @classmethod
     def tearDownClass(cls):
@@ -145,7 +118,7 @@ class Train(unittest.TestCase):
 
     def test_smiles_of_different_lengths_are_padded(self):
         (self.at / "a.smi").write_text("CCO\nC[NH+]Cl\nBrC%12C%12\nC\n" * 30)
-        saltus("train", "--data", self.at / "a.smi", "--tokenizer", "smiles", *SMALL, "--steps", 2, "--out", self.at / "smiles", "--quiet")
+        saltus("train", "--data", self.at / "a.smi", *SMALL[2:], "--tokenizer", "smiles", "--steps", 2, "--out", self.at / "smiles", "--quiet")
         manifest = json.loads((self.at / "smiles/model.json").read_text())
         self.assertEqual(manifest["tokens"]["names"], ["%12", "Br", "C", "Cl", "O", "[NH+]", "<pad>"])
         self.assertEqual(manifest["length"], 5)
@@ -155,7 +128,7 @@ class Train(unittest.TestCase):
         for arguments, words in [
             (["--out", out], "--data"),
             ([*self.data], "--out"),
-            ([*self.data, "--out", out, "--tokenizer", "smile"], "--tokenizer"),
+            ([*self.data, "--out", out, "--tokenizer", "smile"], "smiles"),
             ([*self.data, "--out", out, "--width", 30, "--heads", 4], "--heads"),
             ([*self.data, "--out", out, "--generator", "cauchy"], "absorbing"),
             ([*self.data, "--out", out, "--steps", 1, "--minutes", 1], "not both"),
