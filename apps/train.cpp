@@ -52,6 +52,17 @@ class Settings {
     require(value == std::floor(value), "--" + std::string(name) + " must be a whole number, got " + text(name));
     return static_cast<int>(value);
   }
+  /// The call that makes the same network from the same data.
+  std::string command(std::int64_t steps) const {
+    std::string text = "saltus train";
+    for (auto const* const name : lasting) {
+      auto value = this->text(name);
+      if (value.empty() || std::string_view(name) == "source" || std::string_view(name) == "licence") continue;
+      if (std::string_view(name) == "data" || std::string_view(name) == "valid") value = std::filesystem::path(value).filename().string();
+      text += " --" + std::string(name) + (value == "true" ? "" : " " + value);
+    }
+    return text + " --steps " + std::to_string(steps);
+  }
   Json remember() const {
     Json json;
     for (auto const* const name : lasting) json[name] = text(name);
@@ -283,7 +294,8 @@ int run_train(Options const& options) {
   Json about;
   about["data"] = {{"source", settings.text("source").empty() ? settings.text("data") : settings.text("source")},
                    {"licence", settings.text("licence")}};
-  about["training"] = {{"version", version()},
+  about["training"] = {{"command", settings.command(training.steps)},
+                       {"version", version()},
                        {"loss", loss},
                        {"steps", training.steps},
                        {"batch", training.batch},

@@ -5,7 +5,7 @@
     python3 examples/backbones/measure.py --data FOLDER --out docs/models [--only qm9,...] [--samples 2000]
 
 FOLDER holds the unpacked data (qm9_train.smi, qm9_valid.smi, pf00014_kunitz_train.fasta, ..., books27_valid.txt). Standard
-library only. The tables go to OUT/<network>.md and, as numbers, to OUT/<network>.json.
+library only. The tables go to OUT/<network>.md.
 """
 
 import argparse
@@ -88,7 +88,9 @@ def main():
                                  "seconds": about["timings"]["sample_seconds"], "judged": judged})
                     print(network, method, budget, flush=True)
         quality = manifest["about"]["quality"]
-        lines = [f"Bound on the validation data: {quality['valid_nats_per_sequence']:.3f} ± {quality['standard_error']:.3f} nats a sequence, "
+        lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# The network {network}: samples by method and budget", "",
+                 "Made by examples/backbones/measure.py; see [models](../models.md).", "",
+                 f"Bound on the validation data: {quality['valid_nats_per_sequence']:.3f} ± {quality['standard_error']:.3f} nats a sequence, "
                  f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row.", "",
                  "| method | evaluations | of the network | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
         def cell(judged, column, which):
@@ -101,7 +103,6 @@ def main():
                          + " | ".join(cell(row["judged"], c, "samples") for c in columns) + " |")
         lines.append("| held-out data | | | " + " | ".join(cell(rows[0]["judged"], c, "held_out") for c in columns) + " |")
         (options.out / f"{network}.md").write_text("\n".join(lines) + "\n")
-        (options.out / f"{network}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
