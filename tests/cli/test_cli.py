@@ -1666,7 +1666,7 @@ class BadInput(Refusals):
         self.both(["--model", "chian", "--data", self.data], "--data is for", "chian")
 
     def test_models(self):
-        self.both(["--model", "chian"], "unknown model 'chian'", "did you mean chain", "countdown, product", "folder")
+        self.both(["--model", "chian"], "unknown model 'chian'", "did you mean chain", "Known: ", "countdown, ", "product", "folder")
         self.both(["--model", "no/folder"], "unknown model 'no/folder'")
         for name, *fragments in (("broken", "not valid JSON", "line 1"), ("list", "expected a JSON object"),
                                  ("other", '"saltus-native"', '"other"'), ("version", '"version": 1', "99"),
