@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--saltus", default="build/release/apps/saltus")
     options = parser.parse_args()
     program = os.path.abspath(options.saltus)
@@ -76,7 +77,7 @@ def main():
         with tempfile.TemporaryDirectory() as name:
             work = pathlib.Path(name)
             for method in ([exact] if exact else []) + methods:
-                for budget in [None] if method == exact else BUDGETS:
+                for budget in [None] if method == exact else map(int, options.budgets.split(',')):
                     samples, summary = work / f"samples{suffix}", work / "summary.json"
                     cost = 2 if "trapezoidal" in method else 1
                     steps = [] if budget is None else ["--steps", budget // cost]
