@@ -20,13 +20,7 @@
 #include "methods.hpp"
 
 namespace saltus::app {
-namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 SequenceLaw const& Problem::law(char const* what) const {
   require(model.law != nullptr, std::string(what) + " needs a model whose law is known, and '" + model.name() +

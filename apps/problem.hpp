@@ -64,6 +64,9 @@ class KokkosSession {
 Json run_header(Options const& options);
 Json run_header(Options const& options, Problem const& problem);
 
+/// Seconds on a clock that only runs forwards.
+double now();
+
 /// JSON as a file: a name that is not UTF-8 must not cost the results.
 std::string json_text(Json const& json, int indent = 2);
 

@@ -15,17 +15,12 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/models/key_table.hpp>
 
+#include "host_loop.hpp"
+
 namespace saltus::app {
 namespace {
 
 constexpr double normal_975 = 1.959963984540054;
-
-template <class Body>
-void on_host(char const* label, std::size_t count, Body const& body) {
-  Kokkos::parallel_for(
-      label, Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace, Kokkos::Schedule<Kokkos::Dynamic>>(0, count), body);
-  Kokkos::fence("saltus::apps: statistics of sequences are read on the host");
-}
 
 struct SameTokens {
   using Sequence = std::span<token_t const>;

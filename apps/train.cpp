@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <unistd.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <thread>
-
-#include <nlohmann/json.hpp>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/sequences.hpp>
@@ -15,13 +12,10 @@
 #include <saltus/models/training.hpp>
 
 #include "commands.hpp"
+#include "problem.hpp"
 
 namespace saltus::app {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // The options a resumed run keeps from its beginning, as text.
 constexpr char const* lasting[] = {"data", "valid", "tokenizer", "length", "windows", "width", "layers", "heads", "time",
@@ -277,9 +271,7 @@ int run_train(Options const& options) {
       Json points = Json::array();
       for (auto const& p : curve) points.push_back({p.step, p.seconds, p.loss, p.nats, p.error});
       run.save_checkpoint(checkpoint, Json{{"options", settings.remember()}, {"steps", training.steps}, {"curve", points}}.dump());
-      AtomicFile file(folder + "/curve.csv");
-      file.write(curve_text(curve, data.length));
-      file.commit();
+      write_text(folder + "/curve.csv", curve_text(curve, data.length));
       if (shown) {
         std::fprintf(stderr, "%sstep %lld/%lld  %s  train %.4f  valid %.4f +- %.4f nats a sequence, %.4f a token\n",
                      terminal ? "\r\033[K" : "", static_cast<long long>(run.done()), static_cast<long long>(training.steps),

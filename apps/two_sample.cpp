@@ -8,6 +8,8 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/random.hpp>
 
+#include "host_loop.hpp"
+
 namespace saltus::app {
 namespace {
 
@@ -15,13 +17,6 @@ constexpr std::size_t groups = 20, most_cells = std::size_t{1} << 20;
 constexpr double normal_975 = 1.959963984540054;
 constexpr double tie = 1e-12;  // distances that differ by rounding alone are equal
 using Counts = std::vector<std::uint32_t>;
-
-template <class Body>
-void on_host(char const* label, std::size_t count, Body const& body) {
-  Kokkos::parallel_for(
-      label, Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace, Kokkos::Schedule<Kokkos::Dynamic>>(0, count), body);
-  Kokkos::fence("saltus::apps: comparisons of samples are read on the host");
-}
 
 // The pooled sequences: those of the first set, then those of the second.
 struct Pool {

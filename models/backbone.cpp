@@ -224,10 +224,12 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
   auto& slot = slots_[static_cast<std::size_t>(number)];
   int const batch = static_cast<int>(query.tokens.extent(0)), length = static_cast<int>(query.tokens.extent(1));
   using Range = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>;
-  if (manifest_.takes_valid) {
-    Kokkos::parallel_for("saltus::models::valid", Range(exec, 0, batch),
-                         Validity{query.tokens, manifest_.alphabet.pad().value_or(-1), slot.valid});
-  }
+  auto const mark_valid = [&](Tokens const& tokens, int rows) {
+    if (!manifest_.takes_valid) return;
+    Kokkos::parallel_for("saltus::models::valid", Range(exec, 0, rows),
+                         Validity{tokens, manifest_.alphabet.pad().value_or(-1), slot.valid});
+    if (on_host) exec.fence("saltus::models: LibTorch reads which sites are real on the host");
+  };
   auto const evaluation = [&] {
     return Evaluation{ScalarType::f32, slot.scores.data, slot.scores.row_stride, slot.scores.site_stride, manifest_.states, info_.kind};
   };
@@ -239,6 +241,7 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
   double const* const time = info_.time == TimeInput::none ? nullptr : query.time.data();
   auto const stride = static_cast<std::int64_t>(query.tokens.stride(0));
   if constexpr (!on_host) {
+    mark_valid(query.tokens, batch);
     ask(number, query.tokens.data(), stride, time, slot.valid.data(), batch, slot.scores);
     return evaluation();
   }
@@ -262,6 +265,7 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
     slot.batch = batch;
     slot.length = length;
     for (int b = 0; fresh && b < batch; ++b) copy_row(slot.last, b, b);
+    mark_valid(query.tokens, batch);
     ask(number, query.tokens.data(), stride, time, slot.valid.data(), batch, slot.scores);
     return evaluation();
   }
@@ -276,11 +280,7 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
     copy_row(slot.some, i, slot.rows[static_cast<std::size_t>(i)]);
     if (time) slot.some_time(i) = time[slot.rows[static_cast<std::size_t>(i)]];
   }
-  if (manifest_.takes_valid) {
-    Kokkos::parallel_for("saltus::models::valid", Range(exec, 0, count),
-                         Validity{slot.some, manifest_.alphabet.pad().value_or(-1), slot.valid});
-    exec.fence("saltus::models: LibTorch reads which sites are real on the host");
-  }
+  mark_valid(slot.some, count);
   for (int first = 0; first < count; first += most) {
     int const rows = std::min(most, count - first);
     saltus_scores part{};

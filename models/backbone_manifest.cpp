@@ -9,6 +9,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/models/json_file.hpp>
 
 namespace saltus {
 namespace {
@@ -107,14 +108,6 @@ Json alphabet_json(Alphabet const& alphabet) {
 
 std::string path_of(std::string const& folder) { return (std::filesystem::path(folder) / "model.json").string(); }
 
-Json parse(std::string const& path) {
-  try {
-    return Json::parse(read_file(path));
-  } catch (Json::exception const& e) {
-    throw UserError(path + " is not valid JSON: " + e.what());
-  }
-}
-
 }  // namespace
 
 std::vector<OutputKind> const& output_kinds() {
@@ -132,14 +125,14 @@ std::vector<OutputKind> const& output_kinds() {
 bool is_backbone(std::string const& folder) {
   auto const path = path_of(folder);
   if (!std::filesystem::exists(path)) return false;
-  Json const json = parse(path);
+  Json const json = parse_json_file(path);
   return json.is_object() && json.contains("format") && json["format"] == format_name;
 }
 
 BackboneManifest read_manifest(std::string const& folder) {
   std::string const path = path_of(folder);
   require(std::filesystem::exists(path), "cannot read '" + path + "': No such file; expected the manifest of a backbone");
-  Json const json = parse(path);
+  Json const json = parse_json_file(path);
   Reader const root(json, path);
   require(root.text("format") == format_name,
           path + ": expected \"format\": \"" + format_name + "\", got \"" + root.text("format") + "\"");

@@ -11,15 +11,19 @@
 /// How files of the project open; not installed.
 namespace saltus {
 
+/// What a JSON file holds. UserError that names the file if it cannot be read or is no JSON.
+inline nlohmann::ordered_json parse_json_file(std::string const& path) {
+  try {
+    return nlohmann::ordered_json::parse(read_file(path));
+  } catch (nlohmann::ordered_json::exception const& e) {
+    throw UserError(path + " is not valid JSON: " + e.what());
+  }
+}
+
 /// The object in a JSON file with these "format" and "version". UserError that names the file for anything else.
 inline nlohmann::ordered_json read_json(std::string const& path, std::string const& format, int version) {
   using Json = nlohmann::ordered_json;
-  Json json;
-  try {
-    json = Json::parse(read_file(path));
-  } catch (Json::exception const& e) {
-    throw UserError(path + " is not valid JSON: " + e.what());
-  }
+  Json const json = parse_json_file(path);
   require(json.is_object(), path + ": expected a JSON object");
   auto const demand = [&](char const* key, Json const& value) {
     require(json.contains(key), path + ": the key '" + key + "' is missing");
