@@ -19,8 +19,8 @@ namespace {
 
 // The options a resumed run keeps from its beginning, as text.
 constexpr char const* lasting[] = {"data", "valid", "tokenizer", "length", "windows", "width", "layers", "heads", "time",
-                                   "generator", "loss", "batch", "rate", "ema", "weight-decay", "clip", "checkpoint", "seed",
-                                   "name", "weights", "source", "licence"};
+                                   "generator", "loss", "batch", "rate", "ema", "weight-decay", "clip", "precision",
+                                   "checkpoint", "seed", "name", "weights", "source", "licence"};
 
 // Options by name: those of the call, or those that the checkpoint remembers.
 class Settings {
@@ -210,6 +210,9 @@ int run_train(Options const& options) {
   training.ema = settings.number("ema", 0, 1);
   training.weight_decay = settings.number("weight-decay", 0, 1e3);
   training.clip = settings.number("clip", 1e-9, 1e9);
+  auto const precision = settings.text("precision");
+  require(precision == "fp32" || precision == "bf16", unknown_name("precision", precision, {"bf16", "fp32"}));
+  training.bf16 = precision == "bf16";
   training.seed = static_cast<std::uint64_t>(settings.number("seed", 0, 9e15));
   training.device = options.text("device");
   training.threads = static_cast<int>(options.integer("threads", 0, 4096));
@@ -294,6 +297,7 @@ int run_train(Options const& options) {
                        {"rate", training.rate},
                        {"ema", training.ema},
                        {"weight_decay", training.weight_decay},
+                       {"precision", precision},
                        {"seed", training.seed},
                        {"threads", training.threads},
                        {"minutes", (spent + now() - start) / 60}};

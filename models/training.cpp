@@ -75,7 +75,7 @@ Training::Training(BackboneManifest const& manifest, TrainingOptions const& opti
   training.weight_decay = options.weight_decay;
   training.clip = options.clip;
   training.ema = options.ema;
-  saltus_torch_options const torch{options.device.c_str(), options.threads, 0};
+  saltus_torch_options const torch{options.device.c_str(), options.threads, options.bf16};
   adapter_->trainer = adapter_->table.train_open(&network, &training, &torch);
   if (!adapter_->trainer) throw_torch_error("the network cannot be made");
 }

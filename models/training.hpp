@@ -37,6 +37,7 @@ struct TrainingOptions {
   std::uint64_t seed = 1;
   int threads = 0;
   std::string device = "cpu";
+  bool bf16 = false;  ///< matrix products in bfloat16 while learning; bounds are in single precision all the same
 };
 
 /// Trains the library's own transformer. All random numbers are drawn here, by step and row (StreamKey), so that a run that

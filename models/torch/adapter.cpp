@@ -233,7 +233,7 @@ saltus_torch_table const table = {
     [](saltus_network const* network, saltus_training_options const* training, saltus_torch_options const* options) {
       return guarded([&] {
         prepare(*options);
-        return new saltus_trainer(*network, *training, torch::Device(options->device));
+        return new saltus_trainer(*network, *training, torch::Device(options->device), options->bf16 != 0);
       });
     },
     [](saltus_trainer* trainer, saltus_training_batch const* batch, double rate, double* loss, double* norm) {

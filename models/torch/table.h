@@ -54,7 +54,7 @@ typedef struct {
 typedef struct {
   char const* device; /* "cpu" or "cuda:N" */
   int32_t threads;    /* 0: as LibTorch would */
-  int32_t bf16;       /* run the network in bfloat16 */
+  int32_t bf16;       /* run the network in bfloat16; train in mixed precision */
 } saltus_torch_options;
 
 /* Tokens of some rows, in the memory of the network's device. */

@@ -2,14 +2,14 @@
 #include "trainer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <stdexcept>
 
 namespace saltus::torch_adapter {
-
-Trainer::Trainer(saltus_network const& network, saltus_training_options const& options, torch::Device device)
-    : options_(options), device_(device), network_(network, device), average_(network, device) {
+Trainer::Trainer(saltus_network const& network, saltus_training_options const& options, torch::Device device, bool bf16)
+    : options_(options), device_(device), bf16_(bf16), network_(network, device), average_(network, device) {
   torch::NoGradGuard const no_grad;
   for (auto const& [name, value] : average_.parameters()) {
     auto v = value;
@@ -22,7 +22,7 @@ Trainer::Trainer(saltus_network const& network, saltus_training_options const& o
   }
 }
 
-torch::Tensor Trainer::losses(Transformer const& network, saltus_training_batch const& batch) const {
+torch::Tensor Trainer::losses(Transformer const& network, saltus_training_batch const& batch, bool mixed) const {
   std::int64_t const rows = batch.batch, length = batch.length;
   auto const tokens = [&](std::int32_t const* data) {
     return torch::from_blob(const_cast<std::int32_t*>(data), {rows, length}, torch::kInt32).to(device_, torch::kInt64);
@@ -33,7 +33,7 @@ torch::Tensor Trainer::losses(Transformer const& network, saltus_training_batch 
   auto const noisy = tokens(batch.noisy), clean = tokens(batch.clean);
   torch::Tensor total;
   if (batch.time != nullptr) total = numbers(batch.time).to(torch::kFloat32);
-  auto const out = network.forward(noisy, total).to(torch::kFloat32);
+  auto const out = network.forward(noisy, total, mixed).to(torch::kFloat32);
   auto const weight = numbers(batch.weight);
   auto const target = clean.unsqueeze(-1);
   torch::Tensor sites;
@@ -67,11 +67,9 @@ torch::Tensor Trainer::losses(Transformer const& network, saltus_training_batch 
 }
 
 void Trainer::step(saltus_training_batch const& batch, double rate, double& loss, double& norm) {
-  auto const mean = losses(network_, batch).mean();
+  auto const mean = losses(network_, batch, bf16_).mean();
   mean.backward();
   torch::NoGradGuard const no_grad;
-  std::vector<torch::Tensor> kept, kept_grads, kept_first, kept_second, kept_steps;        // without decay
-  std::vector<torch::Tensor> decayed, decayed_grads, decayed_first, decayed_second, decayed_steps;
   double squares = 0;
   auto const& parameters = network_.parameters();
   for (auto const& [name, value] : parameters) squares += value.grad().square().sum().item<double>();
@@ -82,21 +80,26 @@ void Trainer::step(saltus_training_batch const& batch, double rate, double& loss
     return;
   }
   double const scale = norm > options_.clip ? options_.clip / norm : 1;
+  struct Group {
+    std::vector<torch::Tensor> values, gradients, first, second, steps;
+  };
+  std::array<Group, 2> groups;  // without and with decay
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     auto const& [name, value] = parameters[i];
-    bool const decay = Transformer::decays(name, value);
     if (scale != 1) value.mutable_grad().mul_(scale);
-    (decay ? decayed : kept).push_back(value);
-    (decay ? decayed_grads : kept_grads).push_back(value.grad());
-    (decay ? decayed_first : kept_first).push_back(first_[i]);
-    (decay ? decayed_second : kept_second).push_back(second_[i]);
     steps_[i] += 1;
-    (decay ? decayed_steps : kept_steps).push_back(steps_[i]);
+    Group& group = groups[Transformer::decays(name, value)];
+    group.values.push_back(value);
+    group.gradients.push_back(value.grad());
+    group.first.push_back(first_[i]);
+    group.second.push_back(second_[i]);
+    group.steps.push_back(steps_[i]);
   }
-  at::_fused_adamw_(kept, kept_grads, kept_first, kept_second, {}, kept_steps, rate, options_.beta1, options_.beta2, 0,
-                    options_.epsilon, false, false);
-  at::_fused_adamw_(decayed, decayed_grads, decayed_first, decayed_second, {}, decayed_steps, rate, options_.beta1,
-                    options_.beta2, options_.weight_decay, options_.epsilon, false, false);
+  for (std::size_t decays = 0; decays < groups.size(); ++decays) {
+    auto& [values, gradients, first, second, steps] = groups[decays];
+    at::_fused_adamw_(values, gradients, first, second, {}, steps, rate, options_.beta1, options_.beta2,
+                      decays ? options_.weight_decay : 0, options_.epsilon, false, false);
+  }
   // Short runs average over a tenth of their past, long ones over 1 / (1 - ema) steps.
   double const done = steps_[0].item<double>();
   double const keep = std::min(options_.ema, (1 + done) / (10 + done));
@@ -109,7 +112,7 @@ void Trainer::step(saltus_training_batch const& batch, double rate, double& loss
 
 void Trainer::evaluate(saltus_training_batch const& batch, double* out) {
   torch::NoGradGuard const no_grad;
-  auto const values = losses(average_, batch).to(torch::kCPU).contiguous();
+  auto const values = losses(average_, batch, false).to(torch::kCPU).contiguous();
   std::copy_n(values.const_data_ptr<double>(), batch.batch, out);
 }
 

@@ -14,7 +14,8 @@ namespace saltus::torch_adapter {
 /// for bit, with the same number of threads.
 class Trainer {
  public:
-  Trainer(saltus_network const& network, saltus_training_options const& options, torch::Device device);
+  /// bf16: learn in mixed precision; losses are evaluated in single precision all the same.
+  Trainer(saltus_network const& network, saltus_training_options const& options, torch::Device device, bool bf16);
 
   void step(saltus_training_batch const& batch, double rate, double& loss, double& norm);
   void evaluate(saltus_training_batch const& batch, double* losses);
@@ -25,10 +26,11 @@ class Trainer {
   void restore(saltus_tensor const* tensors, std::int64_t count);
 
  private:
-  torch::Tensor losses(Transformer const& network, saltus_training_batch const& batch) const;
+  torch::Tensor losses(Transformer const& network, saltus_training_batch const& batch, bool mixed) const;
 
   saltus_training_options options_;
   torch::Device device_;
+  bool bf16_;
   Transformer network_, average_;
   std::vector<torch::Tensor> first_, second_, steps_;
   std::vector<std::string> names_;      // of the tensors that were handed out

@@ -111,10 +111,13 @@ void Transformer::convert(torch::ScalarType type) {
   for (auto& [name, value] : parameters_) value.set_data(value.to(type));
 }
 
-torch::Tensor Transformer::forward(torch::Tensor const& tokens, torch::Tensor const& total) const {
+torch::Tensor Transformer::forward(torch::Tensor const& tokens, torch::Tensor const& total, bool mixed) const {
   namespace F = torch::nn::functional;
   std::int64_t const batch = tokens.size(0), length = tokens.size(1), size = width_ / heads_;
-  auto const linear = [](torch::Tensor const& x, Linear const& w) { return torch::linear(x, w.weight, w.bias); };
+  auto const linear = [&](torch::Tensor const& x, Linear const& w) {
+    if (!mixed) return torch::linear(x, w.weight, w.bias);
+    return torch::linear(x.to(torch::kBFloat16), w.weight.to(torch::kBFloat16), w.bias.to(torch::kBFloat16));
+  };
   auto const normalise = [&](torch::Tensor const& x, Linear const& w) {
     return torch::layer_norm(x, {width_}, w.weight, w.bias);
   };
@@ -140,16 +143,18 @@ torch::Tensor Transformer::forward(torch::Tensor const& tokens, torch::Tensor co
     if (timed_) m = linear(about, block.modulation).chunk(6, -1);
     auto h = normalise(x, block.norm1);
     if (timed_) h = h * (1 + m[0]) + m[1];
-    auto const parts = linear(h, block.qkv).view({batch, length, 3, heads_, size}).unbind(2);
-    auto const mixed = at::scaled_dot_product_attention(rotate(parts[0]), rotate(parts[1]), parts[2].transpose(1, 2));
-    h = linear(mixed.transpose(1, 2).reshape({batch, length, width_}), block.out);
+    h = linear(h, block.qkv);
+    // Heads are small: their many small products are slower in bfloat16.
+    auto const parts = (mixed ? h.to(torch::kFloat32) : h).view({batch, length, 3, heads_, size}).unbind(2);
+    auto const attended = at::scaled_dot_product_attention(rotate(parts[0]), rotate(parts[1]), parts[2].transpose(1, 2));
+    h = linear(attended.transpose(1, 2).reshape({batch, length, width_}), block.out);
     x = x + (timed_ ? h * (1 + m[2]) : h);
     h = normalise(x, block.norm2);
     if (timed_) h = h * (1 + m[3]) + m[4];
     h = linear(torch::gelu(linear(h, block.up), "tanh"), block.down);
     x = x + (timed_ ? h * (1 + m[5]) : h);
   }
-  return linear(normalise(x, norm_), head_);
+  return torch::linear(normalise(x, norm_), head_.weight, head_.bias);
 }
 
 }  // namespace saltus::torch_adapter

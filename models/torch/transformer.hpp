@@ -20,8 +20,9 @@ class Transformer {
   /// that is missing, one too many or of another shape.
   Transformer(saltus_network const& network, torch::Device device);
 
-  /// [batch, length, states] from tokens [batch, length] (int64) and sigma_bar [batch] (or undefined).
-  torch::Tensor forward(torch::Tensor const& tokens, torch::Tensor const& total) const;
+  /// [batch, length, states] from tokens [batch, length] (int64) and sigma_bar [batch] (or undefined). mixed: of weights in
+  /// single precision, the large matrix products in bfloat16.
+  torch::Tensor forward(torch::Tensor const& tokens, torch::Tensor const& total, bool mixed = false) const;
 
   /// Turns the weights into another scalar type, for evaluation.
   void convert(torch::ScalarType type);
