@@ -140,6 +140,14 @@ class Train(unittest.TestCase):
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertFalse((out / "model.json").exists())
 
+    def test_running_text_joins_lines_of_any_length(self):
+        (self.at / "text.txt").write_text("abcdefgh" * 40 + "abc\n" + "defgh" + "abcdefgh" * 60 + "\n")
+        saltus("train", "--data", self.at / "text.txt", "--tokenizer", "characters", "--windows", "--length", 6, *SMALL[2:],
+               "--steps", 4, "--out", self.at / "text")
+        manifest = json.loads((self.at / "text/model.json").read_text())
+        self.assertEqual(manifest["length"], 6)
+        self.assertEqual(len(manifest["tokens"]["names"]), 8)  # eight letters, no pad
+
     def test_a_run_is_not_overwritten(self):
         self.learn("once", "--steps", 2)
         done = saltus("train", *self.data, *SMALL, "--steps", 2, "--out", self.at / "once", code=2)
