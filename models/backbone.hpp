@@ -40,7 +40,6 @@ class Backbone final : public ScoreModel {
  private:
   struct Slot;
   struct Adapter;
-  void run(int slot, void const* batch, void* scores);
   void probe();
   void check_kind(Evaluation const& e) const;
 
