@@ -9,8 +9,14 @@
 namespace saltus::app {
 namespace {
 
+// What a plain sum rounds off is added again: the mean of many equal values is that value.
 double mean(std::span<double const> values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  auto const n = static_cast<double>(values.size());
+  double const rough = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  if (!std::isfinite(rough)) return rough;
+  double rest = 0;
+  for (double const v : values) rest += v - rough;
+  return rough + rest / n;
 }
 
 double squares_about(double center, std::span<double const> values) {
