@@ -34,7 +34,7 @@ COLUMNS = {
 
 def runs_of(manifest, budgets):
     """(label, integrator, steps, budget) of every row; steps None: as many as the method's events need."""
-    masked, length, timed = manifest["mask"] is not None, manifest["length"], manifest["network"]["time"] != "none"
+    masked, length, timed = bool(manifest["mask"]), manifest["length"], manifest["network"]["time"] != "none"
     rows = []
     if masked and not timed:
         rows += [("exact", f"first_hitting:calls={b}", None, b) for b in budgets if b < length]
