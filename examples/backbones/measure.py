@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes the tables of docs/models: every shipped network at several numbers of evaluations, judged by 'saltus evaluate'.
+"""Makes the tables of docs/models: every shipped network at several numbers of evaluations, judged by 'saltus evaluate'; and the
+table of all networks in docs/models.md.
 
     python3 examples/backbones/measure.py --data FOLDER [--out docs/models] [--work results/models] [--only qm9,...]
 
@@ -10,11 +11,13 @@ cut short goes on where it was. Standard library only; validity of molecules nee
 
 import argparse
 import json
+import math
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import cells
+import fitted_chain
 
 BUDGETS = [4, 8, 16, 32, 64, 256]
 SETS = {
@@ -78,7 +81,7 @@ def main():
     parser.add_argument("--saltus", default="build/release/apps/saltus")
     options = parser.parse_args()
     budgets = [int(b) for b in options.budgets.split(",")]
-    for network in options.only.split(","):
+    for network in filter(None, options.only.split(",")):
         folder = pathlib.Path("models/backbones") / network
         if not (folder / "model.json").exists():
             continue
@@ -103,6 +106,38 @@ def main():
             "'of the network' counts rows that were evaluated, which are fewer where they did not change.", "",
             *cells.table(["method", "evaluations", "of the network", "samples/s", *columns],
                          [*rows, ["held-out data", "", "", "", *held_out]])])
+    summary(options)
+
+
+def parameters(folder):
+    """How many numbers the weights hold."""
+    with open(folder / "weights.safetensors", "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+
+
+def summary(options):
+    """Puts the table of all networks between the two marks of docs/models.md."""
+    store, rows = cells.Cells(options.work, options.saltus), []
+    for network, (stem, suffix, kind) in SETS.items():
+        folder = pathlib.Path("models/backbones") / network
+        if not (folder / "model.json").exists():
+            continue
+        manifest = json.loads((folder / "model.json").read_text())
+        about = manifest["about"]
+        windows = manifest["length"] if "--windows" in kind else 0
+        chain = store.cell(f"chain {stem} {windows}", lambda: fitted_chain.bound(
+            options.data / f"{stem}_train{suffix}", options.data / f"{stem}_valid{suffix}", "smiles" in kind, windows))
+        quality = about["quality"]
+        rows.append([f"[`{network}`](models/{network}.md)", about["training"]["loss"] if manifest["mask"] else "uniform",
+                     manifest["length"], f"{parameters(folder) / 1e6:.2f} million", f"{about['training']['steps']}, {about['training']['minutes']:.0f} min",
+                     cells.interval(quality["valid_nats_per_sequence"], quality["standard_error"], 2), cells.interval(*chain, 2)])
+    page = options.out.parent / "models.md"
+    text = page.read_text()
+    begin, end = "<!-- begin of the table -->\n", "<!-- end of the table -->"
+    head, rest = text.split(begin)
+    table = cells.table(["network", "loss", "sites", "parameters", "steps, time", "bound on the validation data, nats", "fitted chain there"], rows)
+    cells.write_page(page, [head + begin + "\n".join(table), end + rest.split(end)[1].rstrip("\n")])
 
 
 if __name__ == "__main__":
