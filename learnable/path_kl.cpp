@@ -155,7 +155,7 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
   std::vector<StepLaw> laws;
   for (int k = 0; k < schedule.steps(); ++k) {
     auto const& base = schedule.bases.empty() ? schedule.base : schedule.bases[static_cast<std::size_t>(k)];
-    laws.push_back(step_law(base));
+    laws.push_back(path_law(base));
     require(laws.back() != StepLaw::two_stage,
             "the path KL of '" + base + "' is not known: its steps have two evaluations; on an enumerable model compare outputs");
   }
