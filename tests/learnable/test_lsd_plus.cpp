@@ -196,8 +196,6 @@ TEST(LsdPlus, FactorsOfAnExponentialStudent) {
     double const best = two.output_kl(free.times, free.phi);
     EXPECT_LT(free.objective.back(), 0.8 * found.objective.back());
     EXPECT_LT(best, output);
-    std::cout << "M " << steps << ": output KL " << plain << " (phi 1), " << output << " (phi), " << best << " (phi and times); path KL " << kl.value << ", "
-              << free.objective.back() << "\n";
   }
 }
 
