@@ -37,7 +37,7 @@ struct Starts {
 
 struct StartKernel {
   Starts starts;
-  SiteMasses masses;  // rates times `duration`
+  SiteMasses masses;  // rates times `duration`, or anything proportional where the hazard does not count
   int j, length, states;
   double duration;
 
@@ -336,6 +336,11 @@ class LsdPlus final : public Distiller {
       if (!process.is_masked()) return "lsd_plus with objective=" + objective_ + " needs a masked process; take objective=girsanov";
       return "";
     }
+    StepCoeff const c = process.noise().coefficients({process.noise().end(), plan.end});
+    if (path_law(plan.base) != StepLaw::tweedie && !((process.is_masked() ? c.hazard : c.rate) > 0)) {
+      return "lsd_plus finds no factor for the first step of '" + plan.base + "', since the rates under the noise " + process.noise().describe() +
+             " begin at 0; take the base tweedie";
+    }
     int const points = std::min(candidates_, plan.teacher_steps);
     if (plan.steps > points) {
       return "lsd_plus chooses " + std::to_string(plan.steps) + " steps among " + std::to_string(points) +
@@ -465,7 +470,7 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
       StepCoeff const& c = teacher.host(i);
       if (i == begins[static_cast<std::size_t>(cell) + 1]) {
         ++cell;
-        read_masses(exec, process, state, teacher.step(i), 0, Mass::rates, masses);
+        read_masses(exec, process, state, teacher.step(i), 0, block_cost.exponential ? Mass::rates : Mass::transitions, masses);
         Kokkos::parallel_for("saltus::learnable::lsd_plus::start", by_site, StartKernel{starts, masses, cell, length, states, c.duration});
       }
       read_masses(exec, process, state, teacher.step(i), 0, mass_of(teacher.law()), masses);
