@@ -54,9 +54,13 @@ StepLaw path_law(std::string_view base) {
 
 TeacherPaths::TeacherPaths(ExecSpace const& exec, Process& process, std::string const& integrator, TimeGrid const& grid,
                            int length, int batch, std::uint64_t seed, bool forced_last)
-    : exec_(exec), process_(process), integrator_(make_integrator(integrator, process)),
-      law_(is_exact(process, *integrator_) ? StepLaw::tweedie : path_law(integrator)), exact_(is_exact(process, *integrator_)),
-      table_(table_of(exec, process, *integrator_, grid, forced_last)), seed_(seed) {
+    : exec_(exec),
+      process_(process),
+      integrator_(make_integrator(integrator, process)),
+      law_(is_exact(process, *integrator_) ? StepLaw::tweedie : path_law(integrator)),
+      exact_(is_exact(process, *integrator_)),
+      table_(table_of(exec, process, *integrator_, grid, forced_last)),
+      seed_(seed) {
   require(exact_ || (integrator_->info().stages == 1 && integrator_->info().has_site_law),
           "a teacher must be of one stage with a law by site, which '" + integrator +
               "' is not; take tweedie or euler, or first_hitting for a masked process");
@@ -86,11 +90,12 @@ void TeacherPaths::follow(std::uint64_t first, int rows, Look const& look) {
   }
   for (int j = 0; j < steps(); ++j) {
     if (exact_) {
-      Kokkos::parallel_for("saltus::learnable::teacher::hide",
-                           Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
-                               exec_, {0, 0}, {rows, state.length()}),
-                           HideKernel{clean_, state.tokens, state.time, StreamKey{seed_, 0}, first,
-                                      *process_.generator().mask(), host(j).lost_from / host(0).lost_from, host(j).from});
+      Kokkos::parallel_for(
+          "saltus::learnable::teacher::hide",
+          Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec_, {0, 0},
+                                                                                    {rows, state.length()}),
+          HideKernel{clean_, state.tokens, state.time, StreamKey{seed_, 0}, first, *process_.generator().mask(),
+                     host(j).lost_from / host(0).lost_from, host(j).from});
     }
     process_.refresh(exec_, state, 0);
     look(state, j);

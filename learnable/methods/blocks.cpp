@@ -39,15 +39,18 @@ std::string refused_base(std::string const& base) {
   bool const counted = parameters.name() == "fixed_count" && parameters.text("counts", "share") == "share";
   return counted || parameters.name() == "tweedie"
              ? ""
-             : "blocks are for the bases fixed_count (counts=share) and tweedie, not for '" + base + "'; take one of them, or lsd_plus";
+             : "blocks are for the bases fixed_count (counts=share) and tweedie, not for '" + base +
+                   "'; take one of them, or lsd_plus";
 }
 
 }  // namespace
 
-Schedule block_schedule(NoiseSchedule const& noise, std::span<double const> profile, int steps, std::string const& base) {
+Schedule block_schedule(NoiseSchedule const& noise, std::span<double const> profile, int steps,
+                        std::string const& base) {
   std::string const why = refused_base(base);
   require(why.empty(), why);
-  std::vector<int> const blocks = optimal_blocks(profile, steps), equal = equal_blocks(static_cast<int>(profile.size()), steps);
+  std::vector<int> const blocks = optimal_blocks(profile, steps),
+                         equal = equal_blocks(static_cast<int>(profile.size()), steps);
   TimeGrid const grid = block_grid(noise, noise.end(), blocks);
   Schedule schedule;
   schedule.base = base;
@@ -83,23 +86,27 @@ class Blocks final : public Distiller {
   std::string refuses(Process const& process, DistillPlan const& plan) const override {
     if (!process.is_reverse() || !process.is_masked() || process.model()->info().time != TimeInput::none)
       return "blocks need a masked model that is not told the time; take lsd_plus";
-    if (plan.end != 0) return "blocks end at t = 0, where all masks are revealed, not at " + to_text(plan.end) + "; leave the end away";
+    if (plan.end != 0)
+      return "blocks end at t = 0, where all masks are revealed, not at " + to_text(plan.end) + "; leave the end away";
     if (plan.steps < 1 || plan.steps > plan.length) {
-      return "blocks of at least one site need between 1 and " + std::to_string(plan.length) + " steps (the length), got " +
-             std::to_string(plan.steps);
+      return "blocks of at least one site need between 1 and " + std::to_string(plan.length) +
+             " steps (the length), got " + std::to_string(plan.steps);
     }
     if (plan.trajectories < 2 * groups)
-      return "blocks need at least " + std::to_string(2 * groups) + " trajectories, got " + std::to_string(plan.trajectories);
+      return "blocks need at least " + std::to_string(2 * groups) + " trajectories, got " +
+             std::to_string(plan.trajectories);
     return refused_base(plan.base);
   }
 
-  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks) const override {
+  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan,
+                   DistillHooks const& hooks) const override {
     std::string const why = refuses(process, plan);
     require(why.empty(), why);
     auto const L = static_cast<std::size_t>(plan.length);
     auto const first_hitting = make_integrator("first_hitting", process);
     std::vector<std::vector<double>> profiles;
-    std::string const head = "blocks " + std::to_string(plan.length) + " " + std::to_string(plan.trajectories) + " " + std::to_string(plan.seed);
+    std::string const head = "blocks " + std::to_string(plan.length) + " " + std::to_string(plan.trajectories) + " " +
+                             std::to_string(plan.seed);
     if (!hooks.resume.empty()) profiles = restored(hooks.resume, head, L);
     std::vector<double> profile(L);
     Schedule schedule;
@@ -109,7 +116,8 @@ class Blocks final : public Distiller {
         for (auto const& one : profiles) sum += one[i];
         profile[i] = sum / static_cast<double>(profiles.size());
         if (!std::isfinite(profile[i]))
-          throw NumericalError("the entropies of the model with " + std::to_string(i) + " of " + std::to_string(L) + " sites revealed are not finite");
+          throw NumericalError("the entropies of the model with " + std::to_string(i) + " of " + std::to_string(L) +
+                               " sites revealed are not finite");
       }
       schedule = block_schedule(process.noise(), profile, plan.steps, plan.base);
     };
@@ -123,8 +131,9 @@ class Blocks final : public Distiller {
       draws.samples = g + 1 < groups ? each : plan.trajectories - g * each;
       draws.batch = plan.batch;
       HostTokens const data = sample(exec, process, *first_hitting, draws);
-      profiles.push_back(
-          sampled_profile(exec, *process.model(), data, StreamKey{plan.seed, 0}.derived(static_cast<std::uint32_t>(g)).seed).mean);
+      profiles.push_back(sampled_profile(exec, *process.model(), data,
+                                         StreamKey{plan.seed, 0}.derived(static_cast<std::uint32_t>(g)).seed)
+                             .mean);
       solve();
       if (hooks.progress) hooks.progress(static_cast<double>(g + 1) / groups, schedule.objective.back());
       if (hooks.save) hooks.save(saved(profiles, head));
@@ -138,7 +147,8 @@ class Blocks final : public Distiller {
 
  private:
   // By the spread between groups.
-  static double error_of(std::vector<std::vector<double>> const& profiles, std::vector<int> const& blocks, std::string const& base) {
+  static double error_of(std::vector<std::vector<double>> const& profiles, std::vector<int> const& blocks,
+                         std::string const& base) {
     double sum = 0, squares = 0;
     for (auto const& profile : profiles) sum += cost_of(profile, blocks, base);
     for (auto const& profile : profiles) squares += std::pow(cost_of(profile, blocks, base) - sum / groups, 2);
@@ -152,8 +162,10 @@ class Blocks final : public Distiller {
     }
     return text;
   }
-  static std::vector<std::vector<double>> restored(std::string const& text, std::string const& head, std::size_t length) {
-    require(text.starts_with(head + " "), "the state to resume from is of another run of blocks: expected '" + head + "'; start anew");
+  static std::vector<std::vector<double>> restored(std::string const& text, std::string const& head,
+                                                   std::size_t length) {
+    require(text.starts_with(head + " "),
+            "the state to resume from is of another run of blocks: expected '" + head + "'; start anew");
     std::vector<double> all;
     char const* place = text.data() + head.size();
     char const* const end = text.data() + text.size();
@@ -164,9 +176,11 @@ class Blocks final : public Distiller {
       all.push_back(h);
       place = next;
     }
-    require(all.size() % length == 0 && all.size() <= groups * length, "the state to resume from is cut off; start anew");
+    require(all.size() % length == 0 && all.size() <= groups * length,
+            "the state to resume from is cut off; start anew");
     std::vector<std::vector<double>> profiles;
-    for (auto at = all.begin(); at != all.end(); at += static_cast<std::ptrdiff_t>(length)) profiles.emplace_back(at, at + static_cast<std::ptrdiff_t>(length));
+    for (auto at = all.begin(); at != all.end(); at += static_cast<std::ptrdiff_t>(length))
+      profiles.emplace_back(at, at + static_cast<std::ptrdiff_t>(length));
     return profiles;
   }
 

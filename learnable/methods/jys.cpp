@@ -21,20 +21,21 @@ namespace {
 
 // What a point t between w and u is worth (A§11). R_t and R_w are the rates at the noised sequences of either time.
 enum class Objective {
-  bound,     // masked: reveal(t, u) sum over masks of KL(p_t, p_w), by which t lowers the path KL; others: full
-  full,      // (t - u) sum of R_t ln(R_t / R_w) - R_t + R_w, over sites with the same token at both times
-  released   // (t - u) sum of R_t [ln(R_t + 1e-8) - ln(R_w + 1e-8)] over all sites
+  bound,    // masked: reveal(t, u) sum over masks of KL(p_t, p_w), by which t lowers the path KL; others: full
+  full,     // (t - u) sum of R_t ln(R_t / R_w) - R_t + R_w, over sites with the same token at both times
+  released  // (t - u) sum of R_t [ln(R_t + 1e-8) - ln(R_w + 1e-8)] over all sites
 };
 
-// Sequences at a time: the same uniform of a site at all times, so that masks of an earlier time are masks of a later one.
+// Sequences at a time: the same uniform of a site at all times, so that masks of an earlier time are masks of a later
+// one.
 struct NoiseKernel {
   Tokens clean, tokens;
   Times time;
   StreamKey key;
   std::uint64_t first;
   int states;
-  token_t mask;  // -1: none
-  double share, now;  // of sites that lost their token
+  token_t mask;                                         // -1: none
+  double share, now;                                    // of sites that lost their token
   Kokkos::View<double const*, MemorySpace> cumulative;  // [states, states] transition probabilities summed up; or empty
 
   KOKKOS_FUNCTION void operator()(int b, int l) const {
@@ -43,7 +44,8 @@ struct NoiseKernel {
     token_t const x = clean(static_cast<std::size_t>(first) + static_cast<std::size_t>(b), static_cast<std::size_t>(l));
     token_t y = x;
     if (cumulative.size() != 0) {
-      y = detail::draw_cumulative(&cumulative(static_cast<std::size_t>(x) * static_cast<std::size_t>(states)), states, u);
+      y = detail::draw_cumulative(&cumulative(static_cast<std::size_t>(x) * static_cast<std::size_t>(states)), states,
+                                  u);
     } else if (u < share) {
       y = mask >= 0 ? mask : static_cast<token_t>(uniform53(pair.target) * states);
     }
@@ -94,7 +96,9 @@ struct ValueKernel {
 class Worth {
  public:
   Worth(ExecSpace const& exec, Process& process, DistillPlan const& plan, Objective objective)
-      : exec_(exec), process_(process), plan_(plan),
+      : exec_(exec),
+        process_(process),
+        plan_(plan),
         objective_(objective == Objective::bound && !process.is_masked() ? Objective::full : objective) {
     auto const teacher = make_integrator(plan.teacher, process);
     SamplePlan draws = make_plan(process, *teacher, plan.teacher_steps, plan.length, plan.end);
@@ -105,8 +109,9 @@ class Worth {
     auto const L = static_cast<std::size_t>(plan.length), S = static_cast<std::size_t>(process.generator().states());
     clean_ = Tokens("saltus::learnable::jys::clean", plan.trajectories, L);
     Kokkos::deep_copy(clean_, host);
-    batch_ = rows_that_fit("jys", 16.0 * static_cast<double>(L * S), plan.memory,
-                           static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
+    batch_ = rows_that_fit(
+        "jys", 16.0 * static_cast<double>(L * S), plan.memory,
+        static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
     auto const B = static_cast<std::size_t>(batch_);
     for (int i : {0, 1}) {
       masses_[i] = SiteMasses("saltus::learnable::jys::masses", B, L, S);
@@ -120,7 +125,8 @@ class Worth {
 
   /// Of t between w > t and u < t, in nats a sequence.
   double operator()(double w, double t, double u) {
-    StepTable const now(exec_, process_, TimeGrid::from_points({t, u})), before(exec_, process_, TimeGrid::from_points({w, u}));
+    StepTable const now(exec_, process_, TimeGrid::from_points({t, u})),
+        before(exec_, process_, TimeGrid::from_points({w, u}));
     double sum = 0;
     for (std::size_t first = 0; first < plan_.trajectories; first += static_cast<std::size_t>(batch_)) {
       int const rows = static_cast<int>(std::min(static_cast<std::size_t>(batch_), plan_.trajectories - first));
@@ -131,7 +137,8 @@ class Worth {
       Mass const mass = objective_ == Objective::bound ? Mass::transitions : Mass::rates;
       read_masses(exec_, process_, at_t, now.step(0), 0, mass, masses_[0]);
       read_masses(exec_, process_, at_w, before.step(0), 1, mass, masses_[1]);
-      Kokkos::parallel_for("saltus::learnable::jys::value", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec_, 0, rows),
+      Kokkos::parallel_for("saltus::learnable::jys::value",
+                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec_, 0, rows),
                            ValueKernel{masses_[0], masses_[1], at_t.tokens, at_w.tokens, out_, plan_.length,
                                        process_.generator().states(), 1 / (t - u), 1 / (w - u), objective_});
       Kokkos::deep_copy(exec_, host_out_, out_);
@@ -149,15 +156,17 @@ class Worth {
  private:
   State noised(int which, double t, std::size_t first, int rows) {
     auto const range = std::make_pair(std::size_t{0}, static_cast<std::size_t>(rows));
-    State const state{Kokkos::subview(tokens_[which], range, Kokkos::ALL), Kokkos::subview(time_[which], range), {}, first};
+    State const state{
+        Kokkos::subview(tokens_[which], range, Kokkos::ALL), Kokkos::subview(time_[which], range), {}, first};
     NoiseSchedule const& noise = process_.noise();
     Generator const& generator = process_.generator();
     // Runs of a masked process start from nothing but masks, whatever the noise leaves.
     double const share = noise.lost(t) / (process_.is_masked() ? noise.lost(noise.end()) : 1);
-    Kokkos::parallel_for("saltus::learnable::jys::noise",
-                         Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec_, {0, 0}, {rows, plan_.length}),
-                         NoiseKernel{clean_, state.tokens, state.time, StreamKey{plan_.seed, 0}, first, generator.states(),
-                                     generator.mask().value_or(-1), share, t, transitions(t)});
+    Kokkos::parallel_for(
+        "saltus::learnable::jys::noise",
+        Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec_, {0, 0}, {rows, plan_.length}),
+        NoiseKernel{clean_, state.tokens, state.time, StreamKey{plan_.seed, 0}, first, generator.states(),
+                    generator.mask().value_or(-1), share, t, transitions(t)});
     return state;
   }
   // Of a dense generator.
@@ -194,7 +203,8 @@ struct Point {
 // The best point between w and u by golden section: the best of those that were tried. Where all are worth nothing, the
 // middle in alpha.
 Point best_point(Worth& worth, NoiseSchedule const& noise, double w, double u) {
-  double const range = noise.end(), margin = std::min(1e-3 * range, 0.05 * (w - u)), tolerance = std::min(0.25 / 1024 * range, 0.01 * (w - u));
+  double const range = noise.end(), margin = std::min(1e-3 * range, 0.05 * (w - u)),
+               tolerance = std::min(0.25 / 1024 * range, 0.01 * (w - u));
   double low = u + margin, high = w - margin;
   Point best{0, -std::numeric_limits<double>::infinity()};
   double most = 0;
@@ -248,14 +258,17 @@ class Jys final : public Distiller {
   std::string refuses(Process const& process, DistillPlan const& plan) const override {
     std::string const name = Parameters::parse("base", plan.base).name();
     if (std::find(info_.bases.begin(), info_.bases.end(), name) == info_.bases.end())
-      return "jys chooses times for euler, exponential, tau_leaping, tweedie and tweedie_trapezoidal, not for '" + plan.base + "'; take one of them";
+      return "jys chooses times for euler, exponential, tau_leaping, tweedie and tweedie_trapezoidal, not for '" +
+             plan.base + "'; take one of them";
     if (!process.is_reverse()) return "jys needs a reverse process";
     if (plan.steps < 1 || plan.trajectories < 1)
-      return "jys needs at least 1 step and 1 trajectory, got " + std::to_string(plan.steps) + " and " + std::to_string(plan.trajectories);
+      return "jys needs at least 1 step and 1 trajectory, got " + std::to_string(plan.steps) + " and " +
+             std::to_string(plan.trajectories);
     return "";
   }
 
-  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks) const override {
+  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan,
+                   DistillHooks const& hooks) const override {
     std::string const why = refuses(process, plan);
     require(why.empty(), why);
     NoiseSchedule const& noise = process.noise();
@@ -264,7 +277,8 @@ class Jys final : public Distiller {
     schedule.forced_last = process.is_masked() && plan.end == 0;
     schedule.times = {noise.end(), plan.end};
     schedule.trajectories = plan.trajectories;
-    std::string const head = "jys " + std::to_string(plan.steps) + " " + std::to_string(plan.trajectories) + " " + std::to_string(plan.seed);
+    std::string const head =
+        "jys " + std::to_string(plan.steps) + " " + std::to_string(plan.trajectories) + " " + std::to_string(plan.seed);
     if (!hooks.resume.empty()) restore(hooks.resume, head, schedule);
     int levels = 0;  // in all
     while ((1 << levels) < plan.steps) ++levels;
@@ -273,13 +287,15 @@ class Jys final : public Distiller {
     bool changed = true;
     for (int sweep = static_cast<int>(schedule.objective.size()); sweep < sweeps && changed; ++sweep) {
       double gained = 0;
-      changed = sweep < levels ? insert(worth, noise, plan.steps, schedule.times, gained) : refined(worth, noise, schedule.times, gained);
+      changed = sweep < levels ? insert(worth, noise, plan.steps, schedule.times, gained)
+                               : refined(worth, noise, schedule.times, gained);
       schedule.objective.push_back(gained);
       if (hooks.progress) hooks.progress(changed ? static_cast<double>(sweep + 1) / sweeps : 1, gained);
       if (hooks.save && changed) hooks.save(saved(head, schedule));
     }
     for (int k = 0; process.is_masked() && process.normalised() && k < plan.steps; ++k) {
-      StepCoeff const c = noise.coefficients({schedule.times[static_cast<std::size_t>(k)], schedule.times[static_cast<std::size_t>(k) + 1]});
+      StepCoeff const c = noise.coefficients(
+          {schedule.times[static_cast<std::size_t>(k)], schedule.times[static_cast<std::size_t>(k) + 1]});
       StepLaw const law = path_law_or_two_stage(plan.base);
       double const rate = c.duration * c.hazard;
       schedule.reveal.push_back(schedule.forced_last && k + 1 == plan.steps ? 1
@@ -298,7 +314,8 @@ class Jys final : public Distiller {
   // A point into every interval, or, where fewer are wanted, into those in which it is worth most.
   static bool insert(Worth& worth, NoiseSchedule const& noise, int steps, std::vector<double>& times, double& gained) {
     std::vector<Point> points;
-    for (std::size_t k = 0; k + 1 < times.size(); ++k) points.push_back(best_point(worth, noise, times[k], times[k + 1]));
+    for (std::size_t k = 0; k + 1 < times.size(); ++k)
+      points.push_back(best_point(worth, noise, times[k], times[k + 1]));
     std::stable_sort(points.begin(), points.end(), [](Point const& a, Point const& b) { return a.worth > b.worth; });
     points.resize(std::min(points.size(), static_cast<std::size_t>(steps) + 1 - times.size()));
     for (Point const& point : points) {
@@ -309,15 +326,16 @@ class Jys final : public Distiller {
     return true;
   }
 
-  // Every point anew between its neighbours; whether one has moved. The worth of a point is a step function of time (of a
-  // finite sample), so that moves of less than the tolerance mean nothing.
+  // Every point anew between its neighbours; whether one has moved. The worth of a point is a step function of time (of
+  // a finite sample), so that moves of less than the tolerance mean nothing.
   static bool refined(Worth& worth, NoiseSchedule const& noise, std::vector<double>& times, double& gained) {
     bool changed = false;
     for (std::size_t k = 1; k + 1 < times.size(); ++k) {
       double const w = times[k - 1], u = times[k + 1];
       Point const found = best_point(worth, noise, w, u);
       double const now = worth(w, times[k], u);
-      bool const better = found.worth > now && std::abs(found.time - times[k]) > std::min(0.25 / 1024 * noise.end(), 0.01 * (w - u));
+      bool const better =
+          found.worth > now && std::abs(found.time - times[k]) > std::min(0.25 / 1024 * noise.end(), 0.01 * (w - u));
       gained += better ? found.worth : now;
       if (better) times[k] = found.time;
       changed |= better;
@@ -332,7 +350,8 @@ class Jys final : public Distiller {
     return text;
   }
   static void restore(std::string const& text, std::string const& head, Schedule& schedule) {
-    require(text.starts_with(head + " "), "the state to resume from is of another run of jys: expected '" + head + "'; start anew");
+    require(text.starts_with(head + " "),
+            "the state to resume from is of another run of jys: expected '" + head + "'; start anew");
     std::vector<double> all;
     char const* place = text.data() + head.size();
     char const* const end = text.data() + text.size();
@@ -343,7 +362,8 @@ class Jys final : public Distiller {
       all.push_back(x);
       place = next;
     }
-    require(!all.empty() && static_cast<double>(all.size()) > all[0], "the state to resume from is cut off; start anew");
+    require(!all.empty() && static_cast<double>(all.size()) > all[0],
+            "the state to resume from is cut off; start anew");
     auto const times = all.begin() + 1, objective = times + static_cast<std::ptrdiff_t>(all[0]);
     schedule.times.assign(times, objective);
     schedule.objective.assign(objective, all.end());

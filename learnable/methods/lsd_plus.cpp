@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/learnable/distiller.hpp>
@@ -12,14 +13,14 @@ namespace saltus {
 namespace {
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
-constexpr int most_candidates = 1024;
+constexpr int most_candidates = 256;
 constexpr std::size_t groups = 8;  // of trajectories, for standard errors
 
 // ------------------------------------------------------------------------------------------ statistics of blocks
 
-// What a fine step of the teacher adds to a block that began at an earlier candidate, summed over sites unchanged since.
-// With M the probability of the teacher's jump, m / M its targets, q the targets and lambda the hazard of the block's start,
-// h the duration of the fine step:
+// What a fine step of the teacher adds to a block that began at an earlier candidate, summed over sites unchanged
+// since. With M the probability of the teacher's jump, m / M its targets, q the targets and lambda the hazard of the
+// block's start, h the duration of the fine step:
 enum Term {
   targets,  // sum of m ln((m/M) / q): the factorisation
   times,    // M ln M + (1 - M) ln(1 - M) + M - M ln(h lambda)
@@ -28,11 +29,12 @@ enum Term {
   terms
 };
 // An exponential student with the factor Phi has the path KL targets + times - jumps (1 + ln Phi) + waits Phi, up to
-// O(h^2): the integral of R ln(R / (Phi R_start)) - R + Phi R_start. Phi = jumps/waits is best: targets + times - jumps ln Phi.
+// O(h^2): the integral of R ln(R / (Phi R_start)) - R + Phi R_start. Phi = jumps/waits is best: targets + times - jumps
+// ln Phi.
 
 struct Starts {
-  Kokkos::View<float****, Kokkos::LayoutRight, MemorySpace> ln_q;     // [starts, batch, length, states]
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> hazard;   // [starts, batch, length]
+  Kokkos::View<float****, Kokkos::LayoutRight, MemorySpace> ln_q;               // [starts, batch, length, states]
+  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> hazard, ln_hazard;  // [starts, batch, length]
 };
 
 struct StartKernel {
@@ -47,6 +49,7 @@ struct StartKernel {
     double total = 0;
     for (int y = 0; y < states; ++y) total += row[y];
     starts.hazard(j, b, l) = total / duration;
+    starts.ln_hazard(j, b, l) = Kokkos::log(total / duration);
     if (!(total > 0)) return;
     double const ln_total = Kokkos::log(total);
     for (int y = 0; y < states; ++y) starts.ln_q(j, b, l, y) = static_cast<float>(Kokkos::log(row[y]) - ln_total);
@@ -54,9 +57,10 @@ struct StartKernel {
 };
 
 struct SiteStatistics {
-  Tokens last;  // tokens a fine step earlier
+  Tokens last;                                                    // tokens a fine step earlier
   Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> changed;  // fine step before which the site last changed
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> own;  // [batch, length, 2]: M, sum of m ln(m/M)
+  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>
+      own;  // [batch, length, 3]: M, sum of m ln(m/M), `times` but for ln lambda
 };
 
 // Of each site in a fine step; masses become m.
@@ -66,6 +70,7 @@ struct SiteKernel {
   Tokens tokens;
   int i, length, states;
   bool exponential, forced;
+  double duration;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
     int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
@@ -77,8 +82,10 @@ struct SiteKernel {
     double jump = exponential ? -Kokkos::expm1(-total) : total > 1 ? 1 : total;
     if ((forced && total > 0) || jump > 1 - 1e-12) jump = 1;
     sites.own(b, l, 0) = jump;
-    sites.own(b, l, 1) = 0;
+    sites.own(b, l, 1) = sites.own(b, l, 2) = 0;
     if (!(total > 0)) return;
+    double const stay = jump < 1 ? (1 - jump) * Kokkos::log1p(-jump) : 0;
+    sites.own(b, l, 2) = jump * (Kokkos::log(jump / duration) + 1) + stay;
     double sum = 0;
     for (int y = 0; y < states; ++y) {
       double const share = row[y] / total;
@@ -94,9 +101,9 @@ struct TermKernel {
   Starts starts;
   SiteStatistics sites;
   SiteMasses masses;
-  Kokkos::View<double* * * [terms], Kokkos::LayoutRight, MemorySpace> sums;  // [batch, starts, cells]
-  Kokkos::View<int const*, MemorySpace> begins;  // [starts]: their fine steps
-  int count, cell, length, states;               // starts so far
+  Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> sums;  // [batch, starts, cells]
+  Kokkos::View<int const*, MemorySpace> begins;                            // [starts]: their fine steps
+  int count, cell, length, states;                                         // starts so far
   double duration;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
@@ -108,11 +115,11 @@ struct TermKernel {
       sum[jumps] += jump;
       sum[waits] += duration * (1 - jump / 2) * lambda;
       if (jump == 0) continue;
-      double const stay = jump < 1 ? (1 - jump) * Kokkos::log1p(-jump) : 0;
-      sum[times] += jump * (Kokkos::log(jump / (duration * lambda)) + 1) + stay;
+      sum[times] += sites.own(b, l, 2) - jump * starts.ln_hazard(j, b, l);
       float const* const ln_q = &starts.ln_q(j, b, l, 0);
       double const* const m = &masses(b, l, 0);
       double dot = 0;
+#pragma omp simd reduction(+ : dot)
       for (int y = 0; y < states; ++y) dot += m[y] > 0 ? m[y] * static_cast<double>(ln_q[y]) : 0;
       sum[targets] += sites.own(b, l, 1) - dot;
     }
@@ -185,15 +192,16 @@ std::vector<int> cheapest(std::vector<std::vector<double>> const& cost, int step
   return path;
 }
 
-// Cost of blocks between any points of the scale of candidates, by linear interpolation of the sums: of cumulative sums in
-// the end, and between neighbouring starts.
+// Cost of blocks between any points of the scale of candidates, by linear interpolation of the sums: of cumulative sums
+// in the end, and between neighbouring starts.
 class SmoothCost {
  public:
   SmoothCost(BlockStatistics const& statistics, BlockCost const& cost, int candidates)
       : cost_(cost), last_(candidates), cumulative_(static_cast<std::size_t>(candidates)) {
     for (int j = 0; j < candidates; ++j) {
       for (int to = 0; to <= candidates; ++to)
-        cumulative_[static_cast<std::size_t>(j)].push_back(to > j ? statistics.block(j, to) : std::array<double, terms>{});
+        cumulative_[static_cast<std::size_t>(j)].push_back(to > j ? statistics.block(j, to)
+                                                                  : std::array<double, terms>{});
     }
   }
   std::array<double, terms> block(double from, double to) const {
@@ -265,7 +273,8 @@ std::vector<double> descend(SmoothCost const& cost, int candidates, int steps) {
       auto next = omega;
       for (std::size_t l = 0; l < M; ++l) next[l] -= rate * gradient[l];
       auto const there = points_of(next);
-      bool const apart = std::adjacent_find(there.begin(), there.end(), [](double a, double b) { return !(b > a); }) == there.end();
+      bool const apart =
+          std::adjacent_find(there.begin(), there.end(), [](double a, double b) { return !(b > a); }) == there.end();
       double const here = apart ? cost(there) : infinite;
       if (here < value) {
         omega = next;
@@ -295,9 +304,9 @@ std::vector<double> literal_times(NoiseSchedule const& noise, double end, int st
       (kappa * c(start - kappa) < wanted ? low : high) = kappa;
     }
     times.push_back(start - low);
-    require(times.back() > end && times.back() < start,
-            "the literal objective leaves nothing for step " + std::to_string(k) + " of " + std::to_string(steps) +
-                "; take objective=girsanov");
+    require(times.back() > end && times.back() < start, "the literal objective leaves nothing for step " +
+                                                            std::to_string(k) + " of " + std::to_string(steps) +
+                                                            "; take objective=girsanov");
   }
   times.push_back(end);
   return times;
@@ -313,7 +322,8 @@ class LsdPlus final : public Distiller {
     objective_ = parameters.text("objective", "girsanov");
     optimiser_ = parameters.text("optimiser", "dp");
     auto const known = [](std::string const& kind, std::string const& given, std::vector<std::string> const& names) {
-      if (std::find(names.begin(), names.end(), given) == names.end()) throw UserError(unknown_name(kind, given, names));
+      if (std::find(names.begin(), names.end(), given) == names.end())
+        throw UserError(unknown_name(kind, given, names));
     };
     known("objective of lsd_plus", objective_, {"block", "girsanov", "literal"});
     known("optimiser of lsd_plus", optimiser_, {"dp", "gradient"});
@@ -325,21 +335,23 @@ class LsdPlus final : public Distiller {
     Parameters const base = Parameters::parse("base", plan.base);
     if (std::find(info_.bases.begin(), info_.bases.end(), base.name()) == info_.bases.end() ||
         base.text("rule", "first") != "first") {
-      return "lsd_plus knows the path KL of euler, exponential, tau_leaping (rule=first) and tweedie, not of '" + plan.base +
-             "'; take one of them, or lsd";
+      return "lsd_plus knows the path KL of euler, exponential, tau_leaping (rule=first) and tweedie, not of '" +
+             plan.base + "'; take one of them, or lsd";
     }
     if (path_law(plan.base) != StepLaw::exponential && !(process.is_masked() && process.normalised())) {
       return "lsd_plus with the base '" + plan.base +
-             "' needs a masked process with laws of the clean token or normalised scores; take the base exponential, or lsd";
+             "' needs a masked process with laws of the clean token or normalised scores; take the base exponential, "
+             "or lsd";
     }
     if (objective_ != "girsanov") {
-      if (!process.is_masked()) return "lsd_plus with objective=" + objective_ + " needs a masked process; take objective=girsanov";
+      if (!process.is_masked())
+        return "lsd_plus with objective=" + objective_ + " needs a masked process; take objective=girsanov";
       return "";
     }
     StepCoeff const c = process.noise().coefficients({process.noise().end(), plan.end});
     if (path_law(plan.base) != StepLaw::tweedie && !((process.is_masked() ? c.hazard : c.rate) > 0)) {
-      return "lsd_plus finds no factor for the first step of '" + plan.base + "', since the rates under the noise " + process.noise().describe() +
-             " begin at 0; take the base tweedie";
+      return "lsd_plus finds no factor for the first step of '" + plan.base + "', since the rates under the noise " +
+             process.noise().describe() + " begin at 0; take the base tweedie";
     }
     int const points = std::min(candidates_, plan.teacher_steps);
     if (plan.steps > points) {
@@ -350,7 +362,8 @@ class LsdPlus final : public Distiller {
     return "";
   }
 
-  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks) const override {
+  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan,
+                   DistillHooks const& hooks) const override {
     std::string const why = refuses(process, plan);
     require(why.empty(), why);
     Schedule schedule;
@@ -369,10 +382,11 @@ class LsdPlus final : public Distiller {
       StepCoeff const c = process.noise().coefficients({schedule.times[k], schedule.times[k + 1]});
       bool const forced = schedule.forced_last && k + 1 == M;
       // Phi makes the reveal probability u that of the process.
-      if (law == StepLaw::linear && objective_ == "girsanov" && !forced) schedule.phi[k] = c.reveal / (c.duration * c.hazard);
+      if (law == StepLaw::linear && objective_ == "girsanov" && !forced)
+        schedule.phi[k] = c.reveal / (c.duration * c.hazard);
       if (!process.is_masked() || !process.normalised()) continue;
       double const rate = schedule.phi[k] * c.duration * c.hazard;
-      schedule.reveal.push_back(forced                       ? 1
+      schedule.reveal.push_back(forced                        ? 1
                                 : law == StepLaw::linear      ? std::min(rate, 1.0)
                                 : law == StepLaw::exponential ? -std::expm1(-rate)
                                                               : c.reveal);
@@ -381,7 +395,8 @@ class LsdPlus final : public Distiller {
   }
 
  private:
-  void learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks, Schedule& schedule) const;
+  void learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
+             Schedule& schedule) const;
 
   int candidates_;
   std::string objective_, optimiser_;
@@ -391,16 +406,18 @@ class LsdPlus final : public Distiller {
                       .bases = {"euler", "exponential", "tau_leaping", "tweedie"}};
 };
 
-std::string saved(std::string const& head, std::size_t done, std::vector<double> const& objective, std::vector<double> const& sums) {
+std::string saved(std::string const& head, std::size_t done, std::vector<double> const& objective,
+                  std::vector<double> const& sums) {
   std::string text = head + " " + std::to_string(done) + " " + std::to_string(objective.size());
   for (double const x : objective) text += " " + to_text(x);
   for (double const x : sums) text += " " + to_text(x);
   return text;
 }
 
-void restore(std::string const& text, std::string const& head, std::size_t& done, std::vector<double>& objective, std::vector<double>& sums) {
-  require(text.starts_with(head + " "), "the state to resume from is of another run of lsd_plus: expected '" + head + "', got '" +
-                                            text.substr(0, head.size()) + "'; start anew");
+void restore(std::string const& text, std::string const& head, std::size_t& done, std::vector<double>& objective,
+             std::vector<double>& sums) {
+  require(text.starts_with(head + " "), "the state to resume from is of another run of lsd_plus: expected '" + head +
+                                            "', got '" + text.substr(0, head.size()) + "'; start anew");
   char const* place = text.data() + head.size();
   char const* const end = text.data() + text.size();
   auto const number = [&] {
@@ -417,27 +434,37 @@ void restore(std::string const& text, std::string const& head, std::size_t& done
   for (double& x : sums) x = number();
 }
 
-void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks, Schedule& schedule) const {
+void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
+                    Schedule& schedule) const {
   int const N = plan.teacher_steps, count = std::min(candidates_, N), length = plan.length,
             states = process.generator().states();
-  auto const C = static_cast<std::size_t>(count), L = static_cast<std::size_t>(length), S = static_cast<std::size_t>(states);
+  auto const C = static_cast<std::size_t>(count), L = static_cast<std::size_t>(length),
+             S = static_cast<std::size_t>(states);
   require(plan.trajectories >= groups && plan.sweeps >= 1,
-          "lsd_plus needs at least " + std::to_string(groups) + " trajectories and a sweep, got " + std::to_string(plan.trajectories) + " and " + std::to_string(plan.sweeps));
+          "lsd_plus needs at least " + std::to_string(groups) + " trajectories and a sweep, got " +
+              std::to_string(plan.trajectories) + " and " + std::to_string(plan.sweeps));
   TimeGrid const grid = TimeGrid::uniform(process.noise().end(), plan.end, N);
   std::vector<int> begins;
   for (int c = 0; c <= count; ++c) begins.push_back(static_cast<int>(std::int64_t{c} * N / count));
   auto const time_of = [&](int c) { return grid.point(begins[static_cast<std::size_t>(c)]); };
 
-  double const bytes = 4.0 * count * length * states + 8.0 * (count * length + length * states + 4.0 * length) + 8.0 * count * count * static_cast<int>(terms);
+  double const bytes = 4.0 * count * length * states + 8.0 * (2.0 * count * length + length * states + 4.0 * length) +
+                       8.0 * count * count * static_cast<int>(terms);
   std::size_t const all = plan.trajectories * static_cast<std::size_t>(plan.sweeps);
-  int const batch = rows_that_fit("lsd_plus (" + std::to_string(count) + " candidate times; fewer need less)", bytes, plan.memory,
-                                  static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
+  int const batch = rows_that_fit(
+      "lsd_plus (" + std::to_string(count) + " candidate times; fewer need less)", bytes, plan.memory,
+      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
   auto const B = static_cast<std::size_t>(batch);
   TeacherPaths teacher(exec, process, plan.teacher, grid, length, batch, plan.seed, schedule.forced_last);
-  Starts const starts{{"saltus::learnable::lsd_plus::ln_q", C, B, L, S}, {"saltus::learnable::lsd_plus::hazard", C, B, L}};
-  SiteStatistics const sites{{"saltus::learnable::lsd_plus::last", B, L}, {"saltus::learnable::lsd_plus::changed", B, L}, {"saltus::learnable::lsd_plus::own", B, L, 2}};
+  Starts const starts{{"saltus::learnable::lsd_plus::ln_q", C, B, L, S},
+                      {"saltus::learnable::lsd_plus::hazard", C, B, L},
+                      {"saltus::learnable::lsd_plus::ln_hazard", C, B, L}};
+  SiteStatistics const sites{{"saltus::learnable::lsd_plus::last", B, L},
+                             {"saltus::learnable::lsd_plus::changed", B, L},
+                             {"saltus::learnable::lsd_plus::own", B, L, 3}};
   SiteMasses const masses("saltus::learnable::lsd_plus::masses", B, L, S);
-  Kokkos::View<double* * * [terms], Kokkos::LayoutRight, MemorySpace> const sums("saltus::learnable::lsd_plus::sums", B, C, C);
+  Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> const sums("saltus::learnable::lsd_plus::sums", B,
+                                                                               C, C);
   auto const host_sums = Kokkos::create_mirror_view(sums);
   Kokkos::View<int*, MemorySpace> const device_begins("saltus::learnable::lsd_plus::begins", C + 1);
   Kokkos::deep_copy(device_begins, Kokkos::View<int const*, HostSpace, Kokkos::MemoryUnmanaged>(begins.data(), C + 1));
@@ -448,15 +475,18 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
     std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
     for (int j = 0; j < count; ++j) {
       for (int to = j + 1; to <= count; ++to)
-        cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] = block_cost(statistics.block(j, to), to == count);
+        cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] =
+            block_cost(statistics.block(j, to), to == count);
     }
     std::vector<int> const path = cheapest(cost, plan.steps);
     double total = path.empty() ? infinite : 0;
-    for (std::size_t k = 0; k + 1 < path.size(); ++k) total += cost[static_cast<std::size_t>(path[k])][static_cast<std::size_t>(path[k + 1])];
+    for (std::size_t k = 0; k + 1 < path.size(); ++k)
+      total += cost[static_cast<std::size_t>(path[k])][static_cast<std::size_t>(path[k + 1])];
     return std::make_pair(path, total);
   };
 
-  std::string const head = "lsd_plus " + std::to_string(count) + " " + std::to_string(N) + " " + std::to_string(all) + " " + std::to_string(plan.seed) + " " + std::to_string(length);
+  std::string const head = "lsd_plus " + std::to_string(count) + " " + std::to_string(N) + " " + std::to_string(all) +
+                           " " + std::to_string(plan.seed) + " " + std::to_string(length);
   std::size_t done = 0;
   if (!hooks.resume.empty()) restore(hooks.resume, head, done, schedule.objective, statistics.all());
   while (done < all) {
@@ -470,14 +500,18 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
       StepCoeff const& c = teacher.host(i);
       if (i == begins[static_cast<std::size_t>(cell) + 1]) {
         ++cell;
-        read_masses(exec, process, state, teacher.step(i), 0, block_cost.exponential ? Mass::rates : Mass::transitions, masses);
-        Kokkos::parallel_for("saltus::learnable::lsd_plus::start", by_site, StartKernel{starts, masses, cell, length, states, c.duration});
+        read_masses(exec, process, state, teacher.step(i), 0, block_cost.exponential ? Mass::rates : Mass::transitions,
+                    masses);
+        Kokkos::parallel_for("saltus::learnable::lsd_plus::start", by_site,
+                             StartKernel{starts, masses, cell, length, states, c.duration});
       }
       read_masses(exec, process, state, teacher.step(i), 0, mass_of(teacher.law()), masses);
       Kokkos::parallel_for("saltus::learnable::lsd_plus::sites", by_site,
-                           SiteKernel{sites, masses, state.tokens, i, length, states, teacher.law() == StepLaw::exponential, c.forced});
-      Kokkos::parallel_for("saltus::learnable::lsd_plus::terms", Policy(exec, 0, std::int64_t{rows} * (cell + 1)),
-                           TermKernel{starts, sites, masses, sums, device_begins, cell + 1, cell, length, states, c.duration});
+                           SiteKernel{sites, masses, state.tokens, i, length, states,
+                                      teacher.law() == StepLaw::exponential, c.forced, c.duration});
+      Kokkos::parallel_for(
+          "saltus::learnable::lsd_plus::terms", Policy(exec, 0, std::int64_t{rows} * (cell + 1)),
+          TermKernel{starts, sites, masses, sums, device_begins, cell + 1, cell, length, states, c.duration});
     });
     Kokkos::deep_copy(exec, host_sums, sums);
     exec.fence("saltus::learnable: statistics of blocks are summed on the host");
@@ -485,10 +519,13 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
       std::size_t const group = (done + b) * groups / all;
       for (std::size_t at = 0; at < C; ++at) {
         for (std::size_t j = 0; j <= at; ++j) {
-          bool const fine = std::isfinite(host_sums(b, j, at, jumps)) && std::isfinite(host_sums(b, j, at, waits)) && !std::isnan(host_sums(b, j, at, targets));
+          bool const fine = std::isfinite(host_sums(b, j, at, jumps)) && std::isfinite(host_sums(b, j, at, waits)) &&
+                            !std::isnan(host_sums(b, j, at, targets));
           if (!fine) {
-            throw NumericalError("the statistics of lsd_plus are not finite between t = " + to_text(time_of(static_cast<int>(at))) + " and t = " +
-                                 to_text(time_of(static_cast<int>(at) + 1)) + " (steps from " + std::to_string(begins[at]) + " of the teacher), trajectory " + std::to_string(done + b));
+            throw NumericalError(
+                "the statistics of lsd_plus are not finite between t = " + to_text(time_of(static_cast<int>(at))) +
+                " and t = " + to_text(time_of(static_cast<int>(at) + 1)) + " (steps from " +
+                std::to_string(begins[at]) + " of the teacher), trajectory " + std::to_string(done + b));
           }
           for (std::size_t t = 0; t < terms; ++t) statistics.at(group, j, at, t) += host_sums(b, j, at, t);
         }
@@ -498,16 +535,19 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
     bool const swept = done % plan.trajectories == 0;
     if (swept) schedule.objective.push_back(solve().second / static_cast<double>(done));
     if (hooks.progress) {
-      hooks.progress(static_cast<double>(done) / static_cast<double>(all), schedule.objective.empty() ? NAN : schedule.objective.back());
+      hooks.progress(static_cast<double>(done) / static_cast<double>(all),
+                     schedule.objective.empty() ? NAN : schedule.objective.back());
     }
     if (hooks.save) hooks.save(saved(head, done, schedule.objective, statistics.all()));
   }
 
   auto const [path, total] = solve();
   if (path.empty() || !std::isfinite(total)) {
-    throw NumericalError("every choice of " + std::to_string(plan.steps) + " steps has an infinite path KL: the model gives "
-                         "probability 0 to tokens that it gives some later. If it does so where the teacher made an impossible "
-                         "sequence, take the teacher first_hitting, which makes none");
+    throw NumericalError(
+        "every choice of " + std::to_string(plan.steps) +
+        " steps has an infinite path KL: the model gives "
+        "probability 0 to tokens that it gives some later. If it does so where the teacher made an impossible "
+        "sequence, take the teacher first_hitting, which makes none");
   }
   schedule.times.clear();
   schedule.phi_error.assign(schedule.phi.size(), 0.0);
@@ -527,17 +567,20 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
   for (std::size_t k = 0; block_cost.exponential && k + 1 < points.size(); ++k) {
     if (schedule.forced_last && k + 2 == points.size()) continue;
     schedule.phi[k] = block_cost.phi(smooth.block(points[k], points[k + 1]));
-    double sum = 0;
-    for (std::size_t g = 0; g < groups; ++g) {
-      auto const s = statistics.block(path[k], path[k + 1], static_cast<int>(g));
-      double const off = block_cost.phi(s) - schedule.phi[k];
-      sum += off * off;
-    }
-    schedule.phi_error[k] = std::sqrt(sum / (groups - 1) / groups);
+    // By the spread between groups, at the nearest candidates.
+    int const from = static_cast<int>(std::lround(points[k])), to = static_cast<int>(std::lround(points[k + 1]));
+    std::vector<double> spread;
+    for (std::size_t g = 0; g < groups; ++g)
+      spread.push_back(block_cost.phi(statistics.block(from, std::max(to, from + 1), static_cast<int>(g))));
+    double const mean = std::accumulate(spread.begin(), spread.end(), 0.0) / groups;
+    double squares = 0;
+    for (double const phi : spread) squares += (phi - mean) * (phi - mean);
+    schedule.phi_error[k] = std::sqrt(squares / (groups - 1) / groups);
   }
   std::vector<double> equal;
   for (int k = 0; k <= plan.steps; ++k) equal.push_back(static_cast<double>(k) * count / plan.steps);
-  schedule.note = "path KL by the teacher's paths: " + to_text(schedule.objective.back()) + " nats a sequence, of steps of equal length " + to_text(smooth(equal) / scale);
+  schedule.note = "path KL by the teacher's paths: " + to_text(schedule.objective.back()) +
+                  " nats a sequence, of steps of equal length " + to_text(smooth(equal) / scale);
   schedule.trajectories = all;
 }
 

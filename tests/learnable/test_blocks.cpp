@@ -75,8 +75,9 @@ TEST(Blocks, CostsAreThoseOfTheRuns) {
   Process process = Process::reverse(generator, noise, chain.denoiser(generator));
   for (std::string const base : {"fixed_count", "tweedie"}) {
     Schedule const found = block_schedule(noise, information_profile(chain), 3, base);
-    LawReport const report = law_report(ExecSpace(), process, *make_integrator(base, process), StateSpace(5, 5),
-                                        {.grid = TimeGrid::from_points(found.times), .data = enumerate(chain), .forced_last = true});
+    LawReport const report =
+        law_report(ExecSpace(), process, *make_integrator(base, process), StateSpace(5, 5),
+                   {.grid = TimeGrid::from_points(found.times), .data = enumerate(chain), .forced_last = true});
     EXPECT_NEAR(found.after->value, *report.path_kl, 1e-9) << base;
   }
 }
@@ -89,7 +90,8 @@ TEST(Blocks, FromTheModel) {
   std::vector<std::string> states;
   for (auto const& [steps, note, best, equal] : published) {
     DistillPlan const plan{.base = "fixed_count", .steps = steps, .length = 8, .trajectories = 2000, .seed = 4};
-    Schedule const found = blocks->distill(ExecSpace(), process, plan, {.save = [&](std::string const& s) { states.push_back(s); }});
+    Schedule const found =
+        blocks->distill(ExecSpace(), process, plan, {.save = [&](std::string const& s) { states.push_back(s); }});
     EXPECT_EQ(found.note, note);
     EXPECT_GT(found.after->error, 0);
     EXPECT_LT(found.after->error, 0.05);
@@ -112,17 +114,22 @@ TEST(Blocks, Refusals) {
   Generator const absorbing = Generator::absorbing(5), uniform = Generator::uniform(4);
   Process masked = Process::reverse(absorbing, NoiseSchedule::log_linear(), chain.denoiser(absorbing));
   Process plain = Process::reverse(uniform, NoiseSchedule::log_linear(), chain.denoiser(uniform));
-  auto const why = [](Process const& process, DistillPlan const& plan) { return make_distiller("blocks")->refuses(process, plan); };
+  auto const why = [](Process const& process, DistillPlan const& plan) {
+    return make_distiller("blocks")->refuses(process, plan);
+  };
   EXPECT_EQ(why(masked, {.base = "tweedie", .steps = 5, .length = 5}), "");
   EXPECT_TRUE(says(why(plain, {.base = "tweedie", .steps = 3, .length = 5}), {"masked", "lsd_plus"}));
   EXPECT_TRUE(says(why(masked, {.base = "tweedie", .steps = 6, .length = 5}), {"between 1 and 5", "got 6"}));
   EXPECT_TRUE(says(why(masked, {.base = "euler", .steps = 3, .length = 5}), {"fixed_count", "'euler'"}));
   EXPECT_TRUE(says(why(masked, {.base = "fixed_count:counts=uniform", .steps = 3, .length = 5}), {"counts=share"}));
   EXPECT_TRUE(says(why(masked, {.base = "tweedie", .steps = 3, .length = 5, .end = 0.1}), {"t = 0", "0.1"}));
-  EXPECT_TRUE(says(why(masked, {.base = "tweedie", .steps = 3, .length = 5, .trajectories = 3}), {"at least 16", "got 3"}));
+  EXPECT_TRUE(
+      says(why(masked, {.base = "tweedie", .steps = 3, .length = 5, .trajectories = 3}), {"at least 16", "got 3"}));
   EXPECT_SAYS(message_of<UserError>([&] {
-    make_distiller("blocks")->distill(ExecSpace(), masked, {.base = "tweedie", .steps = 3, .length = 5}, {.resume = "lsd_plus 3"});
-  }), "another run");
+                make_distiller("blocks")->distill(ExecSpace(), masked, {.base = "tweedie", .steps = 3, .length = 5},
+                                                  {.resume = "lsd_plus 3"});
+              }),
+              "another run");
 }
 
 }  // namespace

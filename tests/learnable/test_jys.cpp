@@ -40,19 +40,21 @@ Schedule learned(Process& process, DistillPlan const& plan, std::string const& m
 
 double exact_cost(std::vector<double> const& profile, NoiseSchedule const& noise, std::vector<double> const& times) {
   std::vector<double> reveal;
-  for (std::size_t k = 0; k + 1 < times.size(); ++k) reveal.push_back(noise.coefficients({times[k], times[k + 1]}).reveal);
+  for (std::size_t k = 0; k + 1 < times.size(); ++k)
+    reveal.push_back(noise.coefficients({times[k], times[k + 1]}).reveal);
   return binomial_cost(profile, reveal);
 }
 
-// Independent tokens, w = 1, u = 0: t ln(1/t) is largest at 1/e, t (ln(1/t) - 1 + t) at .20319, and without the artefact no
-// point is worth anything.
+// Independent tokens, w = 1, u = 0: t ln(1/t) is largest at 1/e, t (ln(1/t) - 1 + t) at .20319, and without the
+// artefact no point is worth anything.
 TEST(Jys, IndependentTokens) {
   std::vector<double> sites;
   for (int l = 0; l < 32; ++l) sites.insert(sites.end(), {0.5, 0.25, 0.25});
   ProductLaw const law(32, 3, sites);
   Generator const generator = Generator::absorbing(4);
   Process process = Process::reverse(generator, NoiseSchedule::linear(), law.denoiser(generator));
-  DistillPlan const plan{.base = "euler", .steps = 2, .teacher_steps = 2, .length = 32, .trajectories = 4096, .batch = 4096};
+  DistillPlan const plan{
+      .base = "euler", .steps = 2, .teacher_steps = 2, .length = 32, .trajectories = 4096, .batch = 4096};
   Schedule const released = learned(process, plan, "jys:objective=released");
   Schedule const full = learned(process, plan, "jys:objective=full,refine=0");
   Schedule const bound = learned(process, plan, "jys");
@@ -78,7 +80,13 @@ TEST(Jys, ApproachesTheBestTimesOfAChain) {
   for (auto const& noise : {NoiseSchedule::linear(), NoiseSchedule::cosine2()}) {
     Process process = Process::reverse(generator, noise, chain.denoiser(generator));
     for (int const steps : {2, 4, 5}) {
-      DistillPlan const plan{.base = "tweedie", .steps = steps, .teacher = "first_hitting", .teacher_steps = 2, .length = 8, .trajectories = 2048, .batch = 2048};
+      DistillPlan const plan{.base = "tweedie",
+                             .steps = steps,
+                             .teacher = "first_hitting",
+                             .teacher_steps = 2,
+                             .length = 8,
+                             .trajectories = 2048,
+                             .batch = 2048};
       Schedule const found = learned(process, plan, "jys");
       ASSERT_EQ(found.steps(), steps);
       double const cost = exact_cost(profile, noise, found.times);
@@ -104,7 +112,8 @@ TEST(Jys, ApproachesTheBestTimesOfAChain) {
         }
         if (!moved) step /= 2;
       }
-      SCOPED_TRACE(noise.describe() + ", M " + std::to_string(steps) + ": found " + to_text(cost) + ", best " + to_text(least) + ", uniform " + to_text(uniform));
+      SCOPED_TRACE(noise.describe() + ", M " + std::to_string(steps) + ": found " + to_text(cost) + ", best " +
+                   to_text(least) + ", uniform " + to_text(uniform));
       EXPECT_LT(cost, uniform);
       EXPECT_LT(cost - least, 0.2 * (uniform - least));
       // What the first point is worth is what the path KL loses by it.
@@ -128,7 +137,13 @@ TEST(Jys, WithoutAMask) {
   auto const noise = NoiseSchedule::constant(1, 3);
   Process process = Process::reverse(uniform, noise, chain.denoiser(uniform));
   TeacherPlan const teacher{.steps = 256, .length = 4, .trajectories = 1000, .batch = 1000};
-  DistillPlan const plan{.base = "exponential", .steps = 4, .teacher_steps = 64, .length = 4, .end = 0.01, .trajectories = 2048, .batch = 1024};
+  DistillPlan const plan{.base = "exponential",
+                         .steps = 4,
+                         .teacher_steps = 64,
+                         .length = 4,
+                         .end = 0.01,
+                         .trajectories = 2048,
+                         .batch = 1024};
   Schedule const found = learned(process, plan, "jys");
   ASSERT_EQ(found.steps(), 4);
   EXPECT_FALSE(found.forced_last);
@@ -136,7 +151,8 @@ TEST(Jys, WithoutAMask) {
   Schedule even{.method = "none", .base = "exponential", .bases = {}, .times = {}, .phi = {}, .power = {}};
   auto const points = TimeGrid::uniform(3, 0.01, 4);
   even.times.assign(points.points().begin(), points.points().end());
-  PathKl const learnt = path_kl(ExecSpace(), process, found, teacher), plain = path_kl(ExecSpace(), process, even, teacher);
+  PathKl const learnt = path_kl(ExecSpace(), process, found, teacher),
+               plain = path_kl(ExecSpace(), process, even, teacher);
   EXPECT_LT(learnt.value + 4 * learnt.error, plain.value);
 
   // The same generator as a matrix: the same rates, and other random numbers.
@@ -157,7 +173,9 @@ TEST(Jys, Resumes) {
   DistillPlan plan{.base = "tweedie", .steps = 4, .teacher_steps = 16, .length = 6, .trajectories = 100, .batch = 64};
   std::vector<std::string> states;
   double share = 0;
-  Schedule const whole = learned(process, plan, "jys", {.progress = [&](double s, double) { share = s; }, .save = [&](std::string const& s) { states.push_back(s); }});
+  Schedule const whole = learned(
+      process, plan, "jys",
+      {.progress = [&](double s, double) { share = s; }, .save = [&](std::string const& s) { states.push_back(s); }});
   ASSERT_GE(states.size(), 3U);
   EXPECT_EQ(share, 1);
   for (auto const& state : states) {
@@ -182,7 +200,9 @@ TEST(Jys, Refusals) {
   EXPECT_SAYS(why("gillespie", 8), "'gillespie'");
   EXPECT_SAYS(why("tweedie", 0), "at least 1 step");
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("jys:objective=relased"); }), "released");
-  EXPECT_EQ(learned(process, {.base = "tweedie", .steps = 1, .teacher_steps = 4, .length = 5, .trajectories = 8}, "jys").times, (std::vector<double>{1, 0}));
+  EXPECT_EQ(learned(process, {.base = "tweedie", .steps = 1, .teacher_steps = 4, .length = 5, .trajectories = 8}, "jys")
+                .times,
+            (std::vector<double>{1, 0}));
 }
 
 }  // namespace

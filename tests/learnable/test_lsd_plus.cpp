@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// LSD+: times and factors by dynamic programming (A§12.6, 17.20) against all choices, closed forms and published numbers.
+// LSD+: times and factors by dynamic programming (A§12.6, 17.20) against all choices, closed forms and published
+// numbers.
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -52,7 +53,8 @@ Schedule learned(Process& process, DistillPlan const& plan, std::string const& m
 // Exact path KL of a tweedie run on these times (A§9.3).
 double exact_cost(std::vector<double> const& profile, NoiseSchedule const& noise, std::vector<double> const& times) {
   std::vector<double> reveal;
-  for (std::size_t k = 0; k + 1 < times.size(); ++k) reveal.push_back(noise.coefficients({times[k], times[k + 1]}).reveal);
+  for (std::size_t k = 0; k + 1 < times.size(); ++k)
+    reveal.push_back(noise.coefficients({times[k], times[k + 1]}).reveal);
   return binomial_cost(profile, reveal);
 }
 
@@ -83,19 +85,31 @@ TEST(LsdPlus, IsTheBestOfAllChoices) {
     std::string base;
     NoiseSchedule noise;
   };
-  for (auto const& [base, noise] : {Case{"tweedie", NoiseSchedule::cosine2()}, Case{"euler", NoiseSchedule::cosine()}}) {
+  for (auto const& [base, noise] :
+       {Case{"tweedie", NoiseSchedule::cosine2()}, Case{"euler", NoiseSchedule::cosine()}}) {
     Process process = Process::reverse(generator, noise, chain.denoiser(generator));
-    DistillPlan plan{.base = base, .steps = 3, .teacher = "first_hitting", .teacher_steps = 30, .length = 6, .trajectories = 60, .sweeps = 1, .batch = 25, .seed = 3};
+    DistillPlan plan{.base = base,
+                     .steps = 3,
+                     .teacher = "first_hitting",
+                     .teacher_steps = 30,
+                     .length = 6,
+                     .trajectories = 60,
+                     .sweeps = 1,
+                     .batch = 25,
+                     .seed = 3};
     Schedule const found = learned(process, plan, "lsd_plus:candidates=7");
     ASSERT_EQ(found.steps(), 3);
     double least = std::numeric_limits<double>::infinity();
     std::vector<double> best;
     int choices = 0;
     for_each_choice(7, 2, [&](std::vector<int> const& points) {
-      Schedule schedule{.method = "none", .base = "tweedie", .bases = {}, .times = {}, .phi = {}, .power = {}, .forced_last = true};
+      Schedule schedule{
+          .method = "none", .base = "tweedie", .bases = {}, .times = {}, .phi = {}, .power = {}, .forced_last = true};
       for (int const p : points) schedule.times.push_back(TimeGrid::uniform(1, 0, 30).point(p * 30 / 7));
-      double const cost = path_kl(ExecSpace(), process, schedule,
-                                  {.integrator = "first_hitting", .steps = 30, .length = 6, .trajectories = 60, .seed = 3}).factorisation;
+      double const cost =
+          path_kl(ExecSpace(), process, schedule,
+                  {.integrator = "first_hitting", .steps = 30, .length = 6, .trajectories = 60, .seed = 3})
+              .factorisation;
       ++choices;
       if (cost < least) {
         least = cost;
@@ -129,7 +143,13 @@ TEST(LsdPlus, ApproachesTheBestTimesOfAChain) {
   Process process = Process::reverse(generator, noise, chain.denoiser(generator));
   auto const profile = information_profile(chain);
   for (int const steps : {2, 3, 4}) {
-    DistillPlan const plan{.base = "tweedie", .steps = steps, .teacher_steps = 128, .length = 8, .trajectories = 512, .sweeps = 1, .batch = 256};
+    DistillPlan const plan{.base = "tweedie",
+                           .steps = steps,
+                           .teacher_steps = 128,
+                           .length = 8,
+                           .trajectories = 512,
+                           .sweeps = 1,
+                           .batch = 256};
     Schedule const found = learned(process, plan, "lsd_plus:candidates=32");
     double const cost = exact_cost(profile, noise, found.times);
     double const uniform = binomial_cost(profile, steps);
@@ -139,8 +159,8 @@ TEST(LsdPlus, ApproachesTheBestTimesOfAChain) {
       for (int const p : points) times.push_back(1 - p / 32.0);
       least = std::min(least, exact_cost(profile, noise, times));
     });
-    SCOPED_TRACE("M " + std::to_string(steps) + ": learned " + to_text(cost) + ", best " + to_text(least) + ", uniform " + to_text(uniform) +
-                 ", estimated " + to_text(found.objective.back()));
+    SCOPED_TRACE("M " + std::to_string(steps) + ": learned " + to_text(cost) + ", best " + to_text(least) +
+                 ", uniform " + to_text(uniform) + ", estimated " + to_text(found.objective.back()));
     EXPECT_LT(cost, uniform);
     EXPECT_LT(cost - least, 0.1 * (uniform - least));
     EXPECT_GE(cost, least - 1e-12);
@@ -157,11 +177,19 @@ struct TwoSites {
   Generator generator = Generator::absorbing(4);
   Process process = Process::reverse(generator, NoiseSchedule::constant(1, 3), law.denoiser(generator));
   DistillPlan plan(int steps) const {
-    return {.base = "exponential", .steps = steps, .teacher_steps = 256, .length = 2, .end = 0.05, .trajectories = 2048, .sweeps = 1, .batch = 1024};
+    return {.base = "exponential",
+            .steps = steps,
+            .teacher_steps = 256,
+            .length = 2,
+            .end = 0.05,
+            .trajectories = 2048,
+            .sweeps = 1,
+            .batch = 1024};
   }
   double output_kl(std::vector<double> const& times, std::vector<double> const& phi) {
     return law_report(ExecSpace(), process, *make_integrator("exponential", process), StateSpace(4, 2),
-                      {.grid = TimeGrid::from_points(times), .data = law.probabilities(), .phi = phi}).kl;
+                      {.grid = TimeGrid::from_points(times), .data = law.probabilities(), .phi = phi})
+        .kl;
   }
 };
 
@@ -209,7 +237,14 @@ TEST(LsdPlus, ExponentialWithoutAMask) {
   ProductLaw const law(3, 2, {0.8, 0.2, 0.3, 0.7, 0.6, 0.4});
   Generator const generator = Generator::uniform(2);
   Process process = Process::reverse(generator, NoiseSchedule::constant(1, 2), law.denoiser(generator));
-  DistillPlan const plan{.base = "exponential", .steps = 3, .teacher_steps = 128, .length = 3, .end = 0.01, .trajectories = 1024, .sweeps = 1, .batch = 512};
+  DistillPlan const plan{.base = "exponential",
+                         .steps = 3,
+                         .teacher_steps = 128,
+                         .length = 3,
+                         .end = 0.01,
+                         .trajectories = 1024,
+                         .sweeps = 1,
+                         .batch = 512};
   Schedule const found = learned(process, plan, "lsd_plus");
   EXPECT_TRUE(found.reveal.empty());
   TeacherPlan const teacher{.steps = 128, .length = 3, .trajectories = 1024, .batch = 512};
@@ -233,7 +268,8 @@ TEST(LsdPlus, LiteralObjectiveCollapses) {  // A§12.4-3
   Schedule const literal = learned(process, plan, "lsd_plus:objective=literal");
   std::vector<double> const expected{.023, .025, .028, .032, .038, .048, .074, .730};
   // The first seven published numbers leave .732 for the last, which is given as .730.
-  for (int k = 0; k < 8; ++k) EXPECT_NEAR(kappa(literal, k), expected[static_cast<std::size_t>(k)], k < 7 ? 6e-4 : 2e-3) << k;
+  for (int k = 0; k < 8; ++k)
+    EXPECT_NEAR(kappa(literal, k), expected[static_cast<std::size_t>(k)], k < 7 ? 6e-4 : 2e-3) << k;
   plan.teacher_steps = 1024;
   Schedule const longer = learned(process, plan, "lsd_plus:objective=literal");
   EXPECT_NEAR(kappa(longer, 0), .011, 1e-3);
@@ -247,17 +283,26 @@ TEST(LsdPlus, ResumesAndDoesNotDependOnTheBatch) {
   MarkovChain const chain = cyclic(5);
   Generator const generator = Generator::absorbing(5);
   Process process = Process::reverse(generator, NoiseSchedule::constant(1, 3), chain.denoiser(generator));
-  DistillPlan plan{.base = "exponential", .steps = 3, .teacher_steps = 32, .length = 5, .end = 0.1, .trajectories = 40, .sweeps = 2, .batch = 16};
+  DistillPlan plan{.base = "exponential",
+                   .steps = 3,
+                   .teacher_steps = 32,
+                   .length = 5,
+                   .end = 0.1,
+                   .trajectories = 40,
+                   .sweeps = 2,
+                   .batch = 16};
   std::vector<std::string> states;
   std::vector<double> shares;
   Schedule const whole = learned(process, plan, "lsd_plus:candidates=8",
-                                 {.progress = [&](double share, double) { shares.push_back(share); }, .save = [&](std::string const& s) { states.push_back(s); }});
+                                 {.progress = [&](double share, double) { shares.push_back(share); },
+                                  .save = [&](std::string const& s) { states.push_back(s); }});
   ASSERT_EQ(states.size(), 6U);  // 16, 16, 8 rows, twice
   EXPECT_EQ(shares.back(), 1);
   EXPECT_EQ(whole.objective.size(), 2U);
   for (std::size_t i : {0U, 3U, 5U}) {
     int chunks = 0;
-    Schedule const again = learned(process, plan, "lsd_plus:candidates=8", {.save = [&](std::string const&) { ++chunks; }, .resume = states[i]});
+    Schedule const again = learned(process, plan, "lsd_plus:candidates=8",
+                                   {.save = [&](std::string const&) { ++chunks; }, .resume = states[i]});
     EXPECT_EQ(again.times, whole.times);
     EXPECT_EQ(again.phi, whole.phi);
     EXPECT_EQ(again.phi_error, whole.phi_error);
@@ -270,10 +315,12 @@ TEST(LsdPlus, ResumesAndDoesNotDependOnTheBatch) {
   plan.memory = 40'000;
   EXPECT_EQ(learned(process, plan, "lsd_plus:candidates=8").phi, whole.phi);
   plan.memory = 1000;
-  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:candidates=8"); }), "candidate times; fewer need less");
+  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:candidates=8"); }),
+              "candidate times; fewer need less");
   plan.seed = 2;
   plan.memory = 1 << 20;
-  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:candidates=8", {.resume = states[0]}); }), "another run");
+  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:candidates=8", {.resume = states[0]}); }),
+              "another run");
 }
 
 TEST(LsdPlus, NamesTheStepOfBadScores) {
@@ -282,7 +329,11 @@ TEST(LsdPlus, NamesTheStepOfBadScores) {
   Generator const generator = Generator::absorbing(5);
   Process process = Process::reverse(generator, NoiseSchedule::log_linear(), model);
   for (std::string const method : {"lsd_plus", "jys", "blocks"}) {
-    DistillPlan const plan{.base = method == "blocks" ? "tweedie" : "exponential", .steps = 2, .teacher_steps = 8, .length = 3, .trajectories = 16};
+    DistillPlan const plan{.base = method == "blocks" ? "tweedie" : "exponential",
+                           .steps = 2,
+                           .teacher_steps = 8,
+                           .length = 3,
+                           .trajectories = 16};
     EXPECT_SAYS(message_of<NumericalError>([&] { learned(process, plan, method); }), "step");
   }
 }
@@ -292,7 +343,8 @@ TEST(LsdPlus, Refusals) {
   Generator const absorbing = Generator::absorbing(5), uniform = Generator::uniform(4);
   Process masked = Process::reverse(absorbing, NoiseSchedule::log_linear(), chain.denoiser(absorbing));
   Process plain = Process::reverse(uniform, NoiseSchedule::log_linear(), chain.denoiser(uniform));
-  auto const why = [&](Process const& process, std::string const& base, int steps, std::string const& method = "lsd_plus") {
+  auto const why = [&](Process const& process, std::string const& base, int steps,
+                       std::string const& method = "lsd_plus") {
     return make_distiller(method)->refuses(process, {.base = base, .steps = steps, .teacher_steps = 128, .length = 5});
   };
   EXPECT_EQ(why(masked, "tweedie", 8), "");
@@ -305,7 +357,8 @@ TEST(LsdPlus, Refusals) {
   EXPECT_EQ(why(slow, "tweedie", 8), "");
   EXPECT_TRUE(says(why(slow, "euler", 8), {"'euler'", "cosine2", "tweedie"}));
   EXPECT_TRUE(says(why(masked, "tweedie", 65), {"65", "raise candidates"}));
-  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:candidates=200"), {}) && why(masked, "tweedie", 65, "lsd_plus:candidates=200").empty());
+  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:candidates=200"), {}) &&
+              why(masked, "tweedie", 65, "lsd_plus:candidates=200").empty());
   EXPECT_TRUE(says(why(masked, "tweedie", 129, "lsd_plus:candidates=200"), {"among 128", "teacher's steps (128)"}));
   EXPECT_TRUE(says(why(plain, "exponential", 8, "lsd_plus:objective=literal"), {"masked"}));
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("lsd_plus:objective=litteral"); }), "literal");

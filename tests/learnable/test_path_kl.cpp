@@ -66,13 +66,15 @@ void expect_exact(NoiseSchedule const& noise, std::string const& base, double en
   Process process = Process::reverse(generator, noise, law.denoiser(generator));
   Schedule const schedule = uniform_schedule(base, noise, end, 4, end == 0, phi);
   int const steps = teacher == "tweedie" ? 512 : 128;
-  TeacherPlan const plan{.integrator = teacher, .steps = steps, .length = 3, .trajectories = 4000, .batch = 1000, .seed = 5};
+  TeacherPlan const plan{
+      .integrator = teacher, .steps = steps, .length = 3, .trajectories = 4000, .batch = 1000, .seed = 5};
   PathKl const found = path_kl(ExecSpace(), process, schedule, plan);
   LawReport const exact = exact_report(process, base, law, schedule);
   double const lacking =
       *exact_report(process, "tweedie", law, uniform_schedule("tweedie", noise, end, steps, end == 0)).path_kl;
-  SCOPED_TRACE(teacher + ", " + base + ", " + noise.describe() + ", phi " + to_text(phi) + ": " + to_text(found.value) + " +- " +
-               to_text(found.error) + ", exact " + to_text(*exact.path_kl) + ", teacher lacks " + to_text(lacking));
+  SCOPED_TRACE(teacher + ", " + base + ", " + noise.describe() + ", phi " + to_text(phi) + ": " + to_text(found.value) +
+               " +- " + to_text(found.error) + ", exact " + to_text(*exact.path_kl) + ", teacher lacks " +
+               to_text(lacking));
   ASSERT_GT(found.error, 0);
   EXPECT_LT(found.error, 0.03 * found.value);
   EXPECT_LT(lacking, 0.1 * found.value);
@@ -233,8 +235,10 @@ TEST(PathKl, WithoutAMaskItIsThatOfFirstJumps) {
     }
   }
   Schedule schedule = uniform_schedule("exponential", noise, to, 1, false);
-  PathKl const found = path_kl(ExecSpace(), process, schedule, {.steps = 400, .length = 1, .trajectories = 4000, .batch = 500});
-  EXPECT_TRUE(accepts(normal_p_value(deviation(found.value, expected, found.error)))) << found.value << " and " << expected;
+  PathKl const found =
+      path_kl(ExecSpace(), process, schedule, {.steps = 400, .length = 1, .trajectories = 4000, .batch = 500});
+  EXPECT_TRUE(accepts(normal_p_value(deviation(found.value, expected, found.error))))
+      << found.value << " and " << expected;
   EXPECT_NEAR(found.factorisation, 0, 1e-12);
   EXPECT_GT(found.value, 10 * found.error);
 }
