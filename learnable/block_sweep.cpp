@@ -16,7 +16,14 @@ using Index = Kokkos::IndexType<std::int64_t>;
 using SiteNumbers = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;                ///< [batch, length]
 using SiteFlags = Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace>;            ///< [batch, length]
 
-// Adds what the teacher's next step may do to the sites that have not changed since the block's start.
+// What the probabilities of the teacher's steps are added up to.
+enum class Counting {
+  first_jump,  // sites that have changed count no more
+  all_jumps,   // as distances, between states that are numbers
+  outcome      // where the site is at the end of the block, from the law of the last step
+};
+
+// Adds what the teacher's next step may do.
 struct AddStep {
   Tokens start, now;
   SiteProbabilities laws;
@@ -26,7 +33,8 @@ struct AddStep {
   double share;  // of the block that this step takes
   token_t mask;  // -1: none
   int length, states;
-  bool first, repeats;
+  Counting counting;
+  bool first, last;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
     int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
@@ -36,16 +44,20 @@ struct AddStep {
       for (int y = 0; y < states; ++y) out[y] = 0;
       exposure(b, l) = 0;
       alive(b, l) = mask < 0 || own == mask;
-    } else if (!repeats && own != origin) {
+    } else if (counting == Counting::first_jump && own != origin) {
       alive(b, l) = 0;
     }
     if (!alive(b, l)) return;
+    if (counting == Counting::outcome) {
+      for (int y = 0; last && y < states; ++y) out[y] = y == origin ? 0 : laws(item, y);
+      return;
+    }
     double jump = 0;
     for (int y = 0; y < states; ++y) {
       if (y == own) continue;
       double const p = laws(item, y);
       jump += p;
-      int const target = y + (repeats ? origin - own : 0);  // jumps that add up, as distances
+      int const target = y + (counting == Counting::all_jumps ? origin - own : 0);
       out[target < 0 ? 0 : target < states ? target : states - 1] += p;
     }
     exposure(b, l) += share * (1 - jump / 2);  // on average half of the step, if it jumps in it
@@ -181,7 +193,8 @@ struct BlockSweep::Work {
   DistillPlan plan;
   Policy policy;
   StepLaw law;
-  bool masked, repeats, forced_last;
+  bool masked, forced_last;
+  Counting counting;
   int ratio;  // steps of the teacher in one of the student
   std::unique_ptr<Integrator> teacher, student;
   TimeGrid fine, grid;
@@ -222,8 +235,10 @@ struct BlockSweep::Work {
         policy(policy_),
         law(step_law(plan.base)),
         masked(p.is_masked()),
-        repeats(law == StepLaw::linear && plan.base.starts_with("tau_leaping")),
         forced_last(masked && plan.end == 0),
+        counting(plan.base.starts_with("tau_leaping") && law == StepLaw::linear ? Counting::all_jumps
+                 : law == StepLaw::tweedie && !masked                           ? Counting::outcome
+                                                                                : Counting::first_jump),
         ratio(plan.teacher_steps / plan.steps),
         teacher(make_integrator(plan.teacher, p)),
         student(make_integrator(plan.base, p)),
@@ -389,7 +404,7 @@ std::vector<BlockSums> BlockSweep::measure(int k, StepFactors at, std::function<
       w.teacher->site_probabilities(w.exec, w.process, state, step, sites, w.laws);
       w.launch("saltus::learnable::add_step", n,
                AddStep{start, state.tokens, w.laws, w.sums, w.alive, w.exposure, (w.fine.point(j) - w.fine.point(j + 1)) / whole,
-                       mask, w.plan.length, states, begins, w.repeats});
+                       mask, w.plan.length, states, w.counting, begins, j + 1 == (k + 1) * w.ratio});
       w.teacher->move(w.exec, w.process, state, step, w.teacher_key, w.counters);
     }
     w.keep(w.first_total, first, n, w.first_mass);

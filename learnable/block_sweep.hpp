@@ -14,8 +14,10 @@ namespace saltus {
 
 /// What one trajectory says of one block: the steps of the teacher within one step of the student (A§12.6, 17.17). Sums
 /// over sites l and tokens y of
-///   J(l, y), the probability by the teacher's rates that l becomes y within the block, summed over its steps from the laws
-///   of the sites and not from jumps (Rao-Blackwell); a site that has changed since the block's start counts 0, and
+///   J(l, y), the probability that l becomes y within the block, added up over the teacher's steps from the laws of the sites
+///   and not from jumps (Rao-Blackwell); a site that has changed since the block's start counts 0. Two bases mean something
+///   else by y: tau_leaping:rule=ordinal adds up all jumps, as distances from the site's first token, and tweedie without a
+///   mask says where the site is at the end, so that J is the law of the last step. And of
 ///   B(l, y), what the evaluation at the block's start says of it for phi = 1 (see BlockSweep::measure).
 struct BlockSums {
   double teacher = 0, student = 0;  ///< J, B
