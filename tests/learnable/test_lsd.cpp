@@ -200,5 +200,218 @@ TEST(Lsd, TweedieNeedsNoFactorForIndependentSites) {
   }
 }
 
+TEST(Lsd, BothStagesOfTweedieTrapezoidalAreScaled) {
+  ProductLaw const law(1, 2, {0.25, 0.75});
+  NoiseSchedule const noise = NoiseSchedule::cosine();
+  auto process = masked_process(law, noise);
+  auto const method = make_integrator("tweedie_trapezoidal");
+  StateSpace const space(3, 1);
+  auto const parts = method->parts(noise, {0.9, 0.5});
+  double const u1 = noise.coefficients(parts[0].interval).reveal, u2 = noise.coefficients(parts[1].interval).reveal;
+  for (double const phi : {1.0, 0.6, 1.4}) {
+    auto const end = output_law(ExecSpace(), process, *method, space, prior_law(process, space), TimeGrid::from_points({0.9, 0.5}), false, {phi});
+    EXPECT_NEAR(end[2], (1 - phi * u1) * (1 - phi * u2), 1e-14);
+    EXPECT_NEAR(end[1], 0.75 * (1 - end[2]), 1e-14);
+  }
+}
+
+// Random J and B, and for each distance the best factor of a fine grid.
+TEST(Lsd, DistancesAreLeastAtTheirFactors) {
+  std::size_t const rows = 12, length = 5, states = 4;
+  SiteMasses const teacher("test::teacher", rows, length, states), student("test::student", rows, length, states);
+  auto const j = Kokkos::create_mirror_view(teacher), b = Kokkos::create_mirror_view(student);
+  std::vector<BlockSums> sums(rows);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t l = 0; l < length; ++l) {
+      for (std::size_t y = 1; y < states; ++y) {  // 0 is the own token
+        std::uint64_t const n = (i * length + l) * states + y;
+        b(i, l, y) = scramble(n);
+        j(i, l, y) = n % 7 == 0 ? 0 : b(i, l, y) * (0.3 + b(i, l, y) + 0.1 * static_cast<double>(i) * std::pow(scramble(n + 10000), 2));
+        double const t = j(i, l, y), m = b(i, l, y), log = t > 0 ? std::log(t / m) : 0;
+        sums[i] += {t, m, t * t, t * m, m * m, t * log, log, t > 0 ? 1.0 : 0.0, 0};
+      }
+    }
+  }
+  Kokkos::deep_copy(teacher, j);
+  Kokkos::deep_copy(student, b);
+  RatioHistogram ratios(group_count(rows));
+  add_ratios(ExecSpace(), to_tokens(Rows(rows, std::vector<token_t>(length, 0)), static_cast<int>(length)), teacher, student, 0, rows, ratios);
+  auto const loss = [&](Distance distance, double phi) {
+    double sum = 0;
+    for (std::size_t i = 0; i < rows; ++i) {
+      double row = 0;
+      for (std::size_t l = 0; l < length; ++l) {
+        for (std::size_t y = 1; y < states; ++y) {
+          double const t = j(i, l, y), m = phi * b(i, l, y);
+          switch (distance) {
+            case Distance::gkl: row += m - (t > 0 ? t * std::log(m) : 0); break;
+            case Distance::l1: row += std::abs(t - m); break;
+            case Distance::log_squared: row += t > 0 ? std::pow(std::log(t / m), 2) : 0; break;
+            default: row += (t - m) * (t - m);
+          }
+        }
+      }
+      sum += distance == Distance::l2 ? std::sqrt(row) : row;
+    }
+    return sum;
+  };
+  std::vector<double> found;
+  for (char const* const name : {"gkl", "l2squared", "l2", "l1", "log_squared"}) {
+    Distance const distance = parse_distance(name);
+    double best = 0;
+    for (double phi = 0.2; phi < 4; phi += 1e-4) {
+      if (best == 0 || loss(distance, phi) < loss(distance, best)) best = phi;
+    }
+    Factor const factor = nearest_factor(distance, StepLaw::linear, sums, ratios);
+    EXPECT_NEAR(factor.phi, best, 1.1e-3) << name;  // a bin of the histogram
+    EXPECT_GT(factor.error, 0) << name;
+    found.push_back(factor.phi);
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) EXPECT_GT(std::abs(found[i] - found[k]), 2e-3) << "distances that cannot be told apart";
+  }
+  // sum over sites of 1 - (1 - phi u1)(1 - phi u2) = sum J
+  double const u1 = 0.3, u2 = 0.2, phi = 1.7, reached = 1 - (1 - phi * u1) * (1 - phi * u2);
+  std::vector<BlockSums> const stages(2, BlockSums{reached, u1 + u2 - u1 * u2, 0, 0, 0, 0, 0, 0, u1 * u2});
+  EXPECT_NEAR(nearest_factor(Distance::gkl, StepLaw::two_stage, stages).phi, phi, 1e-14);
+}
+
+DistillPlan small_plan() {
+  return {.base = "euler", .steps = 4, .teacher_steps = 16, .length = 5, .end = 0, .trajectories = 60, .sweeps = 3, .batch = 60, .seed = 3};
+}
+
+void expect_equal(Schedule const& a, Schedule const& b) {
+  EXPECT_EQ(a.method, b.method);
+  EXPECT_EQ(a.times, b.times);
+  EXPECT_EQ(a.phi, b.phi);
+  EXPECT_EQ(a.phi_error, b.phi_error);
+  EXPECT_EQ(a.power, b.power);
+  EXPECT_EQ(a.reveal, b.reveal);
+  EXPECT_EQ(a.reveal_error, b.reveal_error);
+  EXPECT_EQ(a.clamps, b.clamps);
+  EXPECT_EQ(a.objective, b.objective);
+  EXPECT_EQ(a.trajectories, b.trajectories);
+}
+
+std::vector<std::string> const& methods() {
+  static std::vector<std::string> const list{"lsd", "lsd:distance=l1", "lsd:policy=teacher"};
+  return list;
+}
+
+TEST(Lsd, BatchesAndMemoryChangeNothing) {
+  auto const law = MarkovChain::countdown(4, 5);
+  auto process = masked_process(law, NoiseSchedule::cosine());
+  for (auto const& name : methods()) {
+    SCOPED_TRACE(name);
+    auto const distiller = make_distiller(name);
+    DistillPlan plan = small_plan();
+    Schedule const all = distiller->distill(ExecSpace(), process, plan, {});
+    plan.batch = 7;
+    expect_equal(all, distiller->distill(ExecSpace(), process, plan, {}));
+    plan.memory = 1;  // a row at a time
+    expect_equal(all, distiller->distill(ExecSpace(), process, plan, {}));
+    plan.seed = 4;
+    EXPECT_NE(all.phi, distiller->distill(ExecSpace(), process, plan, {}).phi);
+  }
+}
+
+TEST(Lsd, GoesOnFromItsLastSweep) {
+  auto const law = MarkovChain::countdown(4, 5);
+  auto process = masked_process(law, NoiseSchedule::cosine());
+  for (auto const& name : methods()) {
+    SCOPED_TRACE(name);
+    auto const distiller = make_distiller(name);
+    DistillPlan const plan = small_plan();
+    std::vector<std::string> kept;
+    std::vector<double> shares;
+    Schedule const all = distiller->distill(ExecSpace(), process, plan, {.progress = [&](double share, double) { shares.push_back(share); },
+                                                                         .save = [&](std::string const& text) { kept.push_back(text); }});
+    ASSERT_EQ(kept.size(), 3);
+    EXPECT_TRUE(std::is_sorted(shares.begin(), shares.end()));
+    EXPECT_EQ(shares.back(), 1);
+    for (auto const& text : kept) {
+      expect_equal(all, distiller->distill(ExecSpace(), process, plan, {.resume = text}));
+    }
+    DistillPlan other = plan;
+    other.seed = 9;
+    std::string const message = message_of<UserError>([&] { distiller->distill(ExecSpace(), process, other, {.resume = kept[0]}); });
+    EXPECT_NE(message.find("seed 9"), std::string::npos) << message;
+    EXPECT_NE(message.find("seed 3"), std::string::npos) << message;
+    EXPECT_NE(message_of<UserError>([&] { distiller->distill(ExecSpace(), process, plan, {.resume = "{"}); }).find("start anew"), std::string::npos);
+  }
+}
+
+TEST(Lsd, RefusesWithBothValues) {
+  auto const law = MarkovChain::countdown(4, 5);
+  auto process = masked_process(law, NoiseSchedule::cosine());
+  auto const refused = [&](char const* method, auto const& change) {
+    DistillPlan plan = small_plan();
+    change(plan);
+    std::string const why = make_distiller(method)->refuses(process, plan);
+    EXPECT_NE(message_of<UserError>([&] { make_distiller(method)->distill(ExecSpace(), process, plan, {}); }).find(why), std::string::npos);
+    return why;
+  };
+  auto const has = [](std::string const& text, std::vector<std::string> const& parts) {
+    for (auto const& part : parts) EXPECT_NE(text.find(part), std::string::npos) << text;
+  };
+  EXPECT_EQ(make_distiller("lsd")->refuses(process, small_plan()), "");
+  has(refused("lsd", [](DistillPlan& p) { p.steps = 5; }), {"16", "5", "take 15"});
+  has(refused("lsd", [](DistillPlan& p) { p.steps = 32; }), {"16", "32", "take 32"});
+  has(refused("lsd", [](DistillPlan& p) { p.base = "first_hitting"; }), {"first_hitting", "tweedie_trapezoidal"});
+  has(refused("lsd", [](DistillPlan& p) { p.base = "tau_leaping:rule=reject"; }), {"reject", "rule=first"});
+  has(refused("lsd", [](DistillPlan& p) { p.teacher = "theta_rk2"; }), {"teacher", "theta_rk2"});
+  has(refused("lsd", [](DistillPlan& p) { p.teacher = "fixed_count"; }), {"teacher", "fixed_count"});
+  has(refused("lsd", [](DistillPlan& p) { p.trajectories = 1; }), {"trajectories", "1"});
+  has(refused("lsd:distance=l1", [](DistillPlan& p) { p.base = "tweedie_trapezoidal"; }), {"distance=gkl", "l1"});
+  EXPECT_NE(message_of<UserError>([] { make_distiller("lsd:distance=l3"); }).find("l2"), std::string::npos);
+  EXPECT_NE(message_of<UserError>([] { make_distiller("lsd:mode=blok"); }).find("block"), std::string::npos);
+  EXPECT_NE(message_of<UserError>([] { make_distiller("ldd"); }).find("lsd"), std::string::npos);
+}
+
+// Scores that are of no use below some time.
+class Broken final : public ScoreModel {
+ public:
+  Broken(std::shared_ptr<ScoreModel> inner, double below) : inner_(std::move(inner)), below_(below) {}
+  ModelInfo info() const override {
+    ModelInfo info = inner_->info();
+    info.time = TimeInput::time;
+    return info;
+  }
+  void reserve(Extents extents, int slots) override { inner_->reserve(extents, slots); }
+  struct Spoil {
+    double* data;
+    std::int64_t row, site;
+    int states;
+    Times time;
+    double below;
+    KOKKOS_FUNCTION void operator()(int b, int l) const {
+      if (time(b) >= below) return;
+      for (int y = 0; y < states; ++y) data[b * row + l * site + y] = Kokkos::Experimental::quiet_NaN_v<double>;
+    }
+  };
+  Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
+    Evaluation const e = inner_->evaluate(exec, query, slot);
+    Kokkos::parallel_for("test::spoil",
+                         Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
+                             exec, {0, 0}, {static_cast<int>(query.tokens.extent(0)), static_cast<int>(query.tokens.extent(1))}),
+                         Spoil{static_cast<double*>(const_cast<void*>(e.data)), e.row_stride, e.site_stride, e.states, query.time, below_});
+    return e;
+  }
+
+ private:
+  std::shared_ptr<ScoreModel> inner_;
+  double below_;
+};
+
+TEST(Lsd, ScoresThatAreNotFiniteNameTheStep) {
+  auto const law = MarkovChain::countdown(4, 5);
+  Generator const generator = Generator::absorbing(5);
+  auto process = Process::reverse(generator, NoiseSchedule::log_linear(), std::make_shared<Broken>(law.denoiser(generator), 0.4));
+  for (auto const& name : methods()) {
+    std::string const message = message_of<NumericalError>([&] { make_distiller(name)->distill(ExecSpace(), process, small_plan(), {}); });
+    EXPECT_NE(message.find("step 2"), std::string::npos) << message;
+  }
+}
+
 }  // namespace
 }  // namespace saltus
