@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,26 @@ struct BlockSums {
     return *this;
   }
 };
+
+/// [batch, length]
+using SiteNumbers = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;
+
+/// Adds up arrays [rows, length, states] row by row, in a fixed order.
+class SumRows {
+ public:
+  SumRows(std::size_t rows, std::size_t length);
+  /// out[b]: of row b; entries at the own token count in `teacher` alone. `first`, `second` [rows, length]: u1 and u2 of two
+  /// stages, or empty. Waits.
+  void operator()(ExecSpace const& exec, Tokens const& own, SiteMasses const& teacher, SiteMasses const& student,
+                  SiteNumbers const& first, SiteNumbers const& second, std::span<BlockSums> out) const;
+
+ private:
+  Kokkos::View<BlockSums*, MemorySpace> sums_;
+  Kokkos::View<BlockSums*, MemorySpace>::HostMirror host_;
+};
+
+/// The clock of every row to t. Asynchronous.
+void set_time(ExecSpace const& exec, State const& state, double t);
 
 /// Factors of a step of the student.
 struct StepFactors {
@@ -89,7 +110,7 @@ class BlockSweep {
     State state;          ///< [rows]: at the start of the block
     SiteMasses teacher;   ///< [rows, length, states]: J
     SiteMasses student;   ///< [rows, length, states]: B
-    Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> exposure;  ///< [rows, length]: see measure()
+    SiteNumbers exposure;  ///< [rows, length]: see measure()
   };
   /// The sums of block k for each trajectory; with policy teacher the trajectories move on to its end. B is, by the
   /// law of the step,
@@ -119,5 +140,15 @@ class BlockSweep {
   struct Work;
   std::unique_ptr<Work> work_;
 };
+
+/// Sum of J ln(J / B) - J + B of sums that measure() gave, B with the factor phi; where B is no multiple of phi, phi must be
+/// what measure() was given.
+double divergence(BlockSweep const& sweep, BlockSums const& sums, double phi);
+
+/// Mean over trajectories of sum [J ln(J / B) - J + B] over the blocks of a schedule, B with its factors, in nats, with
+/// its standard error: how far the student's steps are from the teacher's on the student's own way. The trajectories are
+/// those of sweep number plan.sweeps, which nothing was learned from; steps, base and teacher are the plan's, factors the
+/// schedule's. Infinite if a step misses something.
+RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule);
 
 }  // namespace saltus
