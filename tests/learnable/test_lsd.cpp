@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// LSD against closed forms of the noise alone (A§12.6), against sums over all states written out here, and what it must
+// refuse, repeat and resume.
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/integrators/exact_law.hpp>
+#include <saltus/integrators/registry.hpp>
+#include <saltus/learnable/distance.hpp>
+#include <saltus/learnable/distiller.hpp>
+#include <saltus/models/markov_chain.hpp>
+#include <saltus/models/product.hpp>
+#include <saltus/models/table.hpp>
+
+#include "reference/harness.hpp"
+#include "reference/scaled_scores.hpp"
+#include "statistics.hpp"
+
+namespace saltus {
+namespace {
+
+using namespace reference;
+using statistics::accepts;
+using statistics::false_alarm;
+using statistics::normal_p_value;
+
+Process masked_process(SequenceLaw const& law, NoiseSchedule const& noise) {
+  Generator const generator = Generator::absorbing(law.states() + 1);
+  return Process::reverse(generator, noise, law.denoiser(generator));
+}
+
+struct Case {
+  std::string name;
+  NoiseSchedule noise;
+  double end;
+};
+std::vector<Case> const& cases() {
+  static std::vector<Case> const list{{"constant", NoiseSchedule::constant(1, 3), 0.05},
+                                      {"geometric", NoiseSchedule::geometric(0.01, 5), 1e-3},
+                                      {"log-linear", NoiseSchedule::log_linear(), 1e-3}};
+  return list;
+}
+
+// A§12.6: what makes Euler's reveal probability Tweedie's.
+std::vector<double> euler_factors(NoiseSchedule const& noise, double end, int steps) {
+  TimeGrid const grid = TimeGrid::uniform(noise.end(), end, steps);
+  std::vector<double> phi;
+  for (int k = 0; k < steps; ++k) {
+    double const from = grid.point(k), to = grid.point(k + 1), slope = noise.rate(from) * noise.alpha(from);
+    phi.push_back((noise.alpha(to) - noise.alpha(from)) / ((from - to) * slope));
+  }
+  return phi;
+}
+
+// Girsanov's optimum for a masked site: P(revealed in the block) / (hazard at its start x expected time as a mask).
+std::vector<double> exponential_factors(NoiseSchedule const& noise, double end, int steps) {
+  TimeGrid const grid = TimeGrid::uniform(noise.end(), end, steps);
+  std::vector<double> phi;
+  for (int k = 0; k < steps; ++k) {
+    double const from = grid.point(k), to = grid.point(k + 1);
+    int const pieces = 20000;
+    double masked = 0;
+    for (int i = 0; i < pieces; ++i) masked += noise.lost(to + (from - to) * (i + 0.5) / pieces) * (from - to) / pieces;
+    phi.push_back((noise.alpha(to) - noise.alpha(from)) / (noise.rate(from) * noise.alpha(from) / noise.lost(from) * masked));
+  }
+  return phi;
+}
+
+void expect_factors(Schedule const& s, std::vector<double> const& expected, double tolerance) {
+  ASSERT_EQ(s.phi.size(), expected.size());
+  for (std::size_t k = 0; k < expected.size(); ++k) {
+    SCOPED_TRACE("step " + std::to_string(k) + ": " + std::to_string(s.phi[k]) + " +- " + std::to_string(s.phi_error[k]) +
+                 ", expected " + std::to_string(expected[k]));
+    EXPECT_TRUE(accepts(normal_p_value((s.phi[k] - expected[k]) / s.phi_error[k])));
+    EXPECT_NEAR(s.phi[k], expected[k], tolerance * expected[k]);
+    EXPECT_LT(normal_p_value(0.05 * expected[k] / s.phi_error[k]), false_alarm) << "5 % off must be seen";
+  }
+}
+
+DistillPlan plan_of(std::string const& base, int steps, double end, int length) {
+  return {.base = base, .steps = steps, .teacher_steps = 32, .length = length, .end = end, .trajectories = 20000, .sweeps = 2, .batch = 1000};
+}
+
+TEST(Lsd, EulerFactorsOfMasksAreThoseOfTheNoiseForAnyLaw) {
+  TableLaw const law = TableLaw::neighbours(6, 2, 3);
+  for (auto const& c : cases()) {
+    SCOPED_TRACE(c.name);
+    auto process = masked_process(law, c.noise);
+    Schedule const s = make_distiller("lsd")->distill(ExecSpace(), process, plan_of("euler", 4, c.end, 6), {});
+    expect_factors(s, euler_factors(c.noise, c.end, 4), 0.02);
+    for (int k = 0; k < 4; ++k) {  // then masks are revealed as often as they should be
+      StepCoeff const coeff = c.noise.coefficients({s.times[static_cast<std::size_t>(k)], s.times[static_cast<std::size_t>(k) + 1]});
+      EXPECT_NEAR(s.reveal[static_cast<std::size_t>(k)], coeff.reveal, 0.02 * coeff.reveal);
+    }
+  }
+  std::vector<double> const constant = euler_factors(cases()[0].noise, 0.05, 4), geometric = euler_factors(cases()[1].noise, 1e-3, 4),
+                            documented{6.503, 0.793, 0.555, 0.517};  // A§12.6
+  EXPECT_NEAR(constant[0], 1.479, 5e-4);
+  EXPECT_NEAR(euler_factors(cases()[0].noise, 0.05, 8)[0], 1.209, 5e-4);
+  EXPECT_NEAR(euler_factors(cases()[0].noise, 0.05, 16)[0], 1.098, 5e-4);
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(geometric[k], documented[k], 5e-4);
+  for (double const phi : euler_factors(cases()[2].noise, 1e-3, 4)) EXPECT_NEAR(phi, 1, 1e-12);
+}
+
+TEST(Lsd, CorrectedEulerIsTweedie) {
+  TableLaw const law = TableLaw::neighbours(3, 3, 3);
+  for (auto const& c : cases()) {
+    SCOPED_TRACE(c.name);
+    auto process = masked_process(law, c.noise);
+    StateSpace const space(4, 3);
+    TimeGrid const grid = TimeGrid::uniform(c.noise.end(), c.end, 4);
+    auto const run = [&](char const* name, std::vector<double> const& phi) {
+      return output_law(ExecSpace(), process, *make_integrator(name), space, prior_law(process, space), grid, false, phi);
+    };
+    auto const tweedie = run("tweedie", {}), corrected = run("euler", euler_factors(c.noise, c.end, 4)), plain = run("euler", {});
+    EXPECT_LT(total_variation(corrected, tweedie), 1e-12);
+    EXPECT_TRUE(c.name == "log-linear" || total_variation(plain, tweedie) > 0.02);
+    Schedule const s = make_distiller("lsd")->distill(ExecSpace(), process, plan_of("euler", 4, c.end, 3), {});
+    EXPECT_LT(total_variation(run("euler", s.phi), tweedie), 0.005);
+  }
+}
+
+TEST(Lsd, ExponentialFactorsAreGirsanovs) {
+  NoiseSchedule const noise = NoiseSchedule::constant(1, 3);
+  std::vector<double> const expected = exponential_factors(noise, 0.05, 4), documented{1.517, 1.566, 1.706, 2.464};  // A§12.6
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(expected[k], documented[k], 5e-4);
+  TableLaw const law = TableLaw::neighbours(2, 3, 6);
+  for (char const* const base : {"exponential", "tau_leaping"}) {
+    auto process = masked_process(law, noise);
+    DistillPlan plan = plan_of(base, 4, 0.05, 2);
+    plan.trajectories = 4000;
+    plan.teacher_steps = 128;
+    expect_factors(make_distiller("lsd")->distill(ExecSpace(), process, plan, {}), expected, 0.02);
+  }
+}
+
+TEST(Lsd, TweedieNeedsNoFactorForMasks) {
+  TableLaw const law = TableLaw::neighbours(6, 2, 3);
+  for (char const* const base : {"tweedie", "tweedie_trapezoidal"}) {
+    for (auto const& c : cases()) {
+      SCOPED_TRACE(std::string(base) + ", " + c.name);
+      auto process = masked_process(law, c.noise);
+      expect_factors(make_distiller("lsd")->distill(ExecSpace(), process, plan_of(base, 4, c.end, 6), {}), {1, 1, 1, 1}, 0.02);
+    }
+  }
+}
+
+TEST(Lsd, TheForcedStepHasNoFactor) {
+  ProductLaw const law(3, 2, {0.5, 0.5, 0.2, 0.8, 0.9, 0.1});
+  auto process = masked_process(law, NoiseSchedule::log_linear());
+  Schedule const s = make_distiller("lsd")->distill(ExecSpace(), process, plan_of("euler", 4, 0, 3), {});
+  EXPECT_TRUE(s.forced_last);
+  EXPECT_EQ(s.phi.back(), 1);
+  EXPECT_EQ(s.phi_error.back(), 0);
+  EXPECT_EQ(s.reveal.back(), 1);
+  for (std::size_t k = 0; k < 3; ++k) {  // A§12.7-9
+    EXPECT_TRUE(accepts(normal_p_value((s.phi[k] - 1) / s.phi_error[k])));
+    EXPECT_NEAR(s.phi[k], 1, 0.02);
+  }
+  EXPECT_EQ(s.times.front(), 1);
+  EXPECT_EQ(s.times.back(), 0);
+  EXPECT_EQ(s.objective.size(), 2);
+}
+
+// Independent uniform sites are stationary: a site jumps in a step of the teacher with probability p whatever its token, so
+// sum J = 1 - (1 - p)^r, and Euler says h (S - 1)/S.
+TEST(Lsd, EulerFactorsUnderUniformNoise) {
+  NoiseSchedule const noise = NoiseSchedule::constant(1, 3);
+  for (int const states : {3, 32}) {
+    Generator const generator = Generator::uniform(states);
+    auto const count = static_cast<std::size_t>(states);
+    ProductLaw const law(2, states, std::vector<double>(2 * count, 1.0 / states));
+    auto process = Process::reverse(generator, noise, law.denoiser(generator));
+    DistillPlan plan = plan_of("euler", 8, 0.05, 2);
+    plan.trajectories = states == 3 ? 20000 : 4000;
+    Schedule const s = make_distiller("lsd")->distill(ExecSpace(), process, plan, {});
+    double const exit = (states - 1.0) / states, h = 2.95 / 8, p = exit * -std::expm1(-2.95 / 32),
+                 expected = -std::expm1(4 * std::log1p(-p)) / (h * exit);
+    expect_factors(s, std::vector<double>(8, expected), 0.02);
+    if (states == 32) {
+      EXPECT_NEAR(expected, 0.84, 0.01);  // A§12.6
+    }
+    EXPECT_TRUE(s.reveal.empty());
+  }
+}
+
+// Tweedie knows of repeated jumps, so that sites on their own need no factor.
+TEST(Lsd, TweedieNeedsNoFactorForIndependentSites) {
+  ProductLaw const law(3, 3, {0.5, 0.3, 0.2, 0.2, 0.7, 0.1, 0.9, 0.05, 0.05});
+  for (Generator const& generator : {Generator::uniform(3), Generator::gaussian_target(3, 1.5, 2)}) {
+    auto process = Process::reverse(generator, NoiseSchedule::constant(1, 3), law.denoiser(generator));
+    expect_factors(make_distiller("lsd")->distill(ExecSpace(), process, plan_of("tweedie", 4, 0.05, 3), {}), {1, 1, 1, 1}, 0.02);
+  }
+}
+
+TEST(Lsd, BothStagesOfTweedieTrapezoidalAreScaled) {
+  ProductLaw const law(1, 2, {0.25, 0.75});
+  NoiseSchedule const noise = NoiseSchedule::cosine();
+  auto process = masked_process(law, noise);
+  auto const method = make_integrator("tweedie_trapezoidal");
+  StateSpace const space(3, 1);
+  auto const parts = method->parts(noise, {0.9, 0.5});
+  double const u1 = noise.coefficients(parts[0].interval).reveal, u2 = noise.coefficients(parts[1].interval).reveal;
+  for (double const phi : {1.0, 0.6, 1.4}) {
+    auto const end = output_law(ExecSpace(), process, *method, space, prior_law(process, space), TimeGrid::from_points({0.9, 0.5}), false, {phi});
+    EXPECT_NEAR(end[2], (1 - phi * u1) * (1 - phi * u2), 1e-14);
+    EXPECT_NEAR(end[1], 0.75 * (1 - end[2]), 1e-14);
+  }
+}
+
+// Random J and B, and for each distance the best factor of a fine grid.
+TEST(Lsd, DistancesAreLeastAtTheirFactors) {
+  std::size_t const rows = 12, length = 5, states = 4;
+  SiteMasses const teacher("test::teacher", rows, length, states), student("test::student", rows, length, states);
+  auto const j = Kokkos::create_mirror_view(teacher), b = Kokkos::create_mirror_view(student);
+  std::vector<BlockSums> sums(rows);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t l = 0; l < length; ++l) {
+      for (std::size_t y = 1; y < states; ++y) {  // 0 is the own token
+        std::uint64_t const n = (i * length + l) * states + y;
+        b(i, l, y) = scramble(n);
+        j(i, l, y) = n % 7 == 0 ? 0 : b(i, l, y) * (0.3 + b(i, l, y) + 0.1 * static_cast<double>(i) * std::pow(scramble(n + 10000), 2));
+        double const t = j(i, l, y), m = b(i, l, y), log = t > 0 ? std::log(t / m) : 0;
+        sums[i] += {t, m, t * t, t * m, m * m, t * log, log, t > 0 ? 1.0 : 0.0, 0};
+      }
+    }
+  }
+  Kokkos::deep_copy(teacher, j);
+  Kokkos::deep_copy(student, b);
+  RatioHistogram ratios(group_count(rows));
+  add_ratios(ExecSpace(), to_tokens(Rows(rows, std::vector<token_t>(length, 0)), static_cast<int>(length)), teacher, student, 0, rows, ratios);
+  auto const loss = [&](Distance distance, double phi) {
+    double sum = 0;
+    for (std::size_t i = 0; i < rows; ++i) {
+      double row = 0;
+      for (std::size_t l = 0; l < length; ++l) {
+        for (std::size_t y = 1; y < states; ++y) {
+          double const t = j(i, l, y), m = phi * b(i, l, y);
+          switch (distance) {
+            case Distance::gkl: row += m - (t > 0 ? t * std::log(m) : 0); break;
+            case Distance::l1: row += std::abs(t - m); break;
+            case Distance::log_squared: row += t > 0 ? std::pow(std::log(t / m), 2) : 0; break;
+            default: row += (t - m) * (t - m);
+          }
+        }
+      }
+      sum += distance == Distance::l2 ? std::sqrt(row) : row;
+    }
+    return sum;
+  };
+  std::vector<double> found;
+  for (char const* const name : {"gkl", "l2squared", "l2", "l1", "log_squared"}) {
+    Distance const distance = parse_distance(name);
+    double best = 0;
+    for (double phi = 0.2; phi < 4; phi += 1e-4) {
+      if (best == 0 || loss(distance, phi) < loss(distance, best)) best = phi;
+    }
+    Factor const factor = nearest_factor(distance, StepLaw::linear, sums, ratios);
+    EXPECT_NEAR(factor.phi, best, 1.1e-3) << name;  // a bin of the histogram
+    EXPECT_GT(factor.error, 0) << name;
+    found.push_back(factor.phi);
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) EXPECT_GT(std::abs(found[i] - found[k]), 2e-3) << "distances that cannot be told apart";
+  }
+  // sum over sites of 1 - (1 - phi u1)(1 - phi u2) = sum J
+  double const u1 = 0.3, u2 = 0.2, phi = 1.7, reached = 1 - (1 - phi * u1) * (1 - phi * u2);
+  std::vector<BlockSums> const stages(2, BlockSums{reached, u1 + u2 - u1 * u2, 0, 0, 0, 0, 0, 0, u1 * u2});
+  EXPECT_NEAR(nearest_factor(Distance::gkl, StepLaw::two_stage, stages).phi, phi, 1e-14);
+}
+
+DistillPlan small_plan() {
+  return {.base = "euler", .steps = 4, .teacher_steps = 16, .length = 5, .end = 0, .trajectories = 60, .sweeps = 3, .batch = 60, .seed = 3};
+}
+
+void expect_equal(Schedule const& a, Schedule const& b) {
+  EXPECT_EQ(a.method, b.method);
+  EXPECT_EQ(a.times, b.times);
+  EXPECT_EQ(a.phi, b.phi);
+  EXPECT_EQ(a.phi_error, b.phi_error);
+  EXPECT_EQ(a.power, b.power);
+  EXPECT_EQ(a.reveal, b.reveal);
+  EXPECT_EQ(a.reveal_error, b.reveal_error);
+  EXPECT_EQ(a.clamps, b.clamps);
+  EXPECT_EQ(a.objective, b.objective);
+  EXPECT_EQ(a.trajectories, b.trajectories);
+}
+
+std::vector<std::string> const& methods() {
+  static std::vector<std::string> const list{"lsd", "lsd:distance=l1", "lsd:policy=teacher"};
+  return list;
+}
+
+TEST(Lsd, BatchesAndMemoryChangeNothing) {
+  auto const law = MarkovChain::countdown(4, 5);
+  auto process = masked_process(law, NoiseSchedule::cosine());
+  for (auto const& name : methods()) {
+    SCOPED_TRACE(name);
+    auto const distiller = make_distiller(name);
+    DistillPlan plan = small_plan();
+    Schedule const all = distiller->distill(ExecSpace(), process, plan, {});
+    plan.batch = 7;
+    expect_equal(all, distiller->distill(ExecSpace(), process, plan, {}));
+    plan.memory = 1;  // a row at a time
+    expect_equal(all, distiller->distill(ExecSpace(), process, plan, {}));
+    plan.seed = 4;
+    EXPECT_NE(all.phi, distiller->distill(ExecSpace(), process, plan, {}).phi);
+  }
+}
+
+TEST(Lsd, GoesOnFromItsLastSweep) {
+  auto const law = MarkovChain::countdown(4, 5);
+  auto process = masked_process(law, NoiseSchedule::cosine());
+  for (auto const& name : methods()) {
+    SCOPED_TRACE(name);
+    auto const distiller = make_distiller(name);
+    DistillPlan const plan = small_plan();
+    std::vector<std::string> kept;
+    std::vector<double> shares;
+    Schedule const all = distiller->distill(ExecSpace(), process, plan, {.progress = [&](double share, double) { shares.push_back(share); },
+                                                                         .save = [&](std::string const& text) { kept.push_back(text); }});
+    ASSERT_EQ(kept.size(), 3);
+    EXPECT_TRUE(std::is_sorted(shares.begin(), shares.end()));
+    EXPECT_EQ(shares.back(), 1);
+    for (auto const& text : kept) {
+      expect_equal(all, distiller->distill(ExecSpace(), process, plan, {.resume = text}));
+    }
+    DistillPlan other = plan;
+    other.seed = 9;
+    std::string const message = message_of<UserError>([&] { distiller->distill(ExecSpace(), process, other, {.resume = kept[0]}); });
+    EXPECT_NE(message.find("seed 9"), std::string::npos) << message;
+    EXPECT_NE(message.find("seed 3"), std::string::npos) << message;
+    EXPECT_NE(message_of<UserError>([&] { distiller->distill(ExecSpace(), process, plan, {.resume = "{"}); }).find("start anew"), std::string::npos);
+  }
+}
+
+TEST(Lsd, RefusesWithBothValues) {
+  auto const law = MarkovChain::countdown(4, 5);
+  auto process = masked_process(law, NoiseSchedule::cosine());
+  auto const refused = [&](char const* method, auto const& change) {
+    DistillPlan plan = small_plan();
+    change(plan);
+    std::string const why = make_distiller(method)->refuses(process, plan);
+    EXPECT_NE(message_of<UserError>([&] { make_distiller(method)->distill(ExecSpace(), process, plan, {}); }).find(why), std::string::npos);
+    return why;
+  };
+  auto const has = [](std::string const& text, std::vector<std::string> const& parts) {
+    for (auto const& part : parts) EXPECT_NE(text.find(part), std::string::npos) << text;
+  };
+  EXPECT_EQ(make_distiller("lsd")->refuses(process, small_plan()), "");
+  has(refused("lsd", [](DistillPlan& p) { p.steps = 5; }), {"16", "5", "take 15"});
+  has(refused("lsd", [](DistillPlan& p) { p.steps = 32; }), {"16", "32", "take 32"});
+  has(refused("lsd", [](DistillPlan& p) { p.base = "first_hitting"; }), {"first_hitting", "tweedie_trapezoidal"});
+  has(refused("lsd", [](DistillPlan& p) { p.base = "tau_leaping:rule=reject"; }), {"reject", "rule=first"});
+  has(refused("lsd", [](DistillPlan& p) { p.teacher = "theta_rk2"; }), {"teacher", "theta_rk2"});
+  has(refused("lsd", [](DistillPlan& p) { p.teacher = "fixed_count"; }), {"teacher", "fixed_count"});
+  has(refused("lsd", [](DistillPlan& p) { p.trajectories = 1; }), {"trajectories", "1"});
+  has(refused("lsd:distance=l1", [](DistillPlan& p) { p.base = "tweedie_trapezoidal"; }), {"distance=gkl", "l1"});
+  EXPECT_NE(message_of<UserError>([] { make_distiller("lsd:distance=l3"); }).find("l2"), std::string::npos);
+  EXPECT_NE(message_of<UserError>([] { make_distiller("lsd:mode=blok"); }).find("block"), std::string::npos);
+  EXPECT_NE(message_of<UserError>([] { make_distiller("ldd"); }).find("lsd"), std::string::npos);
+}
+
+// Scores that are of no use below some time.
+class Broken final : public ScoreModel {
+ public:
+  Broken(std::shared_ptr<ScoreModel> inner, double below) : inner_(std::move(inner)), below_(below) {}
+  ModelInfo info() const override {
+    ModelInfo info = inner_->info();
+    info.time = TimeInput::time;
+    return info;
+  }
+  void reserve(Extents extents, int slots) override { inner_->reserve(extents, slots); }
+  struct Spoil {
+    double* data;
+    std::int64_t row, site;
+    int states;
+    Times time;
+    double below;
+    KOKKOS_FUNCTION void operator()(int b, int l) const {
+      if (time(b) >= below) return;
+      for (int y = 0; y < states; ++y) data[b * row + l * site + y] = Kokkos::Experimental::quiet_NaN_v<double>;
+    }
+  };
+  Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
+    Evaluation const e = inner_->evaluate(exec, query, slot);
+    Kokkos::parallel_for("test::spoil",
+                         Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
+                             exec, {0, 0}, {static_cast<int>(query.tokens.extent(0)), static_cast<int>(query.tokens.extent(1))}),
+                         Spoil{static_cast<double*>(const_cast<void*>(e.data)), e.row_stride, e.site_stride, e.states, query.time, below_});
+    return e;
+  }
+
+ private:
+  std::shared_ptr<ScoreModel> inner_;
+  double below_;
+};
+
+TEST(Lsd, ScoresThatAreNotFiniteNameTheStep) {
+  auto const law = MarkovChain::countdown(4, 5);
+  Generator const generator = Generator::absorbing(5);
+  auto process = Process::reverse(generator, NoiseSchedule::log_linear(), std::make_shared<Broken>(law.denoiser(generator), 0.4));
+  for (auto const& name : methods()) {
+    std::string const message = message_of<NumericalError>([&] { make_distiller(name)->distill(ExecSpace(), process, small_plan(), {}); });
+    EXPECT_NE(message.find("step 2"), std::string::npos) << message;
+  }
+}
+
+}  // namespace
+}  // namespace saltus
