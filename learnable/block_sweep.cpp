@@ -494,22 +494,59 @@ RatioMean BlockSweep::reveal(int k, std::function<double(std::size_t)> const& ph
   return ratio_mean(revealed, masks);
 }
 
-void BlockSweep::advance_batches(int k, std::function<void(State const&, StreamKey)> const& move) {
-  Work& w = *work_;
-  if (w.policy == Policy::teacher) return;
-  w.batches([&](std::size_t first, std::size_t n) {
-    move(w.state_of(w.all, first, first, n, w.grid.point(k)), w.student_key);
-  });
-}
+StepTable BlockSweep::table(int k, StepFactors factors) const { return work_->table(k, factors); }
 
 std::int64_t BlockSweep::advance(int k, StepFactors factors) {
   Work& w = *work_;
+  if (w.policy == Policy::teacher) return 0;
   StepTable const table = w.table(k, factors);
   Kokkos::deep_copy(w.exec, w.counters, Counters{});
-  advance_batches(k, [&](State const& state, StreamKey key) {
-    w.student->advance(w.exec, w.process, state, table.step(0, k), key, w.counters);
+  w.batches([&](std::size_t first, std::size_t n) {
+    State const state = w.state_of(w.all, first, first, n, w.grid.point(k));
+    w.student->advance(w.exec, w.process, state, table.step(0, k), w.student_key, w.counters);
   });
   return read_clamps(w.exec, w.counters, w.host_counters, k, "student");
+}
+
+std::int64_t BlockSweep::advance(int k, std::vector<double> const& phi) {
+  Work& w = *work_;
+  if (w.policy == Policy::teacher) return 0;
+  StepTable const table = w.table(k, {});
+  Kokkos::View<StepCoeff*, MemorySpace> const device("saltus::learnable::coefficients", w.rows);
+  auto const host = Kokkos::create_mirror_view(device);
+  Kokkos::deep_copy(w.exec, w.counters, Counters{});
+  w.batches([&](std::size_t first, std::size_t n) {
+    for (std::size_t b = 0; b < n; ++b) {
+      host(b) = table.host(0);
+      if (!host(b).forced) host(b).phi = phi[first + b];
+    }
+    Kokkos::deep_copy(w.exec, device, host);
+    State const state = w.state_of(w.all, first, first, n, w.grid.point(k));
+    Step step = table.step(0, k);
+    step.coefficients = Kokkos::subview(device, std::make_pair(std::size_t{0}, n));
+    step.host = nullptr;
+    w.process.refresh(w.exec, state, 0);
+    w.student->move(w.exec, w.process, state, step, w.student_key, w.counters);
+    w.exec.fence("saltus::learnable: factors of a batch are about to be overwritten");
+  });
+  return read_clamps(w.exec, w.counters, w.host_counters, k, "student");
+}
+
+std::vector<RowFeatures> BlockSweep::features(int k, StepFactors at) {
+  Work& w = *work_;
+  StepTable const table = w.table(k, at);
+  FeatureView const device("saltus::learnable::features", w.rows);
+  SiteEntropies const entropies("saltus::learnable::entropies", w.rows, number(w.plan.length));
+  std::vector<RowFeatures> result(w.plan.trajectories);
+  w.batches([&](std::size_t first, std::size_t n) {
+    State const state = w.state_of(w.all, first, first, n, w.grid.point(k));
+    w.process.refresh(w.exec, state, 0);
+    state_features(w.exec, w.process, state, table.step(0, k), 0, entropies, device);
+    w.exec.fence("saltus::learnable: features of a batch are read on the host");
+    auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), device);
+    for (std::size_t b = 0; b < n; ++b) result[first + b] = host(b);
+  });
+  return result;
 }
 
 RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule) {
@@ -521,10 +558,28 @@ RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPl
     auto const at = static_cast<std::size_t>(k);
     StepFactors const f{schedule.phi.empty() ? 1 : schedule.phi[at], schedule.power.empty() ? 1 : schedule.power[at]};
     auto const rows = sweep.measure(k, f);
-    for (std::size_t b = 0; b < rows.size(); ++b) total[b] += divergence(sweep, rows[b], f.phi);
-    sweep.advance(k, f);
+    std::vector<double> phi(rows.size(), f.phi);
+    if (schedule.state) {
+      auto const features = sweep.features(k, f);
+      for (std::size_t b = 0; b < rows.size(); ++b) phi[b] = schedule.state->phi[at * bins_of(*schedule.state) + bin_of(*schedule.state, features[b])];
+    }
+    for (std::size_t b = 0; b < rows.size(); ++b) total[b] += divergence(sweep, rows[b], phi[b]);
+    if (schedule.state) {
+      sweep.advance(k, phi);
+    } else {
+      sweep.advance(k, f);
+    }
   }
   return ratio_mean(total, std::vector<double>(total.size(), 1.0));
+}
+
+std::size_t bins_of(StateFactors const& state) { return (state.shares.size() + 1) * (state.entropies.size() + 1); }
+
+std::size_t bin_of(StateFactors const& state, RowFeatures const& features) {
+  auto const bin = [](std::vector<double> const& edges, double x) {
+    return static_cast<std::size_t>(std::upper_bound(edges.begin(), edges.end(), x) - edges.begin());
+  };
+  return bin(state.shares, features.share) * (state.entropies.size() + 1) + bin(state.entropies, features.entropy);
 }
 
 }  // namespace saltus

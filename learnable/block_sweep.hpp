@@ -10,6 +10,7 @@
 #include <saltus/integrators/integrator.hpp>
 #include <saltus/learnable/distiller.hpp>
 #include <saltus/learnable/masses.hpp>
+#include <saltus/learnable/scheduled.hpp>
 
 namespace saltus {
 
@@ -132,14 +133,22 @@ class BlockSweep {
   /// The student takes step k (with policy teacher: nothing moves). Returns the jump probabilities that were clamped.
   std::int64_t advance(int k, StepFactors factors);
 
-  /// For methods that move the student by themselves: `move` is called for each batch of trajectories, whose states it
-  /// advances over step k, with the key for the random numbers of the student.
-  void advance_batches(int k, std::function<void(State const& state, StreamKey key)> const& move);
+  /// The same with a factor for each trajectory; a base of one stage with a law by site.
+  std::int64_t advance(int k, std::vector<double> const& phi);
+  /// What factors may depend on, of each trajectory at the start of block k; evaluates the model there.
+  std::vector<RowFeatures> features(int k, StepFactors at);
+
+  /// Step 0 of it is step k of the student.
+  StepTable table(int k, StepFactors factors) const;
 
  private:
   struct Work;
   std::unique_ptr<Work> work_;
 };
+
+/// Bins of a step, and the one of these features, as StateBins numbers them.
+std::size_t bins_of(StateFactors const& state);
+std::size_t bin_of(StateFactors const& state, RowFeatures const& features);
 
 /// Sum of J ln(J / B) - J + B of sums that measure() gave, B with the factor phi; where B is no multiple of phi, phi must be
 /// what measure() was given.
@@ -148,7 +157,7 @@ double divergence(BlockSweep const& sweep, BlockSums const& sums, double phi);
 /// Mean over trajectories of sum [J ln(J / B) - J + B] over the blocks of a schedule, B with its factors, in nats, with
 /// its standard error: how far the student's steps are from the teacher's on the student's own way. The trajectories are
 /// those of sweep number plan.sweeps, which nothing was learned from; steps, base and teacher are the plan's, factors the
-/// schedule's. Infinite if a step misses something.
+/// schedule's, also those by state. Infinite if a step misses something.
 RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule);
 
 }  // namespace saltus

@@ -69,7 +69,7 @@ class Lsd final : public Distiller {
       RatioMean const reveal = sweep.reveal(k, [&](std::size_t) { return phi; });
       record.reveal.push_back(reveal.value);
       record.reveal_error.push_back(reveal.error);
-      record.clamps.push_back(sweep.forced(k) ? 0 : sweep.advance(k, {phi}));
+      record.clamps.push_back(sweep.forced(k) ? 0 : sweep.advance(k, StepFactors{phi, 1}));
       log.tell((k + 1.0) / sweep.steps());
     }
     if (!std::isfinite(record.reveal.front())) record.reveal.clear(), record.reveal_error.clear();  // no mask

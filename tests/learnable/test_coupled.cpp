@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/exact_law.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/learnable/coupled.hpp>
