@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/registry.hpp>
@@ -13,7 +14,6 @@ namespace saltus {
 namespace {
 
 using Index = Kokkos::IndexType<std::int64_t>;
-using SiteNumbers = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;                ///< [batch, length]
 using SiteFlags = Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace>;            ///< [batch, length]
 
 // What the probabilities of the teacher's steps are added up to.
@@ -146,11 +146,6 @@ struct SetTime {
   double t;
   KOKKOS_FUNCTION void operator()(int b) const { time(b) = t; }
 };
-void set_time(ExecSpace const& exec, State const& state, double t) {
-  Kokkos::parallel_for("saltus::learnable::time",
-                       Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
-                       SetTime{state.time, t});
-}
 
 // Clamps that were counted since the counters were last zeroed.
 std::int64_t read_clamps(ExecSpace const& exec, CounterView const& counters, CounterView::HostMirror const& host, int k,
@@ -171,6 +166,30 @@ std::size_t number(int n) { return static_cast<std::size_t>(n); }
 
 }  // namespace
 
+void set_time(ExecSpace const& exec, State const& state, double t) {
+  Kokkos::parallel_for("saltus::learnable::time",
+                       Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
+                       SetTime{state.time, t});
+}
+
+SumRows::SumRows(std::size_t rows, std::size_t length)
+    : sums_("saltus::learnable::sums", rows * length), host_(Kokkos::create_mirror_view(sums_)) {}
+
+void SumRows::operator()(ExecSpace const& exec, Tokens const& own, SiteMasses const& teacher, SiteMasses const& student,
+                         SiteNumbers const& first, SiteNumbers const& second, std::span<BlockSums> out) const {
+  std::size_t const length = own.extent(1);
+  Kokkos::parallel_for("saltus::learnable::sums",
+                       Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(out.size() * length)),
+                       SumSites{own, teacher, student, first, second, sums_, static_cast<int>(length),
+                                static_cast<int>(student.extent(2))});
+  Kokkos::deep_copy(exec, host_, sums_);
+  exec.fence("saltus::learnable: sums of a batch are read on the host");
+  for (std::size_t b = 0; b < out.size(); ++b) {
+    out[b] = {};
+    for (std::size_t l = 0; l < length; ++l) out[b] += host_(b * length + l);
+  }
+}
+
 RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> const& denominators) {
   double above = 0, below = 0;
   for (double const v : numerators) above += v;
@@ -185,6 +204,16 @@ RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> 
   }
   auto const n = static_cast<double>(numerators.size());
   return {ratio, n > 1 ? std::sqrt(squares * n / (n - 1)) / below : nothing};
+}
+
+double divergence(BlockSweep const& sweep, BlockSums const& s, double phi) {
+  double scale = 1;  // of B at these factors to B as it was measured
+  if (sweep.linear()) {
+    scale = phi;
+  } else if (sweep.law() == StepLaw::two_stage && s.student > 0) {
+    scale = phi * (s.student + s.both - phi * s.both) / s.student;
+  }
+  return s.divergence - (s.teacher > 0 ? s.teacher * std::log(scale) : 0) - s.teacher + scale * s.student;
 }
 
 struct BlockSweep::Work {
@@ -211,8 +240,7 @@ struct BlockSweep::Work {
   SiteMasses sums, masses, second;
   SiteFlags alive;
   SiteNumbers exposure, first_total, second_total;
-  Kokkos::View<BlockSums*, MemorySpace> site_sums;
-  Kokkos::View<BlockSums*, MemorySpace>::HostMirror host_sums;
+  std::optional<SumRows> sum_rows;
   CounterView counters;
   CounterView::HostMirror host_counters;
   std::vector<double> first_mass, second_mass;  // [trajectories x length] of the block measured last, at phi = 1
@@ -266,8 +294,7 @@ struct BlockSweep::Work {
       second = SiteMasses("saltus::learnable::second", rows, length, states);
       second_total = SiteNumbers("saltus::learnable::second_total", rows, length);
     }
-    site_sums = decltype(site_sums)("saltus::learnable::sums", rows * length);
-    host_sums = Kokkos::create_mirror_view(site_sums);
+    sum_rows.emplace(rows, length);
     counters = CounterView("saltus::learnable::counters",
                            std::max(teacher->reserve(process, extents), student->reserve(process, extents)));
     host_counters = Kokkos::create_mirror_view(counters);
@@ -412,13 +439,9 @@ std::vector<BlockSums> BlockSweep::measure(int k, StepFactors at, std::function<
     if (w.law == StepLaw::exponential) {
       w.launch("saltus::learnable::exposure", n, ScaleMasses{w.masses, w.exposure, w.plan.length, states});
     }
-    w.launch("saltus::learnable::sums", n,
-             SumSites{start, w.sums, w.masses, w.first_total, w.second_total, w.site_sums, w.plan.length, states});
-    Kokkos::deep_copy(w.exec, w.host_sums, w.site_sums);
-    w.exec.fence("saltus::learnable: sums of a batch are read on the host");
+    (*w.sum_rows)(w.exec, start, w.sums, w.masses, w.first_total, w.second_total, {result.data() + first, n});
     for (std::size_t b = 0; b < n; ++b) {
-      BlockSums& row = result[first + b];
-      for (std::size_t l = 0; l < length; ++l) row += w.host_sums(b * length + l);
+      BlockSums const& row = result[first + b];
       if (!std::isfinite(row.teacher) || !std::isfinite(row.student))
         throw NumericalError("the masses of step " + std::to_string(k) + " (counted from 0, from t = " +
                              to_text(w.grid.point(k)) + " to " + to_text(w.grid.point(k + 1)) + ") are not finite in trajectory " +
@@ -471,22 +494,92 @@ RatioMean BlockSweep::reveal(int k, std::function<double(std::size_t)> const& ph
   return ratio_mean(revealed, masks);
 }
 
-void BlockSweep::advance_batches(int k, std::function<void(State const&, StreamKey)> const& move) {
-  Work& w = *work_;
-  if (w.policy == Policy::teacher) return;
-  w.batches([&](std::size_t first, std::size_t n) {
-    move(w.state_of(w.all, first, first, n, w.grid.point(k)), w.student_key);
-  });
-}
+StepTable BlockSweep::table(int k, StepFactors factors) const { return work_->table(k, factors); }
 
 std::int64_t BlockSweep::advance(int k, StepFactors factors) {
   Work& w = *work_;
+  if (w.policy == Policy::teacher) return 0;
   StepTable const table = w.table(k, factors);
   Kokkos::deep_copy(w.exec, w.counters, Counters{});
-  advance_batches(k, [&](State const& state, StreamKey key) {
-    w.student->advance(w.exec, w.process, state, table.step(0, k), key, w.counters);
+  w.batches([&](std::size_t first, std::size_t n) {
+    State const state = w.state_of(w.all, first, first, n, w.grid.point(k));
+    w.student->advance(w.exec, w.process, state, table.step(0, k), w.student_key, w.counters);
   });
   return read_clamps(w.exec, w.counters, w.host_counters, k, "student");
+}
+
+std::int64_t BlockSweep::advance(int k, std::vector<double> const& phi) {
+  Work& w = *work_;
+  if (w.policy == Policy::teacher) return 0;
+  StepTable const table = w.table(k, {});
+  Kokkos::View<StepCoeff*, MemorySpace> const device("saltus::learnable::coefficients", w.rows);
+  auto const host = Kokkos::create_mirror_view(device);
+  Kokkos::deep_copy(w.exec, w.counters, Counters{});
+  w.batches([&](std::size_t first, std::size_t n) {
+    for (std::size_t b = 0; b < n; ++b) {
+      host(b) = table.host(0);
+      if (!host(b).forced) host(b).phi = phi[first + b];
+    }
+    Kokkos::deep_copy(w.exec, device, host);
+    State const state = w.state_of(w.all, first, first, n, w.grid.point(k));
+    Step step = table.step(0, k);
+    step.coefficients = Kokkos::subview(device, std::make_pair(std::size_t{0}, n));
+    step.host = nullptr;
+    w.process.refresh(w.exec, state, 0);
+    w.student->move(w.exec, w.process, state, step, w.student_key, w.counters);
+    w.exec.fence("saltus::learnable: factors of a batch are about to be overwritten");
+  });
+  return read_clamps(w.exec, w.counters, w.host_counters, k, "student");
+}
+
+std::vector<RowFeatures> BlockSweep::features(int k, StepFactors at) {
+  Work& w = *work_;
+  StepTable const table = w.table(k, at);
+  FeatureView const device("saltus::learnable::features", w.rows);
+  SiteEntropies const entropies("saltus::learnable::entropies", w.rows, number(w.plan.length));
+  std::vector<RowFeatures> result(w.plan.trajectories);
+  w.batches([&](std::size_t first, std::size_t n) {
+    State const state = w.state_of(w.all, first, first, n, w.grid.point(k));
+    w.process.refresh(w.exec, state, 0);
+    state_features(w.exec, w.process, state, table.step(0, k), 0, entropies, device);
+    w.exec.fence("saltus::learnable: features of a batch are read on the host");
+    auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), device);
+    for (std::size_t b = 0; b < n; ++b) result[first + b] = host(b);
+  });
+  return result;
+}
+
+RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule) {
+  BlockSweep sweep(exec, process, plan, BlockSweep::Policy::student);
+  std::vector<double> total(plan.trajectories, 0.0);
+  sweep.start(plan.sweeps);
+  for (int k = 0; k < sweep.steps(); ++k) {
+    if (sweep.forced(k)) break;
+    auto const at = static_cast<std::size_t>(k);
+    StepFactors const f{schedule.phi.empty() ? 1 : schedule.phi[at], schedule.power.empty() ? 1 : schedule.power[at]};
+    auto const rows = sweep.measure(k, f);
+    std::vector<double> phi(rows.size(), f.phi);
+    if (schedule.state) {
+      auto const features = sweep.features(k, f);
+      for (std::size_t b = 0; b < rows.size(); ++b) phi[b] = schedule.state->phi[at * bins_of(*schedule.state) + bin_of(*schedule.state, features[b])];
+    }
+    for (std::size_t b = 0; b < rows.size(); ++b) total[b] += divergence(sweep, rows[b], phi[b]);
+    if (schedule.state) {
+      sweep.advance(k, phi);
+    } else {
+      sweep.advance(k, f);
+    }
+  }
+  return ratio_mean(total, std::vector<double>(total.size(), 1.0));
+}
+
+std::size_t bins_of(StateFactors const& state) { return (state.shares.size() + 1) * (state.entropies.size() + 1); }
+
+std::size_t bin_of(StateFactors const& state, RowFeatures const& features) {
+  auto const bin = [](std::vector<double> const& edges, double x) {
+    return static_cast<std::size_t>(std::upper_bound(edges.begin(), edges.end(), x) - edges.begin());
+  };
+  return bin(state.shares, features.share) * (state.entropies.size() + 1) + bin(state.entropies, features.entropy);
 }
 
 }  // namespace saltus

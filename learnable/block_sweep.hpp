@@ -3,12 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <saltus/integrators/integrator.hpp>
 #include <saltus/learnable/distiller.hpp>
 #include <saltus/learnable/masses.hpp>
+#include <saltus/learnable/scheduled.hpp>
 
 namespace saltus {
 
@@ -40,6 +42,26 @@ struct BlockSums {
     return *this;
   }
 };
+
+/// [batch, length]
+using SiteNumbers = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;
+
+/// Adds up arrays [rows, length, states] row by row, in a fixed order.
+class SumRows {
+ public:
+  SumRows(std::size_t rows, std::size_t length);
+  /// out[b]: of row b; entries at the own token count in `teacher` alone. `first`, `second` [rows, length]: u1 and u2 of two
+  /// stages, or empty. Waits.
+  void operator()(ExecSpace const& exec, Tokens const& own, SiteMasses const& teacher, SiteMasses const& student,
+                  SiteNumbers const& first, SiteNumbers const& second, std::span<BlockSums> out) const;
+
+ private:
+  Kokkos::View<BlockSums*, MemorySpace> sums_;
+  Kokkos::View<BlockSums*, MemorySpace>::HostMirror host_;
+};
+
+/// The clock of every row to t. Asynchronous.
+void set_time(ExecSpace const& exec, State const& state, double t);
 
 /// Factors of a step of the student.
 struct StepFactors {
@@ -89,7 +111,7 @@ class BlockSweep {
     State state;          ///< [rows]: at the start of the block
     SiteMasses teacher;   ///< [rows, length, states]: J
     SiteMasses student;   ///< [rows, length, states]: B
-    Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> exposure;  ///< [rows, length]: see measure()
+    SiteNumbers exposure;  ///< [rows, length]: see measure()
   };
   /// The sums of block k for each trajectory; with policy teacher the trajectories move on to its end. B is, by the
   /// law of the step,
@@ -111,13 +133,31 @@ class BlockSweep {
   /// The student takes step k (with policy teacher: nothing moves). Returns the jump probabilities that were clamped.
   std::int64_t advance(int k, StepFactors factors);
 
-  /// For methods that move the student by themselves: `move` is called for each batch of trajectories, whose states it
-  /// advances over step k, with the key for the random numbers of the student.
-  void advance_batches(int k, std::function<void(State const& state, StreamKey key)> const& move);
+  /// The same with a factor for each trajectory; a base of one stage with a law by site.
+  std::int64_t advance(int k, std::vector<double> const& phi);
+  /// What factors may depend on, of each trajectory at the start of block k; evaluates the model there.
+  std::vector<RowFeatures> features(int k, StepFactors at);
+
+  /// Step 0 of it is step k of the student.
+  StepTable table(int k, StepFactors factors) const;
 
  private:
   struct Work;
   std::unique_ptr<Work> work_;
 };
+
+/// Bins of a step, and the one of these features, as StateBins numbers them.
+std::size_t bins_of(StateFactors const& state);
+std::size_t bin_of(StateFactors const& state, RowFeatures const& features);
+
+/// Sum of J ln(J / B) - J + B of sums that measure() gave, B with the factor phi; where B is no multiple of phi, phi must be
+/// what measure() was given.
+double divergence(BlockSweep const& sweep, BlockSums const& sums, double phi);
+
+/// Mean over trajectories of sum [J ln(J / B) - J + B] over the blocks of a schedule, B with its factors, in nats, with
+/// its standard error: how far the student's steps are from the teacher's on the student's own way. The trajectories are
+/// those of sweep number plan.sweeps, which nothing was learned from; steps, base and teacher are the plan's, factors the
+/// schedule's, also those by state. Infinite if a step misses something.
+RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule);
 
 }  // namespace saltus

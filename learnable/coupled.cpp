@@ -28,6 +28,8 @@ struct CoupledKernel {
   Times time;
   SiteProbabilities laws;
   Clocks clocks;
+  Kokkos::View<double*, MemorySpace> jumps;
+  token_t mask;  // -1: none
   Kokkos::View<StepCoeff const*, MemorySpace> coefficients;
   std::uint64_t times, targets, first_sample;
   int length, states;
@@ -37,6 +39,7 @@ struct CoupledKernel {
     if (l == 0) time(b) = coefficients(coefficients.extent(0) == 1 ? 0 : b).to;
     token_t const own = tokens(b, l);
     double const stay = laws(item, own);
+    jumps(item) = mask < 0 || own == mask ? 1 - stay : -1;
     Clock& clock = clocks(item);
     if (!(stay >= 0)) {
       ++clock.bad;
@@ -85,7 +88,8 @@ struct CoupledStepper::Work {
   std::unique_ptr<Integrator> integrator;
   Kokkos::View<std::int64_t*, Kokkos::LayoutRight, MemorySpace> sites;
   SiteProbabilities laws;
-  Clocks clocks;
+  Clocks clocks;  // [rows x length]
+  Kokkos::View<double*, MemorySpace> jumps;
   std::uint64_t times = 0, tokens = 0;
 };
 
@@ -101,14 +105,15 @@ CoupledStepper::CoupledStepper(CoupledStepper&&) noexcept = default;
 
 Integrator const& CoupledStepper::integrator() const { return *work_->integrator; }
 
-void CoupledStepper::reserve(Process const& process, Extents extents) {
+void CoupledStepper::reserve(Process const& process, Extents extents, std::size_t rows) {
   Work& w = *work_;
   std::size_t const sites = static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
   w.sites = decltype(w.sites)("saltus::learnable::sites", sites);
   Kokkos::parallel_for("saltus::learnable::sites",
                        Kokkos::RangePolicy<ExecSpace, Index>(0, static_cast<std::int64_t>(sites)), NumberSites{w.sites});
   w.laws = SiteProbabilities("saltus::learnable::laws", sites, static_cast<std::size_t>(process.generator().states()));
-  w.clocks = Clocks("saltus::learnable::clocks", sites);
+  w.jumps = decltype(w.jumps)("saltus::learnable::jumps", sites);
+  w.clocks = Clocks("saltus::learnable::clocks", rows * static_cast<std::size_t>(extents.length));
   Kokkos::fence("saltus::learnable: memory of coupled steps is ready");
 }
 
@@ -119,21 +124,21 @@ void CoupledStepper::start(ExecSpace const& exec, CoupledSeeds seeds) {
   Kokkos::deep_copy(exec, w.clocks, Clock{});
 }
 
-void CoupledStepper::advance(ExecSpace const& exec, Process& process, State const& state, Step const& step) {
-  process.refresh(exec, state, 0);
-  move(exec, process, state, step);
-}
-
-void CoupledStepper::move(ExecSpace const& exec, Process& process, State const& state, Step const& step) {
+void CoupledStepper::move(ExecSpace const& exec, Process& process, State const& state, Step const& step,
+                          std::size_t first) {
   Work& w = *work_;
   std::size_t const sites = static_cast<std::size_t>(state.batch()) * static_cast<std::size_t>(state.length());
+  std::size_t const from = first * static_cast<std::size_t>(state.length());
   SiteList const list = Kokkos::subview(w.sites, std::make_pair(std::size_t{0}, sites));
   w.integrator->site_probabilities(exec, process, state, step, list, w.laws);
   Kokkos::parallel_for("saltus::learnable::coupled",
                        Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(sites)),
-                       CoupledKernel{state.tokens, state.time, w.laws, w.clocks, step.coefficients, w.times, w.tokens,
-                                     state.first_sample, state.length(), process.generator().states()});
+                       CoupledKernel{state.tokens, state.time, w.laws,
+                                     Kokkos::subview(w.clocks, std::make_pair(from, from + sites)), w.jumps,
+                                     process.generator().mask().value_or(-1), step.coefficients, w.times, w.tokens, state.first_sample, state.length(), process.generator().states()});
 }
+
+Kokkos::View<double const*, MemorySpace> CoupledStepper::jumps() const { return work_->jumps; }
 
 std::int64_t CoupledStepper::bad_sites(ExecSpace const& exec) const {
   auto const host = Kokkos::create_mirror_view(work_->clocks);

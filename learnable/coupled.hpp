@@ -43,15 +43,15 @@ class CoupledStepper {
   CoupledStepper(CoupledStepper&&) noexcept;
 
   Integrator const& integrator() const;
-  /// For batches up to `extents`.
-  void reserve(Process const& process, Extents extents);
-  /// A new run from the states that follow: all survivals to 1. Asynchronous.
+  /// For batches up to `extents`, of `rows` rows in all.
+  void reserve(Process const& process, Extents extents, std::size_t rows);
+  /// A new run of all rows: survivals to 1. Asynchronous.
   void start(ExecSpace const& exec, CoupledSeeds seeds);
-  /// Moves the state over the step, with an evaluation of its own in slot 0. Asynchronous; sites whose scores are of no use
-  /// stay, and are counted by bad_sites().
-  void advance(ExecSpace const& exec, Process& process, State const& state, Step const& step);
-  /// The same from the evaluation in slot 0.
-  void move(ExecSpace const& exec, Process& process, State const& state, Step const& step);
+  /// Moves the state over the step from the evaluation in slot 0. Row 0 of the state is row `first` of the run. Asynchronous;
+  /// sites whose scores are of no use stay, and are counted by bad_sites().
+  void move(ExecSpace const& exec, Process& process, State const& state, Step const& step, std::size_t first = 0);
+  /// [batch x length]: the probabilities of a jump in the last step; -1 at sites that could not move.
+  Kokkos::View<double const*, MemorySpace> jumps() const;
   /// Sites whose law was not finite since start(). Waits.
   std::int64_t bad_sites(ExecSpace const& exec) const;
 

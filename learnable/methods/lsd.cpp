@@ -5,6 +5,7 @@
 #include <saltus/learnable/block_sweep.hpp>
 #include <saltus/learnable/distance.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/score_lsd.hpp>
 #include <saltus/learnable/sweep_log.hpp>
 
 namespace saltus {
@@ -68,7 +69,7 @@ class Lsd final : public Distiller {
       RatioMean const reveal = sweep.reveal(k, [&](std::size_t) { return phi; });
       record.reveal.push_back(reveal.value);
       record.reveal_error.push_back(reveal.error);
-      record.clamps.push_back(sweep.forced(k) ? 0 : sweep.advance(k, {phi}));
+      record.clamps.push_back(sweep.forced(k) ? 0 : sweep.advance(k, StepFactors{phi, 1}));
       log.tell((k + 1.0) / sweep.steps());
     }
     if (!std::isfinite(record.reveal.front())) record.reveal.clear(), record.reveal_error.clear();  // no mask
@@ -112,8 +113,8 @@ class Lsd final : public Distiller {
   BlockSweep::Policy policy_;
   DistillerInfo const info_{
       "lsd",
-      "one factor on the rates a step, from sums over blocks of a teacher's steps; mode=block, distance=gkl, l2squared, l2, l1 or "
-      "log_squared, policy=student or teacher",
+      "one factor on the rates a step; mode=block (sums over blocks of a teacher's steps), paper or code, distance=gkl, l2squared, l2, "
+      "l1 or log_squared, policy=student or teacher",
       "Fu et al. 2025, arXiv:2509.19962, Eqs 4-6, and this library's reference A§12.6",
       {"euler", "exponential", "tau_leaping", "tweedie", "tweedie_trapezoidal"}};
 };
@@ -122,7 +123,8 @@ class Lsd final : public Distiller {
 
 std::unique_ptr<Distiller> make_lsd(Parameters const& parameters) {
   std::string const mode = parameters.text("mode", "block");
-  if (mode != "block") throw UserError(unknown_name("mode of lsd", mode, {"block"}));
+  if (mode == "paper" || mode == "code") return make_score_lsd(parameters);
+  if (mode != "block") throw UserError(unknown_name("mode of lsd", mode, {"block", "code", "paper"}));
   parameters.allow({"mode", "distance", "policy"});
   std::string const policy = parameters.text("policy", "student");
   if (policy != "student" && policy != "teacher")

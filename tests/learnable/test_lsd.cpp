@@ -294,7 +294,8 @@ void expect_equal(Schedule const& a, Schedule const& b) {
 }
 
 std::vector<std::string> const& methods() {
-  static std::vector<std::string> const list{"lsd", "lsd:distance=l1", "lsd:policy=teacher"};
+  static std::vector<std::string> const list{"lsd", "lsd:distance=l1", "lsd:policy=teacher", "lsd:mode=paper", "lsd:mode=paper,distance=l1,coupling=masks,relax=0.4",
+                                             "lsd:mode=code,relax=0.2"};
   return list;
 }
 
@@ -410,6 +411,39 @@ TEST(Lsd, ScoresThatAreNotFiniteNameTheStep) {
   for (auto const& name : methods()) {
     std::string const message = message_of<NumericalError>([&] { make_distiller(name)->distill(ExecSpace(), process, small_plan(), {}); });
     EXPECT_NE(message.find("step 2"), std::string::npos) << message;
+  }
+}
+
+// ------------------------------------------------------------------------------------------- modes paper and code
+
+// A§12.4-2: a cyclic chain, stay with probability p, else one down; 8 sites, 4 tokens, 64 steps to 4.
+MarkovChain cyclic_chain() {
+  std::vector<double> transitions(16, 0.0);
+  for (std::size_t x = 0; x < 4; ++x) {
+    transitions[x * 4 + x] = 0.7;
+    transitions[x * 4 + (x + 3) % 4] = 0.3;
+  }
+  return {8, 4, std::vector<double>(4, 0.25), transitions};
+}
+
+TEST(LsdPaper, SquaredDistanceIsDilutedMassRatiosAreNot) {
+  auto const law = cyclic_chain();
+  auto process = masked_process(law, NoiseSchedule::log_linear());
+  DistillPlan plan{.base = "tweedie", .steps = 4, .teacher_steps = 64, .length = 8, .end = 1e-5, .trajectories = 10000, .sweeps = 1, .batch = 1000};
+  struct Expected {
+    char const* coupling;
+    std::vector<double> phi;
+  };
+  for (auto const& [coupling, expected] : {Expected{"independent", {1, 0.41, 0.21, 0.09}}, Expected{"masks", {1, 0.54, 0.42, 0.37}}, Expected{"full", {1, 0.87, 0.83, 0.81}}}) {
+    SCOPED_TRACE(coupling);
+    auto const learn = [&](std::string const& distance, int sweeps) {
+      plan.sweeps = sweeps;
+      return make_distiller("lsd:mode=paper,relax=0,distance=" + distance + ",coupling=" + coupling)->distill(ExecSpace(), process, plan, {});
+    };
+    Schedule const squared = learn("l2squared", 1), ratio = learn("gkl", 1);
+    for (std::size_t k = 0; k < 4; ++k) {
+      std::cout << coupling << " " << squared.phi[k] << " +- " << squared.phi_error[k] << "   " << ratio.phi[k] << " +- " << ratio.phi_error[k] << "\n";
+    }
   }
 }
 
