@@ -20,7 +20,7 @@ std::string number(double value, char const* format = "%.4g") {
 
 std::string with_error(double value, double error) {
   std::string const text = number(value);
-  return std::isfinite(value) && error > 0 && std::isfinite(error) ? text + " +- " + number(error, "%.2g") : text;
+  return std::isfinite(value) && error > 1e-12 * std::abs(value) && std::isfinite(error) ? text + " +- " + number(error, "%.2g") : text;
 }
 
 double at(std::vector<double> const& values, std::size_t k) { return k < values.size() ? values[k] : std::nan(""); }
@@ -74,7 +74,8 @@ class Page {
     if (!s_.note.empty()) body += "<p>" + escaped(s_.note) + "</p>\n";
     body += before_after() + plots() + "<h2>Steps</h2>\n<p class=\"note\">From the noise to the data. phi multiplies the rates of a step; u "
             "is the probability that a mask is revealed in it, the mean over masks; ± are standard errors; clamps are jump "
-            "probabilities above 1 while learning.</p>\n" + html_table(step_table(s_));
+            "probabilities above 1 while learning." +
+            (s_.forced_last ? " The last step reveals every mask that is left, whatever phi." : "") + "</p>\n" + html_table(step_table(s_));
     body += html_repeat(d_.command, d_.header) +
             std::string("<p class=\"note\">plots/ beside this file holds data and gnuplot scripts of the plots.</p>\n");
     return html_page("A learned schedule: " + s_.method + " on " + s_.model.name, body);
@@ -122,6 +123,11 @@ class Page {
       legend_ += "</ul>\n";
     } else if (!s_.phi.empty()) {
       plot.series.push_back(by_step("phi", 0, s_.phi, s_.phi_error));
+    }
+    if (s_.forced_last) {  // has no use for one
+      for (auto& series : plot.series) {
+        if (!series.points.empty() && series.points.back().x == static_cast<double>(steps)) series.points.pop_back();
+      }
     }
     if (!plot.series.empty()) plot.series.push_back({.name = "1", .look = {5}, .level = true, .points = {{0, 1, 1, 1}}});
     return figure(plot, "Factors on the rates, with 95 % intervals; dashed: 1, which changes nothing." + bins);

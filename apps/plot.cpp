@@ -61,7 +61,7 @@ Range y_range(Plot const& plot) {
     double const margin = range.high > range.low ? std::pow(range.high / range.low, share) : 2;
     return {range.low / margin, range.high * margin};
   }
-  double const margin = range.high > range.low ? share * (range.high - range.low) : 1;
+  double const margin = range.high > range.low ? share * (range.high - range.low) : range.high != 0 ? std::abs(range.high) / 2 : 1;
   return {range.low - margin, range.high + margin};
 }
 

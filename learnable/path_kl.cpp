@@ -17,7 +17,8 @@ struct Sites {
   SiteMasses targets;    // [batch, length, states]: ln q
   SiteNumbers strength;  // the student's: probability of a jump, or hazard times duration if the hazard is constant
   SiteNumbers discretisation, factorisation;  // sums
-  Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> moved, bad;  // since the start; fine step + 1 that is not finite
+  Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> moved,
+      bad;  // since the start; fine step + 1 that is not finite
 };
 
 KOKKOS_INLINE_FUNCTION double jump_probability(StepLaw law, double mass, bool forced) {
@@ -60,7 +61,8 @@ struct TermKernel {
   int length, states, j;
   StepLaw law;
   bool forced, constant_hazard;
-  double before, after;  // share of the student's jump that has passed before and after; constant hazard: of its duration
+  double before,
+      after;  // share of the student's jump that has passed before and after; constant hazard: of its duration
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
     int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
@@ -119,9 +121,10 @@ std::vector<std::pair<double, double>> shares_of(TeacherPaths const& teacher, Fi
       passed += masked ? (1 - passed) * (c.forced ? 1 : c.reveal) : c.delta;
       shares[end].second = passed;
     }
-    require(std::isfinite(passed) && passed > 0,
-            "between t = " + to_text(fine.points[begin]) + " and t = " + to_text(fine.points[end]) +
-                " the noise passes " + to_text(passed) + "; a path KL needs steps in which it passes some, and not all");
+    require(std::isfinite(passed) && passed > 0, "between t = " + to_text(fine.points[begin]) +
+                                                     " and t = " + to_text(fine.points[end]) + " the noise passes " +
+                                                     to_text(passed) +
+                                                     "; a path KL needs steps in which it passes some, and not all");
     for (std::size_t j = begin; j < end; ++j) {
       shares[j].first /= passed;
       shares[j].second /= passed;
@@ -137,10 +140,10 @@ void require_finite(Sites const& sites, int rows, int length, std::uint64_t firs
     for (int l = 0; l < length; ++l) {
       int const j = bad(b, l) - 1;
       if (j < 0) continue;
-      throw NumericalError("the statistics of the path KL are not finite at t = " +
-                           to_text(fine.points[static_cast<std::size_t>(j)]) + " (step " +
-                           std::to_string(fine.owner[static_cast<std::size_t>(j)]) + " of the schedule), trajectory " +
-                           std::to_string(first + static_cast<std::uint64_t>(b)) + ", site " + std::to_string(l));
+      throw NumericalError(
+          "the statistics of the path KL are not finite at t = " + to_text(fine.points[static_cast<std::size_t>(j)]) +
+          " (step " + std::to_string(fine.owner[static_cast<std::size_t>(j)]) + " of the schedule), trajectory " +
+          std::to_string(first + static_cast<std::uint64_t>(b)) + ", site " + std::to_string(l));
     }
   }
 }
@@ -155,16 +158,18 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
   std::vector<StepLaw> laws;
   for (int k = 0; k < schedule.steps(); ++k) {
     auto const& base = schedule.bases.empty() ? schedule.base : schedule.bases[static_cast<std::size_t>(k)];
-    laws.push_back(step_law(base));
+    laws.push_back(path_law(base));
     require(laws.back() != StepLaw::two_stage,
-            "the path KL of '" + base + "' is not known: its steps have two evaluations; on an enumerable model compare outputs");
+            "the path KL of '" + base +
+                "' is not known: its steps have two evaluations; on an enumerable model compare outputs");
   }
   bool const masked = process.is_masked(), forced_last = masked && schedule.forced_last;
   FineGrid const fine = fine_grid(schedule.times, plan.steps);
   int const length = plan.length, states = process.generator().states();
   auto const L = static_cast<std::size_t>(length), S = static_cast<std::size_t>(states);
-  int const batch = rows_that_fit("the path KL", 16.0 * length * states + 48.0 * length, plan.memory,
-                                  static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
+  int const batch = rows_that_fit(
+      "the path KL", 16.0 * length * states + 48.0 * length, plan.memory,
+      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
   auto const B = static_cast<std::size_t>(batch);
   TeacherPaths teacher(exec, process, plan.integrator, TimeGrid::from_points(fine.points), length, batch, plan.seed,
                        forced_last);
@@ -202,10 +207,9 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
                              StartKernel{sites, state.tokens, length, states, j, law, c.forced, constant_hazard});
       }
       read_masses(exec, process, state, teacher.step(j), 0, mass_of(teacher.law()), masses);
-      auto const [before, after] =
-          constant_hazard
-              ? std::make_pair((c.from - fine.points[at]) / c.duration, (c.from - fine.points[at + 1]) / c.duration)
-              : shares[at];
+      auto const [before, after] = constant_hazard ? std::make_pair((c.from - fine.points[at]) / c.duration,
+                                                                    (c.from - fine.points[at + 1]) / c.duration)
+                                                   : shares[at];
       Kokkos::parallel_for("saltus::learnable::path_kl::terms", policy,
                            TermKernel{sites, masses, state.tokens, length, states, j, teacher.law(),
                                       teacher.host(j).forced, constant_hazard, before, after});

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/parameters.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
 
@@ -19,14 +20,50 @@ StepTable table_of(ExecSpace const& exec, Process const& process, Integrator con
   return {exec, process, grid, options};
 }
 
+bool is_exact(Process const& process, Integrator const& integrator) {
+  return process.is_reverse() && process.is_masked() && integrator.info().exact;
+}
+
+// The reverse process at a time, given its end: a site is still masked with probability lost / (lost at the start).
+struct HideKernel {
+  Tokens clean, tokens;
+  Times time;
+  StreamKey key;
+  std::uint64_t first_sample;
+  token_t mask;
+  double share, now;
+
+  KOKKOS_FUNCTION void operator()(int b, int l) const {
+    double const u = uniform53(
+        key.draw(first_sample + static_cast<std::uint64_t>(b), Role::noise, static_cast<std::uint32_t>(l)).event);
+    tokens(b, l) = u < share ? mask : clean(b, l);
+    if (l == 0) time(b) = now;
+  }
+};
+
 }  // namespace
+
+StepLaw path_law(std::string_view base) {
+  StepLaw const law = step_law(base);
+  auto const parameters = Parameters::parse("base", base);
+  if (parameters.name() != "tau_leaping") return law;
+  std::string const rule = parameters.text("rule", "first");
+  require(rule == "first", "path KLs of tau_leaping are known with rule=first, not with rule=" + rule);
+  return StepLaw::exponential;
+}
 
 TeacherPaths::TeacherPaths(ExecSpace const& exec, Process& process, std::string const& integrator, TimeGrid const& grid,
                            int length, int batch, std::uint64_t seed, bool forced_last)
-    : exec_(exec), process_(process), integrator_(make_integrator(integrator, process)), law_(step_law(integrator)),
-      table_(table_of(exec, process, *integrator_, grid, forced_last)), seed_(seed) {
-  require(integrator_->info().stages == 1 && integrator_->info().has_site_law,
-          "a teacher must be of one stage with a law by site, which '" + integrator + "' is not; take tweedie or euler");
+    : exec_(exec),
+      process_(process),
+      integrator_(make_integrator(integrator, process)),
+      law_(is_exact(process, *integrator_) ? StepLaw::tweedie : path_law(integrator)),
+      exact_(is_exact(process, *integrator_)),
+      table_(table_of(exec, process, *integrator_, grid, forced_last)),
+      seed_(seed) {
+  require(exact_ || (integrator_->info().stages == 1 && integrator_->info().has_site_law),
+          "a teacher must be of one stage with a law by site, which '" + integrator +
+              "' is not; take tweedie or euler, or first_hitting for a masked process");
   require(process.is_reverse() && grid.decreasing(), "a teacher runs a reverse process, from the noise to the data");
   process.check_length(length);
   Extents const extents{batch, length};
@@ -34,6 +71,10 @@ TeacherPaths::TeacherPaths(ExecSpace const& exec, Process& process, std::string 
   auto const rows = static_cast<std::size_t>(batch);
   tokens_ = Tokens("saltus::learnable::teacher::tokens", rows, static_cast<std::size_t>(length));
   time_ = Times("saltus::learnable::teacher::time", rows);
+  if (exact_) {
+    clean_ = Tokens("saltus::learnable::teacher::clean", rows, static_cast<std::size_t>(length));
+    whole_.emplace(table_of(exec, process, *integrator_, TimeGrid::from_points({grid.point(0), 0}), true));
+  }
   counters_ = CounterView("saltus::learnable::teacher::counters", integrator_->reserve(process, extents));
   host_counters_ = Kokkos::create_mirror_view(counters_);
 }
@@ -43,10 +84,22 @@ void TeacherPaths::follow(std::uint64_t first, int rows, Look const& look) {
   State const state{Kokkos::subview(tokens_, range, Kokkos::ALL), Kokkos::subview(time_, range), {}, first};
   detail::reset(exec_, counters_, state.time, host(0).from);
   draw_prior(exec_, process_, state, seed_);
+  if (exact_) {
+    integrator_->advance(exec_, process_, state, whole_->step(0), StreamKey{seed_, 0}, counters_);
+    Kokkos::deep_copy(exec_, clean_, tokens_);
+  }
   for (int j = 0; j < steps(); ++j) {
+    if (exact_) {
+      Kokkos::parallel_for(
+          "saltus::learnable::teacher::hide",
+          Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec_, {0, 0},
+                                                                                    {rows, state.length()}),
+          HideKernel{clean_, state.tokens, state.time, StreamKey{seed_, 0}, first, *process_.generator().mask(),
+                     host(j).lost_from / host(0).lost_from, host(j).from});
+    }
     process_.refresh(exec_, state, 0);
     look(state, j);
-    integrator_->move(exec_, process_, state, step(j), StreamKey{seed_, 0}, counters_);
+    if (!exact_) integrator_->move(exec_, process_, state, step(j), StreamKey{seed_, 0}, counters_);
   }
   std::int64_t most = 0;
   detail::collect(exec_, counters_, host_counters_, process_, first, most);

@@ -59,22 +59,25 @@ LawReport exact_report(Process& process, std::string const& base, TableLaw const
 double deviation(double estimate, double expected, double error) { return (estimate - expected) / error; }
 
 // A teacher of N steps is no exact process: what it lacks itself, its own path divergence, is missing in the estimate.
-void expect_exact(NoiseSchedule const& noise, std::string const& base, double end, double phi) {
+void expect_exact(NoiseSchedule const& noise, std::string const& base, double end, double phi,
+                  std::string const& teacher = "tweedie") {
   TableLaw const law = some_law(3, 3);
   Generator const generator = Generator::absorbing(4);
   Process process = Process::reverse(generator, noise, law.denoiser(generator));
   Schedule const schedule = uniform_schedule(base, noise, end, 4, end == 0, phi);
-  int const steps = 512;
-  TeacherPlan const plan{.steps = steps, .length = 3, .trajectories = 4000, .batch = 1000, .seed = 5};
+  int const steps = teacher == "tweedie" ? 512 : 128;
+  TeacherPlan const plan{
+      .integrator = teacher, .steps = steps, .length = 3, .trajectories = 4000, .batch = 1000, .seed = 5};
   PathKl const found = path_kl(ExecSpace(), process, schedule, plan);
   LawReport const exact = exact_report(process, base, law, schedule);
   double const lacking =
       *exact_report(process, "tweedie", law, uniform_schedule("tweedie", noise, end, steps, end == 0)).path_kl;
-  SCOPED_TRACE(base + ", " + noise.describe() + ", phi " + to_text(phi) + ": " + to_text(found.value) + " +- " +
-               to_text(found.error) + ", exact " + to_text(*exact.path_kl) + ", teacher lacks " + to_text(lacking));
+  SCOPED_TRACE(teacher + ", " + base + ", " + noise.describe() + ", phi " + to_text(phi) + ": " + to_text(found.value) +
+               " +- " + to_text(found.error) + ", exact " + to_text(*exact.path_kl) + ", teacher lacks " +
+               to_text(lacking));
   ASSERT_GT(found.error, 0);
   EXPECT_LT(found.error, 0.03 * found.value);
-  EXPECT_LT(lacking, 0.03 * found.value);
+  EXPECT_LT(lacking, 0.1 * found.value);
   EXPECT_TRUE(accepts(normal_p_value(deviation(found.value, *exact.path_kl - lacking, found.error))));
   EXPECT_NEAR(found.discretisation + found.factorisation, found.value, 1e-12);
   EXPECT_NEAR(found.discretisation, *exact.discretisation, 5 * found.error + 1e-9);
@@ -91,6 +94,9 @@ TEST(PathKl, IsThatOfTheExactLaw) {
   expect_exact(constant, "tweedie", 0.05, 0.8);
   expect_exact(constant, "euler", 0.05, 1);
   expect_exact(NoiseSchedule::cosine(), "euler", 0.05, 0.5);
+  // Exact paths on a coarse grid.
+  expect_exact(NoiseSchedule::log_linear(), "tweedie", 0, 1, "first_hitting");
+  expect_exact(constant, "euler", 0.05, 1, "first_hitting");
 }
 
 TEST(PathKl, TweedieHasNoDiscretisationAndEulerHas) {
@@ -229,8 +235,10 @@ TEST(PathKl, WithoutAMaskItIsThatOfFirstJumps) {
     }
   }
   Schedule schedule = uniform_schedule("exponential", noise, to, 1, false);
-  PathKl const found = path_kl(ExecSpace(), process, schedule, {.steps = 400, .length = 1, .trajectories = 4000, .batch = 500});
-  EXPECT_TRUE(accepts(normal_p_value(deviation(found.value, expected, found.error)))) << found.value << " and " << expected;
+  PathKl const found =
+      path_kl(ExecSpace(), process, schedule, {.steps = 400, .length = 1, .trajectories = 4000, .batch = 500});
+  EXPECT_TRUE(accepts(normal_p_value(deviation(found.value, expected, found.error))))
+      << found.value << " and " << expected;
   EXPECT_NEAR(found.factorisation, 0, 1e-12);
   EXPECT_GT(found.value, 10 * found.error);
 }
@@ -284,13 +292,15 @@ TEST(PathKl, Refusals) {
   };
   TeacherPlan const plan{.steps = 8, .length = 2, .trajectories = 4};
   EXPECT_SAYS(message(uniform_schedule("tweedie_trapezoidal", noise, 0, 2, true), plan), "two evaluations");
+  EXPECT_SAYS(message(uniform_schedule("tau_leaping:rule=reject", noise, 0, 2, true), plan), "rule=first");
+  EXPECT_EQ(path_law("tau_leaping"), StepLaw::exponential);
   EXPECT_SAYS(message(uniform_schedule("fixed_count", noise, 0, 2, true), plan), "fixed_count");
   Schedule stateful = uniform_schedule("tweedie", noise, 0, 2, true);
   stateful.state = StateFactors{};
   EXPECT_SAYS(message(stateful, plan), "depend on the state");
   Schedule const good = uniform_schedule("tweedie", noise, 0, 2, true);
   EXPECT_SAYS(message(good, {.steps = 8, .length = 2, .trajectories = 1}), "at least 2 trajectories");
-  EXPECT_SAYS(message(good, {.integrator = "gillespie", .steps = 8, .length = 2}), "gillespie");
+  EXPECT_SAYS(message(good, {.integrator = "top_k", .steps = 8, .length = 2}), "top_k");
   EXPECT_SAYS(message(good, {.steps = 0, .length = 2}), "at least 1 step");
 }
 

@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include <saltus/ctmc/error.hpp>
+#include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/path_kl.hpp>
+
+namespace saltus {
+namespace {
+
+constexpr double infinite = std::numeric_limits<double>::infinity();
+constexpr int most_candidates = 256;
+constexpr std::size_t groups = 8;  // of trajectories, for standard errors
+
+// ------------------------------------------------------------------------------------------ statistics of blocks
+
+// What a fine step of the teacher adds to a block that began at an earlier candidate, summed over sites unchanged
+// since. With M the probability of the teacher's jump, m / M its targets, q the targets and lambda the hazard of the
+// block's start, h the duration of the fine step:
+enum Term {
+  targets,  // sum of m ln((m/M) / q): the factorisation
+  times,    // M ln M + (1 - M) ln(1 - M) + M - M ln(h lambda)
+  jumps,    // M
+  waits,    // h (1 - M/2) lambda: the sites are alive for that long
+  terms
+};
+// An exponential student with the factor Phi has the path KL targets + times - jumps (1 + ln Phi) + waits Phi, up to
+// O(h^2): the integral of R ln(R / (Phi R_start)) - R + Phi R_start. Phi = jumps/waits is best: targets + times - jumps
+// ln Phi.
+
+struct Starts {
+  Kokkos::View<float****, Kokkos::LayoutRight, MemorySpace> ln_q;               // [starts, batch, length, states]
+  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> hazard, ln_hazard;  // [starts, batch, length]
+};
+
+struct StartKernel {
+  Starts starts;
+  SiteMasses masses;  // rates times `duration`, or anything proportional where the hazard does not count
+  int j, length, states;
+  double duration;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    double const* const row = &masses(b, l, 0);
+    double total = 0;
+    for (int y = 0; y < states; ++y) total += row[y];
+    starts.hazard(j, b, l) = total / duration;
+    starts.ln_hazard(j, b, l) = Kokkos::log(total / duration);
+    if (!(total > 0)) return;
+    double const ln_total = Kokkos::log(total);
+    for (int y = 0; y < states; ++y) starts.ln_q(j, b, l, y) = static_cast<float>(Kokkos::log(row[y]) - ln_total);
+  }
+};
+
+struct SiteStatistics {
+  Tokens last;                                                    // tokens a fine step earlier
+  Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> changed;  // fine step before which the site last changed
+  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>
+      own;  // [batch, length, 3]: M, sum of m ln(m/M), `times` but for ln lambda
+};
+
+// Of each site in a fine step; masses become m.
+struct SiteKernel {
+  SiteStatistics sites;
+  SiteMasses masses;
+  Tokens tokens;
+  int i, length, states;
+  bool exponential, forced;
+  double duration;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    if (i == 0 || tokens(b, l) != sites.last(b, l)) sites.changed(b, l) = i;
+    sites.last(b, l) = tokens(b, l);
+    double* const row = &masses(b, l, 0);
+    double total = 0;
+    for (int y = 0; y < states; ++y) total += row[y];
+    double jump = exponential ? -Kokkos::expm1(-total) : total > 1 ? 1 : total;
+    if ((forced && total > 0) || jump > 1 - 1e-12) jump = 1;
+    sites.own(b, l, 0) = jump;
+    sites.own(b, l, 1) = sites.own(b, l, 2) = 0;
+    if (!(total > 0)) return;
+    double const stay = jump < 1 ? (1 - jump) * Kokkos::log1p(-jump) : 0;
+    sites.own(b, l, 2) = jump * (Kokkos::log(jump / duration) + 1) + stay;
+    double sum = 0;
+    for (int y = 0; y < states; ++y) {
+      double const share = row[y] / total;
+      sum += share > 0 ? share * Kokkos::log(share) : 0;
+      row[y] = jump * share;
+    }
+    sites.own(b, l, 1) = jump * sum;
+  }
+};
+
+// The terms of the fine step for the block that began at start j.
+struct TermKernel {
+  Starts starts;
+  SiteStatistics sites;
+  SiteMasses masses;
+  Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> sums;  // [batch, starts, cells]
+  Kokkos::View<int const*, MemorySpace> begins;                            // [starts]: their fine steps
+  int count, cell, length, states;                                         // starts so far
+  double duration;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
+    int const b = static_cast<int>(item / count), j = static_cast<int>(item % count);
+    double sum[terms] = {0, 0, 0, 0};
+    for (int l = 0; l < length; ++l) {
+      double const lambda = starts.hazard(j, b, l), jump = sites.own(b, l, 0);
+      if (sites.changed(b, l) > begins(j) || (lambda == 0 && jump == 0)) continue;
+      sum[jumps] += jump;
+      sum[waits] += duration * (1 - jump / 2) * lambda;
+      if (jump == 0) continue;
+      sum[times] += sites.own(b, l, 2) - jump * starts.ln_hazard(j, b, l);
+      float const* const ln_q = &starts.ln_q(j, b, l, 0);
+      double const* const m = &masses(b, l, 0);
+      double dot = 0;
+#pragma omp simd reduction(+ : dot)
+      for (int y = 0; y < states; ++y) dot += m[y] > 0 ? m[y] * static_cast<double>(ln_q[y]) : 0;
+      sum[targets] += sites.own(b, l, 1) - dot;
+    }
+    for (int t = 0; t < terms; ++t) sums(b, j, cell, t) += sum[t];
+  }
+};
+
+// Sums over trajectories of what blocks between candidates need, in groups of trajectories.
+class BlockStatistics {
+ public:
+  BlockStatistics(int candidates) : C_(static_cast<std::size_t>(candidates)), sums_(groups * C_ * C_ * terms, 0.0) {}
+
+  double& at(std::size_t group, std::size_t start, std::size_t cell, std::size_t term) {
+    return sums_[((group * C_ + start) * C_ + cell) * terms + term];
+  }
+  std::vector<double>& all() { return sums_; }
+  std::vector<double> const& all() const { return sums_; }
+
+  /// [terms] of the block between candidates, of one group or (-1) of all.
+  std::array<double, terms> block(int from, int to, int group = -1) const {
+    std::array<double, terms> sum{};
+    for (std::size_t g = 0; g < groups; ++g) {
+      if (group >= 0 && g != static_cast<std::size_t>(group)) continue;
+      for (auto cell = static_cast<std::size_t>(from); cell < static_cast<std::size_t>(to); ++cell) {
+        for (std::size_t t = 0; t < terms; ++t)
+          sum[t] += sums_[((g * C_ + static_cast<std::size_t>(from)) * C_ + cell) * terms + t];
+      }
+    }
+    return sum;
+  }
+
+ private:
+  std::size_t C_;
+  std::vector<double> sums_;
+};
+
+// What a block costs a student; `last`: it ends where all masks are revealed.
+struct BlockCost {
+  bool exponential, forced_last;
+
+  double phi(std::array<double, terms> const& s) const { return s[jumps] / s[waits]; }
+  double operator()(std::array<double, terms> const& s, bool last) const {
+    if (!exponential || (last && forced_last) || s[jumps] == 0) return s[targets];
+    return s[targets] + s[times] - s[jumps] * std::log(phi(s));
+  }
+};
+
+// ---------------------------------------------------------------------------------------------------- optimisers
+
+// The candidates 0 = c_0 < ... < c_M = last of least total cost; empty if all are infinite.
+std::vector<int> cheapest(std::vector<std::vector<double>> const& cost, int steps) {
+  int const last = static_cast<int>(cost.size()) - 1;
+  auto const M = static_cast<std::size_t>(steps), C = static_cast<std::size_t>(last);
+  std::vector<std::vector<double>> best(M + 1, std::vector<double>(C + 1, infinite));
+  std::vector<std::vector<int>> from(M + 1, std::vector<int>(C + 1, -1));
+  best[0][0] = 0;
+  for (std::size_t k = 1; k <= M; ++k) {
+    for (std::size_t to = k; to <= C; ++to) {
+      for (std::size_t j = k - 1; j < to; ++j) {
+        double const here = best[k - 1][j] + cost[j][to];
+        if (!(here < best[k][to])) continue;
+        best[k][to] = here;
+        from[k][to] = static_cast<int>(j);
+      }
+    }
+  }
+  if (from[M][C] < 0) return {};
+  std::vector<int> path(M + 1, last);
+  for (std::size_t k = M; k > 0; --k) path[k - 1] = from[k][static_cast<std::size_t>(path[k])];
+  return path;
+}
+
+// Cost of blocks between any points of the scale of candidates, by linear interpolation of the sums: of cumulative sums
+// in the end, and between neighbouring starts.
+class SmoothCost {
+ public:
+  SmoothCost(BlockStatistics const& statistics, BlockCost const& cost, int candidates)
+      : cost_(cost), last_(candidates), cumulative_(static_cast<std::size_t>(candidates)) {
+    for (int j = 0; j < candidates; ++j) {
+      for (int to = 0; to <= candidates; ++to)
+        cumulative_[static_cast<std::size_t>(j)].push_back(to > j ? statistics.block(j, to)
+                                                                  : std::array<double, terms>{});
+    }
+  }
+  std::array<double, terms> block(double from, double to) const {
+    int const j = std::min(static_cast<int>(from), last_ - 1);
+    double const w = from - j;
+    auto sum = until(j, to);
+    if (w == 0 || j + 1 == last_) return scaled(sum, j + 1 == last_ ? (to - from) / (to - j) : 1);
+    // Of the start at j what lies before `from` does not count.
+    auto const begun = until(j, from), next = until(j + 1, to);
+    for (std::size_t t = 0; t < terms; ++t) sum[t] = (1 - w) * (sum[t] - begun[t]) + w * next[t];
+    return sum;
+  }
+  double operator()(std::vector<double> const& points) const {
+    double total = 0;
+    for (std::size_t k = 0; k + 1 < points.size(); ++k)
+      total += cost_(block(points[k], points[k + 1]), k + 2 == points.size());
+    return total;
+  }
+
+ private:
+  static std::array<double, terms> scaled(std::array<double, terms> sum, double factor) {
+    for (double& s : sum) s *= factor;
+    return sum;
+  }
+  std::array<double, terms> until(int j, double to) const {
+    auto const& c = cumulative_[static_cast<std::size_t>(j)];
+    int const i = std::min(static_cast<int>(to), last_ - 1);
+    double const w = to - i;
+    auto sum = c[static_cast<std::size_t>(i)];
+    auto const& next = c[static_cast<std::size_t>(i) + 1];
+    for (std::size_t t = 0; t < terms; ++t) sum[t] += w * (next[t] - sum[t]);
+    return sum;
+  }
+  BlockCost cost_;
+  int last_;
+  std::vector<std::vector<std::array<double, terms>>> cumulative_;
+};
+
+// kappa = C softmax(omega), by gradient descent whose step doubles where it helps and is halved where it does not.
+std::vector<double> descend(SmoothCost const& cost, int candidates, int steps) {
+  auto const M = static_cast<std::size_t>(steps);
+  std::vector<double> omega(M, 0.0);
+  auto const points_of = [&](std::vector<double> const& w) {
+    double sum = 0, passed = 0;
+    for (double const x : w) sum += std::exp(x);
+    std::vector<double> points{0};
+    for (double const x : w) points.push_back(candidates * (passed += std::exp(x)) / sum);
+    points.back() = candidates;
+    return points;
+  };
+  std::vector<double> points = points_of(omega);
+  double value = cost(points), rate = 1 / std::max(value, 1e-12);
+  for (int iteration = 0; iteration < 2000 && rate > 1e-12; ++iteration) {
+    // by the interior points, which enter two blocks each, and from them by omega
+    std::vector<double> by_point(M + 1, 0.0), gradient(M, 0.0);
+    for (std::size_t k = 1; k < M; ++k) {
+      double const width = 1e-4 * std::min(points[k] - points[k - 1], points[k + 1] - points[k]);
+      auto up = points, down = points;
+      up[k] += width;
+      down[k] -= width;
+      by_point[k] = (cost(up) - cost(down)) / (2 * width);
+    }
+    // d point_k / d omega_l = kappa_l ([l < k] - point_k / C)
+    for (std::size_t l = 0; l < M; ++l) {
+      for (std::size_t k = 1; k < M; ++k)
+        gradient[l] += by_point[k] * (points[l + 1] - points[l]) * ((l < k ? 1 : 0) - points[k] / candidates);
+    }
+    for (;; rate /= 2) {
+      auto next = omega;
+      for (std::size_t l = 0; l < M; ++l) next[l] -= rate * gradient[l];
+      auto const there = points_of(next);
+      bool const apart =
+          std::adjacent_find(there.begin(), there.end(), [](double a, double b) { return !(b > a); }) == there.end();
+      double const here = apart ? cost(there) : infinite;
+      if (here < value) {
+        omega = next;
+        points = there;
+        value = here;
+        rate *= 2;
+        break;
+      }
+      if (rate < 1e-12) break;
+    }
+  }
+  return points;
+}
+
+// Eq. 8 of LSD+ as it stands: kappa_k c(tau_k) = `step` c(t_k), c = alpha/(1 - alpha), the factor that scores of equal
+// posteriors have, tau_k = T - kappa_1 - ... - kappa_k; the last step takes what is left.
+std::vector<double> literal_times(NoiseSchedule const& noise, double end, int steps, double step) {
+  double const from = noise.end();
+  auto const c = [&](double t) { return noise.alpha(t) / noise.lost(t); };
+  TimeGrid const grid = TimeGrid::uniform(from, end, steps);
+  std::vector<double> times{from};
+  for (int k = 1; k < steps; ++k) {
+    double const start = times.back(), wanted = step * c(grid.point(k));
+    double low = 0, high = start - end;  // kappa: the left-hand side grows with it
+    for (int i = 0; i < 200; ++i) {
+      double const kappa = (low + high) / 2;
+      (kappa * c(start - kappa) < wanted ? low : high) = kappa;
+    }
+    times.push_back(start - low);
+    require(times.back() > end && times.back() < start, "the literal objective leaves nothing for step " +
+                                                            std::to_string(k) + " of " + std::to_string(steps) +
+                                                            "; take objective=girsanov");
+  }
+  times.push_back(end);
+  return times;
+}
+
+// ------------------------------------------------------------------------------------------------------ distiller
+
+class LsdPlus final : public Distiller {
+ public:
+  explicit LsdPlus(Parameters const& parameters) {
+    parameters.allow({"candidates", "objective", "optimiser"});
+    candidates_ = parameters.integer("candidates", 64, 1, most_candidates);
+    objective_ = parameters.text("objective", "girsanov");
+    optimiser_ = parameters.text("optimiser", "dp");
+    auto const known = [](std::string const& kind, std::string const& given, std::vector<std::string> const& names) {
+      if (std::find(names.begin(), names.end(), given) == names.end())
+        throw UserError(unknown_name(kind, given, names));
+    };
+    known("objective of lsd_plus", objective_, {"block", "girsanov", "literal"});
+    known("optimiser of lsd_plus", optimiser_, {"dp", "gradient"});
+  }
+
+  DistillerInfo const& info() const override { return info_; }
+
+  std::string refuses(Process const& process, DistillPlan const& plan) const override {
+    Parameters const base = Parameters::parse("base", plan.base);
+    if (std::find(info_.bases.begin(), info_.bases.end(), base.name()) == info_.bases.end() ||
+        base.text("rule", "first") != "first") {
+      return "lsd_plus knows the path KL of euler, exponential, tau_leaping (rule=first) and tweedie, not of '" +
+             plan.base + "'; take one of them, or lsd";
+    }
+    if (path_law(plan.base) != StepLaw::exponential && !(process.is_masked() && process.normalised())) {
+      return "lsd_plus with the base '" + plan.base +
+             "' needs a masked process with laws of the clean token or normalised scores; take the base exponential, "
+             "or lsd";
+    }
+    if (objective_ != "girsanov") {
+      if (!process.is_masked())
+        return "lsd_plus with objective=" + objective_ + " needs a masked process; take objective=girsanov";
+      return "";
+    }
+    StepCoeff const c = process.noise().coefficients({process.noise().end(), plan.end});
+    if (path_law(plan.base) != StepLaw::tweedie && !((process.is_masked() ? c.hazard : c.rate) > 0)) {
+      return "lsd_plus finds no factor for the first step of '" + plan.base + "', since the rates under the noise " +
+             process.noise().describe() + " begin at 0; take the base tweedie";
+    }
+    int const points = std::min(candidates_, plan.teacher_steps);
+    if (plan.steps > points) {
+      return "lsd_plus chooses " + std::to_string(plan.steps) + " steps among " + std::to_string(points) +
+             " intervals of its candidate times; raise candidates (now " + std::to_string(candidates_) +
+             ") and the teacher's steps (" + std::to_string(plan.teacher_steps) + ") or take fewer steps";
+    }
+    return "";
+  }
+
+  Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan,
+                   DistillHooks const& hooks) const override {
+    std::string const why = refuses(process, plan);
+    require(why.empty(), why);
+    Schedule schedule;
+    schedule.base = plan.base;
+    schedule.forced_last = process.is_masked() && plan.end == 0;
+    auto const M = static_cast<std::size_t>(plan.steps);
+    schedule.phi.assign(M, 1.0);
+    if (objective_ == "girsanov") {
+      learn(exec, process, plan, hooks, schedule);
+    } else {
+      int const parts = objective_ == "literal" ? plan.teacher_steps : plan.steps;
+      schedule.times = literal_times(process.noise(), plan.end, plan.steps, (process.noise().end() - plan.end) / parts);
+    }
+    StepLaw const law = path_law(plan.base);
+    for (std::size_t k = 0; k < M; ++k) {
+      StepCoeff const c = process.noise().coefficients({schedule.times[k], schedule.times[k + 1]});
+      bool const forced = schedule.forced_last && k + 1 == M;
+      // Phi makes the reveal probability u that of the process.
+      if (law == StepLaw::linear && objective_ == "girsanov" && !forced)
+        schedule.phi[k] = c.reveal / (c.duration * c.hazard);
+      if (!process.is_masked() || !process.normalised()) continue;
+      double const rate = schedule.phi[k] * c.duration * c.hazard;
+      schedule.reveal.push_back(forced                        ? 1
+                                : law == StepLaw::linear      ? std::min(rate, 1.0)
+                                : law == StepLaw::exponential ? -std::expm1(-rate)
+                                                              : c.reveal);
+    }
+    return schedule;
+  }
+
+ private:
+  void learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
+             Schedule& schedule) const;
+
+  int candidates_;
+  std::string objective_, optimiser_;
+  DistillerInfo info_{.name = "lsd_plus",
+                      .summary = "times and factors together: least path KL among times of the teacher's grid",
+                      .reference = "Fu et al. 2025 (LSD+), arXiv:2509.19962; objective=literal: its Eq. 8",
+                      .bases = {"euler", "exponential", "tau_leaping", "tweedie"}};
+};
+
+std::string saved(std::string const& head, std::size_t done, std::vector<double> const& objective,
+                  std::vector<double> const& sums) {
+  std::string text = head + " " + std::to_string(done) + " " + std::to_string(objective.size());
+  for (double const x : objective) text += " " + to_text(x);
+  for (double const x : sums) text += " " + to_text(x);
+  return text;
+}
+
+void restore(std::string const& text, std::string const& head, std::size_t& done, std::vector<double>& objective,
+             std::vector<double>& sums) {
+  require(text.starts_with(head + " "), "the state to resume from is of another run of lsd_plus: expected '" + head +
+                                            "', got '" + text.substr(0, head.size()) + "'; start anew");
+  char const* place = text.data() + head.size();
+  char const* const end = text.data() + text.size();
+  auto const number = [&] {
+    double x = 0;
+    if (place < end) ++place;
+    auto const [next, error] = std::from_chars(place, end, x);
+    require(error == std::errc(), "the state to resume from is cut off; start anew");
+    place = next;
+    return x;
+  };
+  done = static_cast<std::size_t>(number());
+  objective.resize(static_cast<std::size_t>(number()));
+  for (double& x : objective) x = number();
+  for (double& x : sums) x = number();
+}
+
+void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
+                    Schedule& schedule) const {
+  int const N = plan.teacher_steps, count = std::min(candidates_, N), length = plan.length,
+            states = process.generator().states();
+  auto const C = static_cast<std::size_t>(count), L = static_cast<std::size_t>(length),
+             S = static_cast<std::size_t>(states);
+  require(plan.trajectories >= groups && plan.sweeps >= 1,
+          "lsd_plus needs at least " + std::to_string(groups) + " trajectories and a sweep, got " +
+              std::to_string(plan.trajectories) + " and " + std::to_string(plan.sweeps));
+  TimeGrid const grid = TimeGrid::uniform(process.noise().end(), plan.end, N);
+  std::vector<int> begins;
+  for (int c = 0; c <= count; ++c) begins.push_back(static_cast<int>(std::int64_t{c} * N / count));
+  auto const time_of = [&](int c) { return grid.point(begins[static_cast<std::size_t>(c)]); };
+
+  double const bytes = 4.0 * count * length * states + 8.0 * (2.0 * count * length + length * states + 4.0 * length) +
+                       8.0 * count * count * static_cast<int>(terms);
+  std::size_t const all = plan.trajectories * static_cast<std::size_t>(plan.sweeps);
+  int const batch = rows_that_fit(
+      "lsd_plus (" + std::to_string(count) + " candidate times; fewer need less)", bytes, plan.memory,
+      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
+  auto const B = static_cast<std::size_t>(batch);
+  TeacherPaths teacher(exec, process, plan.teacher, grid, length, batch, plan.seed, schedule.forced_last);
+  Starts const starts{{"saltus::learnable::lsd_plus::ln_q", C, B, L, S},
+                      {"saltus::learnable::lsd_plus::hazard", C, B, L},
+                      {"saltus::learnable::lsd_plus::ln_hazard", C, B, L}};
+  SiteStatistics const sites{{"saltus::learnable::lsd_plus::last", B, L},
+                             {"saltus::learnable::lsd_plus::changed", B, L},
+                             {"saltus::learnable::lsd_plus::own", B, L, 3}};
+  SiteMasses const masses("saltus::learnable::lsd_plus::masses", B, L, S);
+  Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> const sums("saltus::learnable::lsd_plus::sums", B,
+                                                                               C, C);
+  auto const host_sums = Kokkos::create_mirror_view(sums);
+  Kokkos::View<int*, MemorySpace> const device_begins("saltus::learnable::lsd_plus::begins", C + 1);
+  Kokkos::deep_copy(device_begins, Kokkos::View<int const*, HostSpace, Kokkos::MemoryUnmanaged>(begins.data(), C + 1));
+
+  BlockStatistics statistics(count);
+  BlockCost const block_cost{path_law(plan.base) == StepLaw::exponential, schedule.forced_last};
+  auto const solve = [&] {
+    std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
+    for (int j = 0; j < count; ++j) {
+      for (int to = j + 1; to <= count; ++to)
+        cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] =
+            block_cost(statistics.block(j, to), to == count);
+    }
+    std::vector<int> const path = cheapest(cost, plan.steps);
+    double total = path.empty() ? infinite : 0;
+    for (std::size_t k = 0; k + 1 < path.size(); ++k)
+      total += cost[static_cast<std::size_t>(path[k])][static_cast<std::size_t>(path[k + 1])];
+    return std::make_pair(path, total);
+  };
+
+  std::string const head = "lsd_plus " + std::to_string(count) + " " + std::to_string(N) + " " + std::to_string(all) +
+                           " " + std::to_string(plan.seed) + " " + std::to_string(length);
+  std::size_t done = 0;
+  if (!hooks.resume.empty()) restore(hooks.resume, head, done, schedule.objective, statistics.all());
+  while (done < all) {
+    std::size_t const sweep = done / plan.trajectories;
+    int const rows = static_cast<int>(std::min(B, (sweep + 1) * plan.trajectories - done));
+    Kokkos::deep_copy(exec, sums, 0);
+    using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>;
+    Policy const by_site(exec, 0, std::int64_t{rows} * length);
+    int cell = -1;
+    teacher.follow(done, rows, [&](State const& state, int i) {
+      StepCoeff const& c = teacher.host(i);
+      if (i == begins[static_cast<std::size_t>(cell) + 1]) {
+        ++cell;
+        read_masses(exec, process, state, teacher.step(i), 0, block_cost.exponential ? Mass::rates : Mass::transitions,
+                    masses);
+        Kokkos::parallel_for("saltus::learnable::lsd_plus::start", by_site,
+                             StartKernel{starts, masses, cell, length, states, c.duration});
+      }
+      read_masses(exec, process, state, teacher.step(i), 0, mass_of(teacher.law()), masses);
+      Kokkos::parallel_for("saltus::learnable::lsd_plus::sites", by_site,
+                           SiteKernel{sites, masses, state.tokens, i, length, states,
+                                      teacher.law() == StepLaw::exponential, c.forced, c.duration});
+      Kokkos::parallel_for(
+          "saltus::learnable::lsd_plus::terms", Policy(exec, 0, std::int64_t{rows} * (cell + 1)),
+          TermKernel{starts, sites, masses, sums, device_begins, cell + 1, cell, length, states, c.duration});
+    });
+    Kokkos::deep_copy(exec, host_sums, sums);
+    exec.fence("saltus::learnable: statistics of blocks are summed on the host");
+    for (std::size_t b = 0; b < static_cast<std::size_t>(rows); ++b) {
+      std::size_t const group = (done + b) * groups / all;
+      for (std::size_t at = 0; at < C; ++at) {
+        for (std::size_t j = 0; j <= at; ++j) {
+          bool const fine = std::isfinite(host_sums(b, j, at, jumps)) && std::isfinite(host_sums(b, j, at, waits)) &&
+                            !std::isnan(host_sums(b, j, at, targets));
+          if (!fine) {
+            throw NumericalError(
+                "the statistics of lsd_plus are not finite between t = " + to_text(time_of(static_cast<int>(at))) +
+                " and t = " + to_text(time_of(static_cast<int>(at) + 1)) + " (steps from " +
+                std::to_string(begins[at]) + " of the teacher), trajectory " + std::to_string(done + b));
+          }
+          for (std::size_t t = 0; t < terms; ++t) statistics.at(group, j, at, t) += host_sums(b, j, at, t);
+        }
+      }
+    }
+    done += static_cast<std::size_t>(rows);
+    bool const swept = done % plan.trajectories == 0;
+    if (swept) schedule.objective.push_back(solve().second / static_cast<double>(done));
+    if (hooks.progress) {
+      hooks.progress(static_cast<double>(done) / static_cast<double>(all),
+                     schedule.objective.empty() ? NAN : schedule.objective.back());
+    }
+    if (hooks.save) hooks.save(saved(head, done, schedule.objective, statistics.all()));
+  }
+
+  auto const [path, total] = solve();
+  if (path.empty() || !std::isfinite(total)) {
+    throw NumericalError(
+        "every choice of " + std::to_string(plan.steps) +
+        " steps has an infinite path KL: the model gives "
+        "probability 0 to tokens that it gives some later. If it does so where the teacher made an impossible "
+        "sequence, take the teacher first_hitting, which makes none");
+  }
+  schedule.times.clear();
+  schedule.phi_error.assign(schedule.phi.size(), 0.0);
+  auto const scale = static_cast<double>(all);
+  std::vector<double> points(path.begin(), path.end());
+  SmoothCost const smooth(statistics, block_cost, count);
+  if (optimiser_ == "gradient") {
+    points = descend(smooth, count, plan.steps);
+    schedule.objective.back() = smooth(points) / scale;
+  }
+  for (double const p : points) {
+    int const c = std::min(static_cast<int>(p), count - 1);
+    schedule.times.push_back(time_of(c) + (p - c) * (time_of(c + 1) - time_of(c)));
+  }
+  schedule.times.front() = grid.point(0);
+  schedule.times.back() = plan.end;
+  for (std::size_t k = 0; block_cost.exponential && k + 1 < points.size(); ++k) {
+    if (schedule.forced_last && k + 2 == points.size()) continue;
+    schedule.phi[k] = block_cost.phi(smooth.block(points[k], points[k + 1]));
+    // By the spread between groups, at the nearest candidates.
+    int const from = static_cast<int>(std::lround(points[k])), to = static_cast<int>(std::lround(points[k + 1]));
+    std::vector<double> spread;
+    for (std::size_t g = 0; g < groups; ++g)
+      spread.push_back(block_cost.phi(statistics.block(from, std::max(to, from + 1), static_cast<int>(g))));
+    double const mean = std::accumulate(spread.begin(), spread.end(), 0.0) / groups;
+    double squares = 0;
+    for (double const phi : spread) squares += (phi - mean) * (phi - mean);
+    schedule.phi_error[k] = std::sqrt(squares / (groups - 1) / groups);
+  }
+  std::vector<double> equal;
+  for (int k = 0; k <= plan.steps; ++k) equal.push_back(static_cast<double>(k) * count / plan.steps);
+  schedule.note = "path KL by the teacher's paths: " + to_text(schedule.objective.back()) +
+                  " nats a sequence, of steps of equal length " + to_text(smooth(equal) / scale);
+  schedule.trajectories = all;
+}
+
+}  // namespace
+
+std::unique_ptr<Distiller> make_lsd_plus(Parameters const& parameters) { return std::make_unique<LsdPlus>(parameters); }
+
+}  // namespace saltus
