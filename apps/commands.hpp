@@ -17,6 +17,7 @@ KokkosArguments take_kokkos_arguments(std::vector<std::string>& arguments);
 int run_sample(Options const& options, KokkosArguments kokkos);
 int run_compare(Options const& options, KokkosArguments kokkos);
 int run_simulate(Options const& options, KokkosArguments kokkos);
+int run_distill(Options const& options, KokkosArguments kokkos);
 int run_train(Options const& options);
 int run_evaluate(Options const& options, KokkosArguments kokkos);
 int run_info(Options const& options);

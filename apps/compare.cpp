@@ -78,7 +78,7 @@ std::vector<NullBand> reference_bands(Contest const& contest, std::span<token_t 
 
 Run run_entrant(Contest& contest, Entrant const& entrant, std::vector<token_t> const& reference, Options const& options,
                 OutputFolder const& folder) {
-  auto const integrator = make_integrator(entrant.integrator, contest.process);
+  auto const integrator = make_method(entrant, contest.process);
   std::size_t const samples = entrant.plan.samples, length = static_cast<std::size_t>(contest.length);
   SequenceFormat const format = output_format(options, contest.alphabet, "");
   SequenceWriter writer(folder.path("samples/" + entrant.label + ending(format)), format, contest.alphabet, samples,
@@ -129,7 +129,9 @@ Results run_all(Contest& contest, Subject const& subject, Options const& options
                   .methods = {},
                   .left_out = contest.left_out,
                   .runs = {}};
-  for (auto const& method : subject.methods) {
+  auto methods = subject.methods;
+  for (auto const& named : subject.schedules) methods.push_back(named.name);
+  for (auto const& method : methods) {
     auto const is_it = [&](Entrant const& entrant) { return entrant.integrator == method; };
     if (std::ranges::any_of(contest.entrants, is_it)) results.methods.push_back(method);
   }

@@ -114,6 +114,31 @@ void add_entrants(Contest& contest, Subject const& subject, SamplePlan const& ba
   }
 }
 
+void add_schedules(Contest& contest, Subject const& subject, SamplePlan const& base) {
+  for (auto const& named : subject.schedules) {
+    Schedule const& schedule = named.schedule;
+    IntegratorInfo const info = make_scheduled(schedule, contest.process)->info();
+    if (contest.exact_law && !info.has_site_law) {
+      contest.left_out.emplace_back(named.name, left_out(info, false));
+      continue;
+    }
+    SamplePlan const made = make_plan(schedule, contest.process, contest.length);
+    SamplePlan plan = base;
+    plan.grid = made.grid;
+    plan.phi = made.phi;
+    plan.power = made.power;
+    plan.forced_last = made.forced_last;
+    int const nfe = evaluations(schedule) * contest.process.model()->info().evaluations;
+    contest.entrants.push_back({.integrator = named.name,
+                                .schedule = &schedule,
+                                .steps = schedule.steps(),
+                                .plan = std::move(plan),
+                                .pictured = true,
+                                .label = file_name(named.name) + "_nfe" + std::to_string(nfe)});
+    contest.header["schedules"][named.name] = named.file + ": " + schedule.method;
+  }
+}
+
 // Takes the defaults of options that this comparison has no use for out of its parameters.
 void drop_unused(Contest& contest, Subject const& subject, Options const& options) {
   std::vector<std::string> unused;
@@ -146,6 +171,10 @@ bool exact_law(Options const& options) {
 
 }  // namespace
 
+std::unique_ptr<Integrator> make_method(Entrant const& entrant, Process const& process) {
+  return entrant.schedule ? make_scheduled(*entrant.schedule, process) : make_integrator(entrant.integrator, process);
+}
+
 Subject read_subject(Options const& options) {
   Subject subject{.seed = options.seed("seed"),
                   .samples = static_cast<std::size_t>(options.integer("samples", 2, 1'000'000'000)),
@@ -153,6 +182,7 @@ Subject read_subject(Options const& options) {
                   .exact_law = exact_law(options),
                   .methods = read_methods(options),
                   .budgets = options.integers("nfe", 1, 1'000'000),
+                  .schedules = read_schedules(options),
                   .reverse = {},
                   .rules = {},
                   .forward = {}};
@@ -169,8 +199,23 @@ Subject read_subject(Options const& options) {
     require(!forward || !options.changed(other),
             "--" + std::string(other) + " is for comparing on a reverse process: give --model or --data");
   }
+  require(!forward || subject.schedules.empty(), "--schedule is for comparing on a reverse process: give --model or --data");
+  for (auto const& named : subject.schedules) {
+    require(std::ranges::find(subject.methods, named.name) == subject.methods.end(),
+            "the schedule " + named.file + " would be called like the method '" + named.name + "'; rename the file");
+  }
   if (!forward) {
-    subject.reverse.emplace(read_problem(options, subject.methods));
+    auto methods = subject.methods;
+    for (auto const& named : subject.schedules) {
+      auto const more = integrators_of(named.schedule);
+      methods.insert(methods.end(), more.begin(), more.end());
+    }
+    subject.reverse.emplace(read_problem(options, methods));
+    for (auto const& named : subject.schedules) {
+      check_fit(named, *subject.reverse, options);
+      require(subject.exact_law || !subject.reverse->masked() || named.schedule.forced_last,
+              "the schedule " + named.file + " may leave masks, and compare measures whole sequences");
+    }
     subject.rules.emplace(options, *subject.reverse);
     require(subject.exact_law || !subject.rules->leaves_masks(),
             "--last none leaves masks, and compare measures whole sequences: take fold, sample or argmax");
@@ -220,6 +265,7 @@ Contest make_contest(Subject& subject, Options const& options) {
                         // The starts' random numbers must not be those of the perfect samplers.
                         .start = forward ? forward->start(subject.seed) : reverse->exact_start(subject.seed ^ 0x5A17u)};
   add_entrants(contest, subject, base);
+  add_schedules(contest, subject, base);
   drop_unused(contest, subject, options);
   return contest;
 }

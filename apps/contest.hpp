@@ -9,6 +9,7 @@
 #include "forward.hpp"
 #include "metrics.hpp"
 #include "problem.hpp"
+#include "schedules.hpp"
 #include "step_rules.hpp"
 
 namespace saltus::app {
@@ -22,6 +23,7 @@ struct Subject {
   bool exact_law = false;  ///< laws are computed rather than sampled
   std::vector<std::string> methods;
   std::vector<std::int64_t> budgets;
+  std::vector<NamedSchedule> schedules{};
   std::optional<Problem> reverse;
   std::optional<StepRules> rules;  ///< of a reverse process
   std::optional<ForwardProblem> forward;
@@ -34,7 +36,8 @@ Subject read_subject(Options const& options);
 
 /// One run: a method with its steps.
 struct Entrant {
-  std::string integrator;
+  std::string integrator;  ///< or the name of its schedule
+  Schedule const* schedule = nullptr;  ///< one of the subject's; null: the integrator alone
   bool exact = false;      ///< claims to draw from the law of the process itself
   bool own_steps = false;  ///< needs no number of steps
   double weak_order = 0;   ///< claimed here; 0: none
@@ -43,6 +46,9 @@ struct Entrant {
   bool pictured = false;  ///< the method's smallest budget, whose sequences are shown in the report
   std::string label;      ///< of its file of sequences and its progress line
 };
+
+/// What advances the entrant. Needs Kokkos.
+std::unique_ptr<Integrator> make_method(Entrant const& entrant, Process const& process);
 
 /// What is run, and the law that it is judged by. Needs Kokkos.
 struct Contest {

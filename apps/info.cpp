@@ -6,6 +6,7 @@
 #include <saltus/ctmc/io/generators.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
+#include <saltus/learnable/distiller.hpp>
 
 #include "problem.hpp"
 
@@ -101,12 +102,21 @@ Json corrector_details(std::vector<IntegratorInfo> const& infos) {
   return all;
 }
 
+Json distiller_details(std::vector<DistillerInfo> const& infos) {
+  Json all = Json::array();
+  for (auto const& info : infos)
+    all.push_back({{"name", info.name}, {"summary", info.summary}, {"reference", info.reference}, {"bases", info.bases}});
+  return all;
+}
+
 }  // namespace
 
 int run_info(Options const& options) {
   std::vector<IntegratorInfo> methods, correctors;
   for (auto const& name : integrator_names()) methods.push_back(make_integrator(name)->info());
   for (auto const& name : corrector_names()) correctors.push_back(corrector_info(name));
+  std::vector<DistillerInfo> distillers;
+  for (auto const& name : distiller_names()) distillers.push_back(make_distiller(name)->info());
   bool const in_full = options.flag("integrators");
   if (options.flag("json")) {
     Json const listed{{"integrator_details", details(methods)}, {"corrector_details", corrector_details(correctors)}};
@@ -120,6 +130,7 @@ int run_info(Options const& options) {
               {"backend", backend()},
               {"integrators", integrator_names()},
               {"correctors", corrector_names()},
+              {"distillers", distiller_details(distillers)},
               {"models", model_names()},
               {"generators", generator_names()},
               {"noise_schedules", NoiseSchedule::names()}};
@@ -147,6 +158,8 @@ int run_info(Options const& options) {
   for (auto const& info : methods) print_wrapped("  " + info.name, left, info.summary);
   std::printf("\nCorrectors (METHOD+CORRECTOR):\n");
   for (auto const& info : correctors) print_wrapped("  " + info.name, left, info.summary);
+  std::printf("\nMethods that learn schedules (saltus distill --method):\n");
+  for (auto const& info : distillers) print_wrapped("  " + info.name, left, info.summary);
   std::printf("\n");
   auto const print_names = [](std::string const& what, std::vector<std::string> const& names, std::string const& last) {
     std::string text;

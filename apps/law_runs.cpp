@@ -8,7 +8,6 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/exact_law.hpp>
-#include <saltus/integrators/registry.hpp>
 
 namespace saltus::app {
 namespace {
@@ -124,9 +123,11 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
     plans.push_back({.grid = entrant.plan.grid,
                      .start = start,
                      .data = data,
+                     .phi = entrant.plan.phi,
+                     .power = entrant.plan.power,
                      .forced_last = entrant.plan.forced_last,
                      .limit = std::numeric_limits<double>::infinity()});
-    transitions += count_transitions(exec, contest.process, *make_integrator(entrant.integrator), space, plans.back());
+    transitions += count_transitions(exec, contest.process, *make_method(entrant, contest.process), space, plans.back());
   }
   require(transitions <= limit, "the exact laws need " + to_text(transitions) +
                                     " transitions, more than --most-transitions " + options.text("most-transitions") +
@@ -135,7 +136,7 @@ std::vector<Run> run_laws(Contest& contest, Subject const& subject, Options cons
   std::vector<Run> runs;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     Entrant const& entrant = contest.entrants[i];
-    auto const integrator = make_integrator(entrant.integrator);
+    auto const integrator = make_method(entrant, contest.process);
     Kokkos::Timer const timer;
     LawReport const report = law_report(exec, contest.process, *integrator, space, plans[i]);
     Run run{.integrator = entrant.integrator,

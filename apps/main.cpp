@@ -45,6 +45,7 @@ int run(std::vector<std::string> arguments) {
       case command_sample: return run_sample(options, std::move(kokkos));
       case command_compare: return run_compare(options, std::move(kokkos));
       case command_simulate: return run_simulate(options, std::move(kokkos));
+      case command_distill: return run_distill(options, std::move(kokkos));
       case command_train: return run_train(options);
       case command_evaluate: return run_evaluate(options, std::move(kokkos));
       case command_info: return run_info(options);

@@ -13,13 +13,15 @@
 #include <saltus/ctmc/noise_schedule.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
+#include <saltus/learnable/distiller.hpp>
 
 namespace saltus::app {
 namespace {
 
 namespace po = boost::program_options;
 constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
-                   runs = reverse | forward, every = runs | command_info | command_train | command_evaluate;
+                   runs = reverse | forward, models = reverse | command_distill,
+                   every = runs | models | command_info | command_train | command_evaluate;
 
 std::string joined(std::vector<std::string> const& items, char const* separator) {
   std::string text;
@@ -87,6 +89,7 @@ std::vector<CommandSpec> const& command_table() {
       {command_sample, "sample", "draw sequences from a discrete diffusion model"},
       {command_simulate, "simulate", "run any Markov chain forwards: sequences, jumps, statistics, trees"},
       {command_compare, "compare", "rank integrators: error against number of evaluations, against the exact law"},
+      {command_distill, "distill", "learn a schedule of few steps from a sampler of many"},
       {command_train, "train", "fit a small network to sequences of one's own: molecules, proteins, text"},
       {command_evaluate, "evaluate", "judge samples against reference sequences"},
       {command_info, "info", "what this build has: backend, integrators, models"}};
@@ -103,37 +106,39 @@ std::vector<OptionSpec> const& option_table() {
       ") as in top_k:score=margin,temperature=0.5 or tweedie+remasking:eta=0.02: see saltus info --integrators";
   static std::string const reverse_one = one + around;
   static std::string const many = "methods to compare, of: " + integrators + around;
+  static std::string const learned =
+      "how to learn, of: " + joined(distiller_names(), ", ") + "; parameters as in lsd:mode=paper,distance=l2: see saltus info";
   static std::string const noise_help =
       "noise schedule (of a network, that of its training), of: " + noises + "; parameters as in geometric:min=1e-3,max=20";
   static std::string const generators =
       "rate matrix, of: " + joined(generator_names(), ", ") +
       "; with parameters as in hky85:kappa=2,freqs=0.3,0.2,0.2,0.3; or a file (matrix as text or npy, PAML, Matrix Market)";
   static std::vector<OptionSpec> const table{
-      {"Model", "model", "NAME|FOLDER", "chain", reverse,
+      {"Model", "model", "NAME|FOLDER", "chain", models,
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
        "length 256), comb (images of 8 x 8 pixels of 16 ordered levels), a network that comes with the program (see saltus info), a folder with a model.json (a law or a "
        "network), or table:FILE (joint probabilities, NPY with an axis for each site)"},
-      {"Model", "data", "FILE", "", reverse, "sequences to fit chain or product to: FASTA alignment, or one a line"},
-      {"Model", "pseudo-count", "C", "1", reverse, "added to each row of counts, spread evenly over its states"},
-      {"Model", "homogeneous", "", "", reverse, "chain: one matrix for all positions (default: one for each)"},
-      {"Model", "guide", "MODEL", "", reverse,
+      {"Model", "data", "FILE", "", models, "sequences to fit chain or product to: FASTA alignment, or one a line"},
+      {"Model", "pseudo-count", "C", "1", models, "added to each row of counts, spread evenly over its states"},
+      {"Model", "homogeneous", "", "", models, "chain: one matrix for all positions (default: one for each)"},
+      {"Model", "guide", "MODEL", "", models,
        "a second model, of the same alphabet and length: a folder with a model.json or table:FILE"},
-      {"Model", "guide-weight", "W", "", reverse, "how much --guide says, 1 if not given; see --guidance"},
-      {"Model", "guidance", "FORM", "", reverse,
+      {"Model", "guide-weight", "W", "", models, "how much --guide says, 1 if not given; see --guidance"},
+      {"Model", "guidance", "FORM", "", models,
        "product (default): model x guide^W; classifier_free: model^(1+W) x guide^(-W), where the guide is the "
        "unconditional model"},
-      {"Model", "temperature", "T", "", reverse,
+      {"Model", "temperature", "T", "", models,
        "laws of the clean token to the power 1/T, after --guide: below 1 sharper; 1 changes nothing"},
-      {"Model", "top-tokens", "K", "", reverse, "then only the K likeliest tokens of each site"},
-      {"Model", "nucleus", "P", "", reverse, "then only the likeliest tokens that reach the share P"},
-      {"Model", "condition", "A,B,...|FILE", "", reverse, "networks that take a condition: its numbers, or an .npy file"},
-      {"Model", "precision", "NAME", "fp32", reverse, "networks: fp32 or bf16"},
-      {"Process", "generator", "NAME|FILE", "", runs, generators.c_str()},
+      {"Model", "top-tokens", "K", "", models, "then only the K likeliest tokens of each site"},
+      {"Model", "nucleus", "P", "", models, "then only the likeliest tokens that reach the share P"},
+      {"Model", "condition", "A,B,...|FILE", "", models, "networks that take a condition: its numbers, or an .npy file"},
+      {"Model", "precision", "NAME", "fp32", models, "networks: fp32 or bf16"},
+      {"Process", "generator", "NAME|FILE", "", runs | models, generators.c_str()},
       {"Process", "process", "FILE", "", forward,
        "the whole process from a JSON file, as simulate --print-config prints it"},
-      {"Process", "noise", "NAME", "cosine", reverse, noise_help.c_str()},
+      {"Process", "noise", "NAME", "cosine", models, noise_help.c_str()},
       {"Process", "noise", "NAME", "constant:rate=1,end=inf", command_simulate, noise_help.c_str()},
-      {"Process", "alphabet", "NAME", "", runs,
+      {"Process", "alphabet", "NAME", "", runs | models,
        "protein, dna, rna, amino_acids, nucleotides or chars:ABC...; default: from the data or the generator"},
       {"Process", "site-rates", "NAME|FILE", "", forward,
        "multipliers of the sites' rates: gamma:shape=0.5,categories=4,invariant=0.1, invariant:share=0.2, or a file"},
@@ -151,6 +156,11 @@ std::vector<OptionSpec> const& option_table() {
       {"Sampling", "integrator", "NAME", "tweedie", command_sample, reverse_one.c_str()},
       {"Sampling", "step", "H", "", command_simulate,
        "longest step of a fixed-step method; default: from look to look"},
+      {"Sampling", "schedule", "FILE", "", command_sample,
+       "a learned schedule (saltus distill): it brings integrator, times, factors and end"},
+      {"Sampling", "schedule", "FILE,...", "", command_compare,
+       "learned schedules (saltus distill), each a method beside --integrators, named by its file; may be given several times"},
+      {"Sampling", "force", "", "", reverse, "--schedule: take one that was learned for another model or process"},
       {"Sampling", "steps", "K", "64", command_sample, "steps (exact event-driven methods choose their own)"},
       {"Sampling", "integrators", "A,B,...", "gillespie,euler,tweedie", command_compare, many.c_str()},
       {"Sampling", "nfe", "N,M,...", "4,8,16,32,64", command_compare,
@@ -232,13 +242,26 @@ std::vector<OptionSpec> const& option_table() {
       {"Training", "checkpoint", "K", "500", command_train, "steps between checkpoints and validations"},
       {"Training", "resume", "", "", command_train, "go on with the run in --out, with the options that it began with"},
       {"Training", "seed", "S", "1", command_train, "of everything random; equal runs with equal threads agree bit for bit"},
+      {"Learning", "method", "NAME", "lsd", command_distill, learned.c_str()},
+      {"Learning", "base", "NAME", "euler", command_distill,
+       "integrator of the steps to learn for: euler, exponential, tau_leaping, tweedie or tweedie_trapezoidal, as far as the method can"},
+      {"Learning", "nfe", "N", "8", command_distill, "network evaluations of a sample that the schedule may take"},
+      {"Learning", "teacher", "NAME", "tweedie", command_distill, "integrator to learn from: one evaluation a step, with a law by site"},
+      {"Learning", "teacher-steps", "N", "256", command_distill, "its steps"},
+      {"Learning", "trajectories", "N", "512", command_distill, "of the teacher, in each sweep"},
+      {"Learning", "sweeps", "N", "3", command_distill, "with other random numbers each; what they find is averaged"},
+      {"Learning", "relax", "SHARE|auto", "", command_distill,
+       "methods that start from a disturbed state: the share of its sites that are, or chosen on trajectories kept back"},
+      {"Learning", "seed", "S", "1", command_distill, "of everything random; results do not depend on batch or threads"},
       {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
+      {"Machine", "batch", "N", "64", command_distill, "trajectories at a time"},
+      {"Machine", "memory", "MIB", "1024", command_distill, "for statistics, in MiB; batches are cut to fit"},
       {"Machine", "threads", "N", "0", command_train | command_evaluate, "threads; 0: all cores"},
-      {"Machine", "device", "NAME", "cpu", reverse | command_evaluate, "networks: cpu or cuda:N"},
+      {"Machine", "device", "NAME", "cpu", models | command_evaluate, "networks: cpu or cuda:N"},
       {"Machine", "device", "NAME", "cpu", command_train, "cpu or cuda:N"},
       {"Machine", "batch", "N", "", command_simulate,
        "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
-      {"Machine", "threads", "N", "0", runs, "threads; 0: all cores"},
+      {"Machine", "threads", "N", "0", runs | models, "threads; 0: all cores"},
       {"Output", "out", "FOLDER", "", command_evaluate, "report.html, results.csv and results.json"},
       {"Output", "json", "FILE", "", command_evaluate, "the results as JSON"},
       {"Output", "quiet", "", "", command_evaluate, "no table"},
@@ -248,6 +271,10 @@ std::vector<OptionSpec> const& option_table() {
       {"Output", "source", "TEXT", "", command_train, "where the data come from, for the manifest"},
       {"Output", "licence", "TEXT", "", command_train, "of the data, for the manifest"},
       {"Output", "quiet", "", "", command_train, "no progress line"},
+      {"Output", "out", "FILE", "", command_distill, "the schedule (JSON); until it is done, what --resume needs lies in FILE.partial"},
+      {"Output", "report", "FOLDER", "", command_distill, "report.html with its plots; default: --out without .json, and _report"},
+      {"Output", "resume", "", "", command_distill, "go on after the last sweep of a run that was broken off"},
+      {"Output", "quiet", "", "", command_distill, "no progress line, no table"},
       {"Output", "out", "PATH", "", runs, "file for the sequences (default: standard output); compare: folder"},
       {"Output", "trajectory", "FILE", "", command_simulate, "every jump as CSV or .npy: sample, time, site, from, to"},
       {"Output", "statistics", "FILE", "", command_simulate,
@@ -261,14 +288,19 @@ std::vector<OptionSpec> const& option_table() {
       {"Output", "integrators", "", "", command_info,
        "methods and correctors in full: exact or order, cost of a step, needs, reference"},
       {"Output", "json", "", "", command_info, "as JSON"},
-      {"Other", "config", "FILE", "", reverse, "options from a file of 'name = value' lines; the command line wins"},
-      {"Other", "print-config", "", "", reverse, "print what --config would read back, and stop"},
+      {"Other", "config", "FILE", "", models, "options from a file of 'name = value' lines; the command line wins"},
+      {"Other", "print-config", "", "", models, "print what --config would read back, and stop"},
       {"Other", "print-config", "", "", command_simulate, "print what --process would read back, and stop"},
       {"Other", "help", "", "", every, "this text"}};
   return table;
 }
 
 namespace {
+
+bool may_repeat(Command command, std::string_view name) {
+  auto const is_it = [&](OptionSpec const& spec) { return spec.name == name && (spec.commands & command); };
+  return std::string_view(std::find_if(option_table().begin(), option_table().end(), is_it)->argument) == "FILE,...";
+}
 
 // Lines 'name = value'; a line that begins with # is a comment. Values may hold anything but a line end.
 std::vector<std::pair<std::string, std::string>> read_config(std::string const& path, Command command) {
@@ -311,8 +343,9 @@ Options Options::parse(Command command, std::vector<std::string> const& argument
       // '--out --quiet': the value was forgotten.
       bool const forgotten = value.empty() || (option.original_tokens.size() == 2 && value.starts_with("--"));
       require(!forgotten, "the option '--" + option.string_key + "' needs a value" + see);
-      require(options.values_.emplace(option.string_key, value).second,
-              "the option '--" + option.string_key + "' is given twice");
+      auto const [place, fresh] = options.values_.emplace(option.string_key, value);
+      require(fresh || may_repeat(command, option.string_key), "the option '--" + option.string_key + "' is given twice");
+      if (!fresh) place->second += "," + value;
     }
   } catch (po::unknown_option const& e) {
     throw UserError(unknown_name("option", e.get_option_name(), names(command, "--")));
@@ -417,7 +450,7 @@ std::string Options::config() const {
     // A forward comparison has no model; its default, read back, would be one.
     bool const forward =
         command_ == command_compare && !given("model") && !given("data") && (has("generator") || has("process"));
-    if (forward && spec.commands == reverse && !given(name)) continue;
+    if (forward && (spec.commands & command_sample) && !(spec.commands & command_simulate) && !given(name)) continue;
     text += name + " = " + found->second + "\n";
   }
   return text;

@@ -17,7 +17,8 @@ enum Command : unsigned {
   command_info = 4,
   command_simulate = 8,
   command_train = 16,
-  command_evaluate = 32
+  command_evaluate = 32,
+  command_distill = 64
 };
 
 struct CommandSpec {
@@ -31,7 +32,7 @@ std::vector<CommandSpec> const& command_table();
 struct OptionSpec {
   char const* group;
   char const* name;
-  char const* argument;       ///< what --help calls its value; empty: a flag
+  char const* argument;       ///< what --help calls its value; empty: a flag; FILE,...: may be given several times
   char const* default_value;  ///< empty: none
   unsigned commands;          ///< the subcommands that take it
   char const* help;

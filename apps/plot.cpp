@@ -31,6 +31,10 @@ Range x_range(Plot const& plot) {
       if (point.x > 0) range.add(point.x);
     }
   }
+  if (!plot.log_x) {
+    double const margin = range.high > range.low ? 0.06 * (range.high - range.low) : 0.5;
+    return {range.low - margin, range.high + margin};
+  }
   double const margin = std::max(1.25, std::pow(range.high / range.low, 0.06));
   return {range.low / margin, range.high * margin};
 }
@@ -57,7 +61,7 @@ Range y_range(Plot const& plot) {
     double const margin = range.high > range.low ? std::pow(range.high / range.low, share) : 2;
     return {range.low / margin, range.high * margin};
   }
-  double const margin = range.high > range.low ? share * (range.high - range.low) : 1;
+  double const margin = range.high > range.low ? share * (range.high - range.low) : range.high != 0 ? std::abs(range.high) / 2 : 1;
   return {range.low - margin, range.high + margin};
 }
 
@@ -106,7 +110,7 @@ bool has_points(Series const& series) {
 // intervals can be told apart.
 std::string data(Plot const& plot, Range x, Range y) {
   std::string text = "# x value low high; a block for each method\n";
-  double const step = plot.beside ? 0.009 * std::log(x.high / x.low) : 0;
+  double const step = plot.beside && plot.log_x ? 0.009 * std::log(x.high / x.low) : 0;
   double place = -0.5 * static_cast<double>(plot.series.size() - 1);
   for (auto const& series : plot.series) {
     double const shift = std::exp(step * place++);
@@ -130,7 +134,8 @@ std::string script(Plot const& plot, Range x, Range y) {
   s += "set grid linecolor rgb '" + std::string(grid_colour.light) + "' linewidth 1 dashtype 1\n";
   s += "set tics nomirror out scale 0.6 textcolor rgb '" + text + "'\n";
   s += "set format '%g'\nunset mxtics\nunset mytics\n";
-  s += "set logscale x\nset xrange [" + number(x.low) + ":" + number(x.high) + "]\n";
+  if (plot.log_x) s += "set logscale x\n";
+  s += "set xrange [" + number(x.low) + ":" + number(x.high) + "]\n";
   s += "set xtics " + list(plot.x_ticks.empty() ? ticks(x) : plot.x_ticks) + "\n";
   if (plot.log_y) s += "set logscale y\nset ytics " + list(ticks(y)) + "\n";
   s += "set yrange [" + number(y.low) + ":" + number(y.high) + "]\n";

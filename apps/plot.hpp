@@ -23,12 +23,12 @@ struct Series {
   std::vector<Point> points{};
 };
 
-/// Values with intervals over a logarithmic axis. Everything finite; with log_y above 0 but for intervals.
+/// Values with intervals. Everything finite; on logarithmic axes above 0 but for intervals.
 struct Plot {
   std::string name;  ///< of its files
   std::string x_label, y_label;
-  bool log_y = true;
-  bool beside = true;                               ///< points that share an x are drawn side by side
+  bool log_x = true, log_y = true;
+  bool beside = true;                               ///< points that share an x are drawn side by side; with log_x
   bool intervals = true;                            ///< bars from low to high
   std::vector<double> x_ticks{};                    ///< empty: round numbers
   std::optional<std::pair<double, double>> band{};  ///< shaded right across

@@ -70,7 +70,8 @@ Problem read_problem(Options const& options, std::vector<std::string> const& met
   require(!model.network || text.empty() || (text == "absorbing") == model.network->masked,
           "--generator " + text + " does not fit the network '" + model.name() + "', which was trained with " +
               (model.network ? model.network->generator : "") + " noise");
-  if (!text.empty() && text != "absorbing") {
+  if (text.empty()) text = "absorbing";
+  if (text != "absorbing") {
     // The states of the process are those of the model.
     bool const counted = text.starts_with("uniform") || text.starts_with("path") || text.starts_with("gaussian_target");
     if (counted && text.find("states=") == text.npos)
@@ -80,7 +81,7 @@ Problem read_problem(Options const& options, std::vector<std::string> const& met
                                               " states but the model has " + std::to_string(states));
   }
   Decoration decoration = read_decoration(options, model);
-  return {std::move(model), noise, std::move(generator), std::move(decoration), read_revealed_sites(methods), now() - start};
+  return {std::move(model), noise, std::move(generator), std::move(decoration), read_revealed_sites(methods), std::move(text), now() - start};
 }
 
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path) {

@@ -26,7 +26,8 @@ struct Problem {
   Generator generator;  ///< absorbing unless --generator says otherwise
   Decoration decoration{};   ///< of the model, which stays what runs are judged by
   bool at_revealed = false;  ///< methods read conditionals at revealed sites
-  double seconds = 0;        ///< spent reading and fitting
+  std::string generator_text{};  ///< the generator as a call names it, with its number of states
+  double seconds = 0;            ///< spent reading and fitting
 
   int length() const { return model.length; }
   /// The model's law. UserError for a network, whose law is not known, naming what asked for it.

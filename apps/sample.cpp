@@ -8,6 +8,7 @@
 #include "infilling.hpp"
 #include "methods.hpp"
 #include "reweighting.hpp"
+#include "schedules.hpp"
 #include "step_rules.hpp"
 
 namespace saltus::app {
@@ -17,9 +18,17 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   int const steps = static_cast<int>(options.integer("steps", 1, 1'000'000));
   int const batch = static_cast<int>(options.integer("batch", 1, 1 << 24));
   std::uint64_t const seed = options.seed("seed");
-  auto const methods = read_methods(options);
+  auto const schedules = read_schedules(options);
+  require(schedules.size() <= 1, "sample takes one --schedule, got " + std::to_string(schedules.size()));
+  Schedule const* const schedule = schedules.empty() ? nullptr : &schedules[0].schedule;
+  for (char const* const other : {"integrator", "steps", "grid", "last", "categorical"}) {
+    require(!schedule || !options.changed(other),
+            "a schedule brings its integrators, steps and end: leave --" + std::string(other) + " away with --schedule");
+  }
+  auto const methods = schedule ? integrators_of(*schedule) : read_methods(options);
   std::string const path = options.has("out") ? options.text("out") : "-";
   Problem const problem = read_problem(options, methods);
+  if (schedule) check_fit(schedules[0], problem, options);
   StepRules rules(options, problem);
   Alphabet const& symbols = problem.model.alphabet;
   std::optional<Template> fixed;
@@ -30,17 +39,19 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
                             "infilling is exact under absorbing noise"});
   }
   SequenceFormat const format = output_format(options, symbols, path);
-  Alphabet const alphabet = rules.leaves_masks() ? with_mask(symbols) : symbols;
+  bool const leaves_masks = schedule ? problem.masked() && !schedule->forced_last : rules.leaves_masks();
+  Alphabet const alphabet = leaves_masks ? with_mask(symbols) : symbols;
   require(!rules.own_steps() || !options.changed("steps"), "--grid " + options.text("grid") + " has " +
                                                              std::to_string(rules.own_steps().value_or(0)) +
                                                              " steps of its own: leave --steps away");
 
   KokkosSession const session(options, std::move(kokkos));
   Process process = problem.process();
-  auto const integrator = make_integrator(methods[0], process);
+  auto const integrator = schedule ? make_scheduled(*schedule, process) : make_integrator(methods[0], process);
+  std::string const name = schedule ? schedules[0].name : methods[0];
   std::string const profile = rules.estimate_profile(process);
   if (!profile.empty()) print_notes(options, {profile});
-  SamplePlan plan = rules.plan(process, *integrator, steps);
+  SamplePlan plan = schedule ? make_plan(*schedule, process, problem.length()) : rules.plan(process, *integrator, steps);
   plan.seed = seed;
   plan.samples = samples;
   plan.batch = batch;
@@ -58,14 +69,14 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   SampleReport report;
   Json weights = Json::object();
   if (reweighting) {
-    ProgressLine line(options, methods[0], samples);
+    ProgressLine line(options, name, samples);
     ParticleReport const done = run_reweighting(process, *integrator, *reweighting, *writer,
                                                 [&](std::size_t results) { line(results); }, weights);
     report = {.samples = done.results, .evaluations = done.evaluations,
               .max_evaluations = static_cast<std::int64_t>(std::ceil(done.evaluations)), .jumps = done.jumps,
               .clamps = done.clamps, .seconds = done.seconds};
   } else {
-    ProgressLine line(options, methods[0], samples);
+    ProgressLine line(options, name, samples);
     report = sample(
         ExecSpace(), process, *integrator, plan,
         [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); }, {},
@@ -77,6 +88,11 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     Json summary = run_header(options, problem);
     if (!profile.empty()) summary["model"]["information_profile"] = profile;
     summary["integrator"] = methods[0];
+    if (schedule) {
+      summary["schedule"] = {{"file", schedules[0].file}, {"method", schedule->method}, {"integrators", methods}, {"steps", schedule->steps()}};
+      for (char const* const unused : {"integrator", "steps", "grid", "categorical"}) summary["parameters"].erase(unused);
+      summary.erase("integrator");
+    }
     summary["samples"] = report.samples;
     summary["nfe"] = report.evaluations;
     summary["max_nfe"] = report.max_evaluations;

@@ -28,7 +28,8 @@ enum class Role : std::uint32_t {
   resample = 9, ///< resampling of the particles of a group; the sample is the group's first particle
   clean = 10,   ///< draws of whole clean sequences from one evaluation
   permute = 11, ///< permutations of the sequences of two sets; the site says for which statistic, the step which permutation
-  noise = 12    ///< noise put on clean sequences, to learn from them or to bound their likelihood
+  noise = 12,   ///< noise put on clean sequences, to learn from them or to bound their likelihood
+  coupled = 13  ///< jumps that several runs share; word 3 counts the jumps of the site
 };
 
 struct PhiloxBlock {

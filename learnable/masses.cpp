@@ -2,6 +2,7 @@
 #include <saltus/learnable/masses.hpp>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/parameters.hpp>
 #include <saltus/ctmc/visit_field.hpp>
 
 namespace saltus {
@@ -49,8 +50,14 @@ struct MassKernel {
 }  // namespace
 
 StepLaw step_law(std::string_view integrator) {
-  std::string_view const name = integrator.substr(0, integrator.find(':'));
-  if (name == "euler" || name == "tau_leaping") return StepLaw::linear;
+  auto const parameters = Parameters::parse("base", integrator);
+  std::string const& name = parameters.name();
+  if (name == "tau_leaping") {
+    std::string const rule = parameters.text("rule", "first");
+    require(rule != "reject", "no factor is learned for tau_leaping:rule=reject, whose jumps grow rarer with large rates; take rule=first");
+    return rule == "ordinal" ? StepLaw::linear : StepLaw::exponential;
+  }
+  if (name == "euler") return StepLaw::linear;
   if (name == "exponential") return StepLaw::exponential;
   if (name == "tweedie") return StepLaw::tweedie;
   if (name == "tweedie_trapezoidal") return StepLaw::two_stage;

@@ -13,8 +13,8 @@ namespace saltus {
 
 /// How the jumps of a site in a step follow from an evaluation at its start, with phi the learned factor.
 enum class StepLaw {
-  linear,       ///< euler, tau_leaping: phi h R(y)
-  exponential,  ///< target R(y), probability 1 - exp(-phi h sum R)
+  linear,       ///< euler: probabilities phi h R(y); tau_leaping:rule=ordinal: numbers of jumps with these means
+  exponential,  ///< exponential, tau_leaping: target R(y), probability 1 - exp(-phi h sum R)
   tweedie,      ///< the transition law with the other sites frozen, off-diagonal scores scaled by phi
   two_stage     ///< tweedie_trapezoidal: phi scales the reveal probabilities of both stages
 };

@@ -27,12 +27,12 @@ struct StateFactors {
 /// A learned sampler: what a student does in each of its steps, and how it was learned. Steps are numbered k = 0..M-1 from
 /// the noise to the data; step k goes from times[k] to times[k+1] with all factors of index k (A§12.6).
 struct Schedule {
-  std::string method;              ///< distiller with its parameters
-  std::string base;                ///< integrator of the steps, with its parameters
-  std::vector<std::string> bases;  ///< [M] integrator of each step, or empty: `base` in all of them
-  std::vector<double> times;       ///< [M + 1], from T down
-  std::vector<double> phi;         ///< [M] factors on the rates, or empty: 1
-  std::vector<double> power;       ///< [M] powers of the scores, or empty: 1
+  std::string method{};              ///< distiller with its parameters
+  std::string base{};                ///< integrator of the steps, with its parameters
+  std::vector<std::string> bases{};  ///< [M] integrator of each step, or empty: `base` in all of them
+  std::vector<double> times{};       ///< [M + 1], from T down
+  std::vector<double> phi{};         ///< [M] factors on the rates, or empty: 1
+  std::vector<double> power{};       ///< [M] powers of the scores, or empty: 1
   std::optional<StateFactors> state{};
   bool forced_last = false;        ///< as in SamplePlan
 

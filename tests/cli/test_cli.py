@@ -44,10 +44,13 @@ PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "no
 REVERSE = {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid", "last", "categorical",
            "condition", "precision", "device"}
 OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "alphabet", "template",
-                               "particles", "reward", "strength", "power", "selection"},
+                               "particles", "reward", "strength", "power", "selection", "schedule", "force"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
-           "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference"},
+           "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference", "schedule", "force"},
+           "distill": SHARED - {"samples", "format", "summary"} | REVERSE - {"grid", "last", "categorical"}
+           | {"generator", "alphabet", "method", "base", "nfe", "teacher", "teacher-steps", "trajectories", "sweeps", "relax", "memory",
+              "report", "resume"},
            "train": {"data", "valid", "tokenizer", "length", "windows", "width", "layers", "heads", "time", "generator", "loss",
                      "steps", "minutes", "batch", "rate", "ema", "weight-decay", "clip", "checkpoint", "resume", "seed",
                      "threads", "device", "out", "name", "weights", "source", "licence", "quiet", "help"},

@@ -16,6 +16,7 @@
 #include <saltus/ctmc/time_grid.hpp>
 #include <saltus/integrators/exact_law.hpp>
 #include <saltus/integrators/registry.hpp>
+#include <saltus/learnable/distiller.hpp>
 
 #include "forward.hpp"
 #include "methods.hpp"
@@ -28,24 +29,24 @@ namespace {
 using Arguments = std::vector<std::string>;
 
 constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
-                   runs = reverse | forward;
+                   runs = reverse | forward, models = reverse | command_distill;
 
 // Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp, forward.cpp, decoration.cpp,
-// step_rules.cpp, reweighting.cpp, law_runs.cpp, model.cpp, train.cpp, evaluate.cpp and evaluation.cpp.
+// step_rules.cpp, reweighting.cpp, law_runs.cpp, model.cpp, schedules.cpp, distill.cpp, train.cpp, evaluate.cpp and evaluation.cpp.
 std::map<std::string, unsigned> const readers{
-    {"model", reverse | command_evaluate}, {"data", reverse | command_train}, {"pseudo-count", reverse}, {"homogeneous", reverse},
-    {"config", reverse}, {"generator", runs | command_train}, {"noise", runs}, {"alphabet", runs},
-    {"samples", runs | command_evaluate}, {"seed", runs | command_train | command_evaluate},
-    {"batch", runs | command_train}, {"threads", runs | command_train | command_evaluate},
-    {"out", runs | command_train | command_evaluate}, {"format", runs}, {"summary", runs},
-    {"quiet", runs | command_train | command_evaluate}, {"print-config", runs}, {"process", forward},
+    {"model", models | command_evaluate}, {"data", models | command_train}, {"pseudo-count", models}, {"homogeneous", models},
+    {"config", models}, {"generator", runs | models | command_train}, {"noise", runs | models}, {"alphabet", runs | models},
+    {"samples", runs | command_evaluate}, {"seed", runs | models | command_train | command_evaluate},
+    {"batch", runs | models | command_train}, {"threads", runs | models | command_train | command_evaluate},
+    {"out", runs | models | command_train | command_evaluate}, {"format", runs}, {"summary", runs},
+    {"quiet", runs | models | command_train | command_evaluate}, {"print-config", runs | models}, {"process", forward},
     {"site-rates", forward}, {"fix-diagonal", forward}, {"normalise", forward}, {"start", forward},
     {"length", forward | command_train}, {"times", forward}, {"json", command_info | command_evaluate},
-    {"help", runs | command_info | command_train | command_evaluate},
+    {"help", runs | models | command_info | command_train | command_evaluate},
     {"integrator", command_sample | command_simulate}, {"steps", command_sample | command_train},
-    {"integrators", command_compare | command_info}, {"nfe", command_compare}, {"check", command_compare},
-    {"law", command_compare}, {"most-transitions", command_compare}, {"guide", reverse}, {"guide-weight", reverse},
-    {"guidance", reverse}, {"temperature", reverse}, {"top-tokens", reverse}, {"nucleus", reverse}, {"grid", reverse},
+    {"integrators", command_compare | command_info}, {"nfe", command_compare | command_distill}, {"check", command_compare},
+    {"law", command_compare}, {"most-transitions", command_compare}, {"guide", models}, {"guide-weight", models},
+    {"guidance", models}, {"temperature", models}, {"top-tokens", models}, {"nucleus", models}, {"grid", reverse},
     {"last", reverse}, {"categorical", reverse}, {"template", command_sample},
     {"reference", command_compare | command_evaluate}, {"particles", command_sample}, {"reward", command_sample},
     {"strength", command_sample}, {"power", command_sample}, {"selection", command_sample},
@@ -54,11 +55,14 @@ std::map<std::string, unsigned> const readers{
     {"tokenizer", command_train}, {"windows", command_train | command_evaluate}, {"width", command_train},
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
-    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train}, {"device", command_train | reverse | command_evaluate}, {"condition", reverse | command_evaluate},
-    {"precision", reverse | command_train | command_evaluate},
+    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate}, {"condition", models | command_evaluate},
+    {"precision", models | command_train | command_evaluate},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
     {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
-    {"nearest", command_evaluate}};
+    {"nearest", command_evaluate}, {"schedule", reverse}, {"force", reverse}, {"method", command_distill},
+    {"base", command_distill}, {"teacher", command_distill}, {"teacher-steps", command_distill},
+    {"trajectories", command_distill}, {"sweeps", command_distill}, {"relax", command_distill}, {"memory", command_distill},
+    {"report", command_distill}};
 
 // The message of the UserError that `call` must throw.
 template <class Call>
@@ -118,7 +122,7 @@ TEST(CommandTable, NamesAreUniqueAndEveryCommandHasHelp) {
     EXPECT_TRUE(has(program_help(), "\n  " + std::string(spec.name) + " "));
     EXPECT_LE(widest_line(help), 80u) << spec.name;
   }
-  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "train", "evaluate", "info"}));
+  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "distill", "train", "evaluate", "info"}));
   EXPECT_LE(widest_line(program_help()), 80u);
 }
 
@@ -238,6 +242,12 @@ TEST(OptionTable, DefaultsParse) {
     check(*options, "threads", [&] { options->integer("threads", 0, 4096); });
     check(*options, "seed", [&] { options->seed("seed"); });
   }
+  auto const learning = Options::parse(command_distill, {});
+  check(learning, "method", [&] { make_distiller(learning.text("method")); });
+  for (char const* const name : {"base", "teacher"}) check(learning, name, [&] { make_integrator(learning.text(name)); });
+  for (char const* const name : {"nfe", "teacher-steps", "trajectories", "sweeps", "batch", "memory"})
+    check(learning, name, [&] { learning.integer(name, 1, 1 << 20); });
+  EXPECT_EQ(learning.integer("teacher-steps", 1, 1 << 20) % learning.integer("nfe", 1, 1 << 20), 0);
   // A new option with a default needs a line above.
   std::set<std::string> with_default;
   for (auto const& spec : option_table()) {
@@ -297,6 +307,13 @@ TEST(Options, Lists) {
   }
   EXPECT_TRUE(has(refusal([&] { parsed("4,8,4").list("nfe"); }), "'4' twice"));
   EXPECT_TRUE(has(refusal([&] { parsed("4,9").integers("nfe", 2, 8); }), "'9'"));
+}
+
+TEST(Options, FilesOfAListMayBeGivenOneByOne) {
+  auto const options = Options::parse(command_compare, {"--schedule", "a.json", "--schedule", "b.json", "--schedule", "c,d"});
+  EXPECT_EQ(options.list("schedule"), (Arguments{"a.json", "b.json", "c", "d"}));
+  EXPECT_TRUE(has(refusal_of(command_sample, {"--schedule", "a.json", "--schedule", "b.json"}), "given twice"));
+  EXPECT_TRUE(has(refusal_of(command_compare, {"--integrators", "euler", "--integrators", "tweedie"}), "given twice"));
 }
 
 TEST(Methods, ListsHaveParametersAndCorrectors) {
