@@ -123,17 +123,13 @@ class Paths {
       }
     });
     student_.start(exec_, coupled_seeds(options_.coupling, seed, 0));
-    int const sites = static_cast<int>(options_.relax * plan_.length);
-    auto const mask = process_.generator().mask();
-    if (sites == 0) return;
+    if (common_start()) return;
     batches([&](std::size_t first, std::size_t n) {
-      Kokkos::parallel_for("saltus::learnable::relax",
-                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec_, 0, static_cast<int>(n)),
-                           Relax{rows_of(states_, first, n), StreamKey{StreamKey{seed, 0}.derived(0xC9).seed, 0},
-                                 first_sample_ + first, sites, process_.generator().states() - (mask ? 1 : 0), mask.value_or(-1)});
+      relax_start(exec_, process_, state_of(states_, first, n, 0), relaxed_sites(), seed);
     });
   }
-  bool common_start() const { return static_cast<int>(options_.relax * plan_.length) == 0; }
+  int relaxed_sites() const { return static_cast<int>(options_.relax * plan_.length); }
+  bool common_start() const { return relaxed_sites() == 0; }
 
   // What teacher and student say at t_k: sums for each trajectory; of logarithms in mode code.
   std::vector<BlockSums> compare(int k, RatioHistogram* ratios) {
@@ -388,6 +384,14 @@ class ScoreLsd final : public Distiller {
 };
 
 }  // namespace
+
+void relax_start(ExecSpace const& exec, Process const& process, State const& state, int sites, std::uint64_t seed) {
+  auto const mask = process.generator().mask();
+  Kokkos::parallel_for("saltus::learnable::relax",
+                       Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
+                       Relax{state.tokens, {StreamKey{seed, 0}.derived(0xC9).seed, 0}, state.first_sample, sites,
+                             process.generator().data_states(), mask.value_or(-1)});
+}
 
 std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   Options o;

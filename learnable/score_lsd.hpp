@@ -7,6 +7,10 @@
 
 namespace saltus {
 
+/// Relaxed starts (Eqs 9-10): `sites` sites of each row, all sets alike, get uniform random tokens, never the mask. The
+/// random numbers are those of the seed and the row's global index. Asynchronous.
+void relax_start(ExecSpace const& exec, Process const& process, State const& state, int sites, std::uint64_t seed);
+
 /// The modes `paper` and `code` of lsd: scores of a student and of its teacher, coupled from a common start and compared at
 /// the student's times t_k (Fu et al. 2025, arXiv:2509.19962, Eqs 4-6, Alg. 2; A§12.4 on why a block is the better target).
 ///

@@ -115,7 +115,6 @@ TEST(LsdState, BeatsOneFactorAStepOnTrajectoriesHeldBack) {
                    many = make_distiller("lsd_state")->distill(ExecSpace(), process, plan, {});
     EXPECT_TRUE(many.state->phi.size() == 4 * bins_of(*many.state));
     RatioMean const plain = held_out_divergence(ExecSpace(), process, plan, one), state = held_out_divergence(ExecSpace(), process, plan, many);
-    std::cout << base << " " << plain.value << " +- " << plain.error << ", " << state.value << " +- " << state.error << "\n";
     EXPECT_LT(state.value + 3 * std::hypot(plain.error, state.error), plain.value) << base;
     for (std::size_t i = 3 * bins_of(*many.state); i < many.state->phi.size(); ++i) EXPECT_EQ(many.state->phi[i], 1) << "the forced step";
   }
