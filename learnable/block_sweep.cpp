@@ -14,7 +14,7 @@ namespace saltus {
 namespace {
 
 using Index = Kokkos::IndexType<std::int64_t>;
-using SiteFlags = Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace>;            ///< [batch, length]
+using SiteFlags = Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace>;  ///< [batch, length]
 
 // What the probabilities of the teacher's steps are added up to.
 enum class Counting {
@@ -172,6 +172,14 @@ void set_time(ExecSpace const& exec, State const& state, double t) {
                        SetTime{state.time, t});
 }
 
+void scale_sites(ExecSpace const& exec, SiteMasses const& masses, SiteNumbers const& factors) {
+  int const length = static_cast<int>(masses.extent(1)), states = static_cast<int>(masses.extent(2));
+  Kokkos::parallel_for(
+      "saltus::learnable::scale",
+      Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(masses.extent(0)) * length),
+      ScaleMasses{masses, factors, length, states});
+}
+
 SumRows::SumRows(std::size_t rows, std::size_t length)
     : sums_("saltus::learnable::sums", rows * length), host_(Kokkos::create_mirror_view(sums_)) {}
 
@@ -306,7 +314,9 @@ struct BlockSweep::Work {
   // The state of the rows [first, first + n) of a batch array at time t.
   State state_of(Tokens const& tokens, std::size_t at, std::size_t first, std::size_t n, double t) {
     State const state{Kokkos::subview(tokens, std::make_pair(at, at + n), Kokkos::ALL),
-                      Kokkos::subview(time, std::make_pair(std::size_t{0}, n)), {}, first_sample + first};
+                      Kokkos::subview(time, std::make_pair(std::size_t{0}, n)),
+                      {},
+                      first_sample + first};
     set_time(exec, state, t);
     return state;
   }
@@ -318,9 +328,8 @@ struct BlockSweep::Work {
   }
   template <class Kernel>
   void launch(char const* label, std::size_t n, Kernel const& kernel) {
-    Kokkos::parallel_for(label,
-                         Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(n) * plan.length),
-                         kernel);
+    Kokkos::parallel_for(
+        label, Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(n) * plan.length), kernel);
   }
   StepTable table(int k, StepFactors f) const {
     StepOptions o = options(*student, process, forced_last && k + 1 == plan.steps);
@@ -329,8 +338,8 @@ struct BlockSweep::Work {
     return {exec, process, TimeGrid::from_points({grid.point(k), grid.point(k + 1)}), o};
   }
 
-  // B of a state whose evaluation at the start of the step is in slot 0; its totals by site in first_total and second_total.
-  // Two stages overwrite the slot with that at the start of the second.
+  // B of a state whose evaluation at the start of the step is in slot 0; its totals by site in first_total and
+  // second_total. Two stages overwrite the slot with that at the start of the second.
   void read_student(State const& state, Step const& step) {
     int const states = process.generator().states();
     std::size_t const n = number(state.batch());
@@ -365,8 +374,9 @@ std::string BlockSweep::refuses(Process const& process, DistillPlan const& plan)
   auto const text = [](auto n) { return std::to_string(n); };
   if (!process.is_reverse()) return "learns samplers of reverse processes; this one is a forward process";
   if (plan.steps < 1 || plan.teacher_steps < 1 || plan.teacher_steps % plan.steps != 0)
-    return "needs steps of the teacher that are a multiple of the student's, got " + text(plan.teacher_steps) + " and " +
-           text(plan.steps) + "; take " + text(std::max(plan.teacher_steps / std::max(plan.steps, 1), 1) * std::max(plan.steps, 1)) +
+    return "needs steps of the teacher that are a multiple of the student's, got " + text(plan.teacher_steps) +
+           " and " + text(plan.steps) + "; take " +
+           text(std::max(plan.teacher_steps / std::max(plan.steps, 1), 1) * std::max(plan.steps, 1)) +
            " steps for the teacher";
   if (plan.trajectories < 2) return "needs at least 2 trajectories, got " + text(plan.trajectories);
   if (plan.sweeps < 1 || plan.batch < 1)
@@ -381,7 +391,8 @@ std::string BlockSweep::refuses(Process const& process, DistillPlan const& plan)
   }
   auto const info = make_integrator(plan.teacher)->info();
   if (!info.has_site_law || info.stages != 1 || info.evaluations != 1 || info.selection != Selection::by_site)
-    return "needs a teacher of one evaluation a step whose sites move on their own, as tweedie, got '" + plan.teacher + "'";
+    return "needs a teacher of one evaluation a step whose sites move on their own, as tweedie, got '" + plan.teacher +
+           "'";
   return "";
 }
 
@@ -430,21 +441,23 @@ std::vector<BlockSums> BlockSweep::measure(int k, StepFactors at, std::function<
       Step const step = w.teacher_table.step(j);
       w.teacher->site_probabilities(w.exec, w.process, state, step, sites, w.laws);
       w.launch("saltus::learnable::add_step", n,
-               AddStep{start, state.tokens, w.laws, w.sums, w.alive, w.exposure, (w.fine.point(j) - w.fine.point(j + 1)) / whole,
-                       mask, w.plan.length, states, w.counting, begins, j + 1 == (k + 1) * w.ratio});
+               AddStep{start, state.tokens, w.laws, w.sums, w.alive, w.exposure,
+                       (w.fine.point(j) - w.fine.point(j + 1)) / whole, mask, w.plan.length, states, w.counting, begins,
+                       j + 1 == (k + 1) * w.ratio});
       w.teacher->move(w.exec, w.process, state, step, w.teacher_key, w.counters);
     }
     w.keep(w.first_total, first, n, w.first_mass);
     if (w.law == StepLaw::two_stage) w.keep(w.second_total, first, n, w.second_mass);
     if (w.law == StepLaw::exponential) {
-      w.launch("saltus::learnable::exposure", n, ScaleMasses{w.masses, w.exposure, w.plan.length, states});
+      scale_sites(w.exec, Kokkos::subview(w.masses, rows, Kokkos::ALL, Kokkos::ALL), w.exposure);
     }
     (*w.sum_rows)(w.exec, start, w.sums, w.masses, w.first_total, w.second_total, {result.data() + first, n});
     for (std::size_t b = 0; b < n; ++b) {
       BlockSums const& row = result[first + b];
       if (!std::isfinite(row.teacher) || !std::isfinite(row.student))
-        throw NumericalError("the masses of step " + std::to_string(k) + " (counted from 0, from t = " +
-                             to_text(w.grid.point(k)) + " to " + to_text(w.grid.point(k + 1)) + ") are not finite in trajectory " +
+        throw NumericalError("the masses of step " + std::to_string(k) +
+                             " (counted from 0, from t = " + to_text(w.grid.point(k)) + " to " +
+                             to_text(w.grid.point(k + 1)) + ") are not finite in trajectory " +
                              std::to_string(first + b) + "; check the model's output at that time");
     }
     if (also) {
@@ -549,7 +562,8 @@ std::vector<RowFeatures> BlockSweep::features(int k, StepFactors at) {
   return result;
 }
 
-RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule) {
+RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan,
+                              Schedule const& schedule) {
   BlockSweep sweep(exec, process, plan, BlockSweep::Policy::student);
   std::vector<double> total(plan.trajectories, 0.0);
   sweep.start(plan.sweeps);
@@ -561,7 +575,8 @@ RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPl
     std::vector<double> phi(rows.size(), f.phi);
     if (schedule.state) {
       auto const features = sweep.features(k, f);
-      for (std::size_t b = 0; b < rows.size(); ++b) phi[b] = schedule.state->phi[at * bins_of(*schedule.state) + bin_of(*schedule.state, features[b])];
+      for (std::size_t b = 0; b < rows.size(); ++b)
+        phi[b] = schedule.state->phi[at * bins_of(*schedule.state) + bin_of(*schedule.state, features[b])];
     }
     for (std::size_t b = 0; b < rows.size(); ++b) total[b] += divergence(sweep, rows[b], phi[b]);
     if (schedule.state) {

@@ -16,18 +16,18 @@ namespace saltus {
 
 /// What one trajectory says of one block: the steps of the teacher within one step of the student (A§12.6, 17.17). Sums
 /// over sites l and tokens y of
-///   J(l, y), the probability that l becomes y within the block, added up over the teacher's steps from the laws of the sites
-///   and not from jumps (Rao-Blackwell); a site that has changed since the block's start counts 0. Two bases mean something
-///   else by y: tau_leaping:rule=ordinal adds up all jumps, as distances from the site's first token, and tweedie without a
-///   mask says where the site is at the end, so that J is the law of the last step. And of
-///   B(l, y), what the evaluation at the block's start says of it for phi = 1 (see BlockSweep::measure).
+///   J(l, y), the probability that l becomes y within the block, added up over the teacher's steps from the laws of the
+///   sites and not from jumps (Rao-Blackwell); a site that has changed since the block's start counts 0. Two bases mean
+///   something else by y: tau_leaping:rule=ordinal adds up all jumps, as distances from the site's first token, and
+///   tweedie without a mask says where the site is at the end, so that J is the law of the last step. And of B(l, y),
+///   what the evaluation at the block's start says of it for phi = 1 (see BlockSweep::measure).
 struct BlockSums {
-  double teacher = 0, student = 0;  ///< J, B
+  double teacher = 0, student = 0;                               ///< J, B
   double teacher_squared = 0, product = 0, student_squared = 0;  ///< J J, J B, B B
-  double divergence = 0;            ///< J ln(J / B); infinite if B misses something
-  double logarithms = 0;            ///< ln(J / B) where both are positive
-  double entries = 0;               ///< number of those
-  double both = 0;                  ///< two_stage: sum over sites of u1 u2, the reveal probabilities of its stages
+  double divergence = 0;                                         ///< J ln(J / B); infinite if B misses something
+  double logarithms = 0;                                         ///< ln(J / B) where both are positive
+  double entries = 0;                                            ///< number of those
+  double both = 0;  ///< two_stage: sum over sites of u1 u2, the reveal probabilities of its stages
 
   KOKKOS_INLINE_FUNCTION BlockSums& operator+=(BlockSums const& s) {
     teacher += s.teacher;
@@ -50,8 +50,8 @@ using SiteNumbers = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;
 class SumRows {
  public:
   SumRows(std::size_t rows, std::size_t length);
-  /// out[b]: of row b; entries at the own token count in `teacher` alone. `first`, `second` [rows, length]: u1 and u2 of two
-  /// stages, or empty. Waits.
+  /// out[b]: of row b; entries at the own token count in `teacher` alone. `first`, `second` [rows, length]: u1 and u2
+  /// of two stages, or empty. Waits.
   void operator()(ExecSpace const& exec, Tokens const& own, SiteMasses const& teacher, SiteMasses const& student,
                   SiteNumbers const& first, SiteNumbers const& second, std::span<BlockSums> out) const;
 
@@ -59,6 +59,9 @@ class SumRows {
   Kokkos::View<BlockSums*, MemorySpace> sums_;
   Kokkos::View<BlockSums*, MemorySpace>::HostMirror host_;
 };
+
+/// Masses [rows, length, states] times the factor of their site, factors(b, l). Asynchronous.
+void scale_sites(ExecSpace const& exec, SiteMasses const& masses, SiteNumbers const& factors);
 
 /// The clock of every row to t. Asynchronous.
 void set_time(ExecSpace const& exec, State const& state, double t);
@@ -75,10 +78,10 @@ struct RatioMean {
 /// sum numerators / sum denominators, its error to first order (delta method) over trajectories.
 RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> const& denominators);
 
-/// One pass over the student's steps for all trajectories of a plan, which are kept as tokens [trajectories, length] and
-/// worked on in batches: every statistic is a sum over rows one after the other, so that results depend on the plan
-/// (without batch and memory) and the model alone. Memory: the tokens, and four arrays [rows, length, states] of a batch,
-/// whose rows are cut to plan.memory.
+/// One pass over the student's steps for all trajectories of a plan, which are kept as tokens [trajectories, length]
+/// and worked on in batches: every statistic is a sum over rows one after the other, so that results depend on the plan
+/// (without batch and memory) and the model alone. Memory: the tokens, and four arrays [rows, length, states] of a
+/// batch, whose rows are cut to plan.memory.
 class BlockSweep {
  public:
   /// Whose states the blocks start from.
@@ -107,10 +110,10 @@ class BlockSweep {
 
   /// A batch of the block that is being measured.
   struct Batch {
-    std::size_t first;    ///< trajectory of row 0
-    State state;          ///< [rows]: at the start of the block
-    SiteMasses teacher;   ///< [rows, length, states]: J
-    SiteMasses student;   ///< [rows, length, states]: B
+    std::size_t first;     ///< trajectory of row 0
+    State state;           ///< [rows]: at the start of the block
+    SiteMasses teacher;    ///< [rows, length, states]: J
+    SiteMasses student;    ///< [rows, length, states]: B
     SiteNumbers exposure;  ///< [rows, length]: see measure()
   };
   /// The sums of block k for each trajectory; with policy teacher the trajectories move on to its end. B is, by the
@@ -126,8 +129,8 @@ class BlockSweep {
   /// Sum over sites and tokens of B alone for each trajectory, at other factors.
   std::vector<double> student_masses(int k, StepFactors at);
 
-  /// Mean probability over masked sites at the block's start that the student reveals one in block k with phi(trajectory),
-  /// clamped; from the last measure(). NaN without a mask.
+  /// Mean probability over masked sites at the block's start that the student reveals one in block k with
+  /// phi(trajectory), clamped; from the last measure(). NaN without a mask.
   RatioMean reveal(int k, std::function<double(std::size_t)> const& phi) const;
 
   /// The student takes step k (with policy teacher: nothing moves). Returns the jump probabilities that were clamped.
@@ -150,14 +153,15 @@ class BlockSweep {
 std::size_t bins_of(StateFactors const& state);
 std::size_t bin_of(StateFactors const& state, RowFeatures const& features);
 
-/// Sum of J ln(J / B) - J + B of sums that measure() gave, B with the factor phi; where B is no multiple of phi, phi must be
-/// what measure() was given.
+/// Sum of J ln(J / B) - J + B of sums that measure() gave, B with the factor phi; where B is no multiple of phi, phi
+/// must be what measure() was given.
 double divergence(BlockSweep const& sweep, BlockSums const& sums, double phi);
 
 /// Mean over trajectories of sum [J ln(J / B) - J + B] over the blocks of a schedule, B with its factors, in nats, with
-/// its standard error: how far the student's steps are from the teacher's on the student's own way. The trajectories are
-/// those of sweep number plan.sweeps, which nothing was learned from; steps, base and teacher are the plan's, factors the
-/// schedule's, also those by state. Infinite if a step misses something.
-RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan, Schedule const& schedule);
+/// its standard error: how far the student's steps are from the teacher's on the student's own way. The trajectories
+/// are those of sweep number plan.sweeps, which nothing was learned from; steps, base and teacher are the plan's,
+/// factors the schedule's, also those by state. Infinite if a step misses something.
+RatioMean held_out_divergence(ExecSpace const& exec, Process& process, DistillPlan const& plan,
+                              Schedule const& schedule);
 
 }  // namespace saltus

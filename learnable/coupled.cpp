@@ -93,12 +93,14 @@ struct CoupledStepper::Work {
   std::uint64_t times = 0, tokens = 0;
 };
 
-CoupledStepper::CoupledStepper(std::string const& integrator, Process const& process) : work_(std::make_unique<Work>()) {
+CoupledStepper::CoupledStepper(std::string const& integrator, Process const& process)
+    : work_(std::make_unique<Work>()) {
   work_->integrator = make_integrator(integrator, process);
   auto const& info = work_->integrator->info();
-  require(info.has_site_law && info.stages == 1 && info.evaluations == 1 && info.selection == Selection::by_site,
-          "runs are coupled by methods of one evaluation a step whose sites move on their own, as euler or tweedie, got '" +
-              integrator + "'");
+  require(
+      info.has_site_law && info.stages == 1 && info.evaluations == 1 && info.selection == Selection::by_site,
+      "runs are coupled by methods of one evaluation a step whose sites move on their own, as euler or tweedie, got '" +
+          integrator + "'");
 }
 CoupledStepper::~CoupledStepper() = default;
 CoupledStepper::CoupledStepper(CoupledStepper&&) noexcept = default;
@@ -110,7 +112,8 @@ void CoupledStepper::reserve(Process const& process, Extents extents, std::size_
   std::size_t const sites = static_cast<std::size_t>(extents.batch) * static_cast<std::size_t>(extents.length);
   w.sites = decltype(w.sites)("saltus::learnable::sites", sites);
   Kokkos::parallel_for("saltus::learnable::sites",
-                       Kokkos::RangePolicy<ExecSpace, Index>(0, static_cast<std::int64_t>(sites)), NumberSites{w.sites});
+                       Kokkos::RangePolicy<ExecSpace, Index>(0, static_cast<std::int64_t>(sites)),
+                       NumberSites{w.sites});
   w.laws = SiteProbabilities("saltus::learnable::laws", sites, static_cast<std::size_t>(process.generator().states()));
   w.jumps = decltype(w.jumps)("saltus::learnable::jumps", sites);
   w.clocks = Clocks("saltus::learnable::clocks", rows * static_cast<std::size_t>(extents.length));
@@ -131,11 +134,11 @@ void CoupledStepper::move(ExecSpace const& exec, Process& process, State const& 
   std::size_t const from = first * static_cast<std::size_t>(state.length());
   SiteList const list = Kokkos::subview(w.sites, std::make_pair(std::size_t{0}, sites));
   w.integrator->site_probabilities(exec, process, state, step, list, w.laws);
-  Kokkos::parallel_for("saltus::learnable::coupled",
-                       Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(sites)),
-                       CoupledKernel{state.tokens, state.time, w.laws,
-                                     Kokkos::subview(w.clocks, std::make_pair(from, from + sites)), w.jumps,
-                                     process.generator().mask().value_or(-1), step.coefficients, w.times, w.tokens, state.first_sample, state.length(), process.generator().states()});
+  Kokkos::parallel_for(
+      "saltus::learnable::coupled", Kokkos::RangePolicy<ExecSpace, Index>(exec, 0, static_cast<std::int64_t>(sites)),
+      CoupledKernel{state.tokens, state.time, w.laws, Kokkos::subview(w.clocks, std::make_pair(from, from + sites)),
+                    w.jumps, process.generator().mask().value_or(-1), step.coefficients, w.times, w.tokens,
+                    state.first_sample, state.length(), process.generator().states()});
 }
 
 Kokkos::View<double const*, MemorySpace> CoupledStepper::jumps() const { return work_->jumps; }

@@ -68,9 +68,12 @@ double nearest(Distance distance, StepLaw law, std::vector<BlockSums> const& row
       double const linear = s.student + s.both, inside = linear * linear - 4 * s.teacher * s.both;
       return clip(2 * s.teacher / (linear + std::sqrt(std::max(inside, 0.0))));
     }
-    case Distance::l2squared: return clip(s.product / s.student_squared);
-    case Distance::log_squared: return s.entries > 0 ? clip(std::exp(s.logarithms / s.entries)) : 1;
-    default: break;
+    case Distance::l2squared:
+      return clip(s.product / s.student_squared);
+    case Distance::log_squared:
+      return s.entries > 0 ? clip(std::exp(s.logarithms / s.entries)) : 1;
+    default:
+      break;
   }
   double phi = clip(s.product / s.student_squared);
   for (int i = 0; i < 200; ++i) {
@@ -123,7 +126,8 @@ void add_ratios(ExecSpace const& exec, Tokens const& own, SiteMasses const& teac
   }
 }
 
-Factor nearest_factor(Distance distance, StepLaw law, std::vector<BlockSums> const& rows, RatioHistogram const& ratios) {
+Factor nearest_factor(Distance distance, StepLaw law, std::vector<BlockSums> const& rows,
+                      RatioHistogram const& ratios) {
   std::size_t const groups = group_count(rows.size());
   auto const without = [&](std::size_t skip) {
     return distance == Distance::l1 ? median(ratios.weights, groups, skip) : nearest(distance, law, rows, skip);

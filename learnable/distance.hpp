@@ -11,11 +11,11 @@
 namespace saltus {
 
 enum class Distance {
-  gkl,          ///< generalised KL: sum J / sum B; the two may be of different paths
-  l2squared,    ///< <J, B> / <B, B>
-  l2,           ///< mean over trajectories of |J - phi B|, by weighted least squares repeated
-  l1,           ///< the median of J / B weighted by B
-  log_squared   ///< exp(mean of ln(J / B)), over entries where both are positive
+  gkl,         ///< generalised KL: sum J / sum B; the two may be of different paths
+  l2squared,   ///< <J, B> / <B, B>
+  l2,          ///< mean over trajectories of |J - phi B|, by weighted least squares repeated
+  l1,          ///< the median of J / B weighted by B
+  log_squared  ///< exp(mean of ln(J / B)), over entries where both are positive
 };
 /// gkl, l2squared, l2, l1, log_squared; UserError with the nearest names.
 Distance parse_distance(std::string const& name);
@@ -42,8 +42,9 @@ void add_ratios(ExecSpace const& exec, Tokens const& own, SiteMasses const& teac
 struct Factor {
   double phi = 1, error = 0;
 };
-/// The nearest factor, clipped; 1 if J or B is 0 throughout. `law` two_stage: the phi at which both stages together reveal
-/// sum J, gkl only. `ratios` for l1 alone.
-Factor nearest_factor(Distance distance, StepLaw law, std::vector<BlockSums> const& rows, RatioHistogram const& ratios = {});
+/// The nearest factor, clipped; 1 if J or B is 0 throughout. `law` two_stage: the phi at which both stages together
+/// reveal sum J, gkl only. `ratios` for l1 alone.
+Factor nearest_factor(Distance distance, StepLaw law, std::vector<BlockSums> const& rows,
+                      RatioHistogram const& ratios = {});
 
 }  // namespace saltus

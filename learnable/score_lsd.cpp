@@ -38,7 +38,8 @@ struct Relax {
     int const length = static_cast<int>(tokens.extent(1));
     int left = count;
     for (int l = 0; l < length && left > 0; ++l) {
-      RandomPair const pair = key.draw(first_sample + static_cast<std::uint64_t>(b), Role::coupled, static_cast<std::uint32_t>(l));
+      RandomPair const pair =
+          key.draw(first_sample + static_cast<std::uint64_t>(b), Role::coupled, static_cast<std::uint32_t>(l));
       if (uniform53(pair.event) * (length - l) >= left) continue;
       --left;
       auto const y = static_cast<token_t>(uniform53(pair.target) * choices);
@@ -67,7 +68,8 @@ struct TakeLogarithms {
 // Teacher and student of some trajectories, which are kept as tokens at the student's times.
 class Paths {
  public:
-  Paths(ExecSpace const& exec, Process& process, DistillPlan const& plan, Options const& options, std::size_t trajectories)
+  Paths(ExecSpace const& exec, Process& process, DistillPlan const& plan, Options const& options,
+        std::size_t trajectories)
       : exec_(exec),
         process_(process),
         plan_(plan),
@@ -80,14 +82,16 @@ class Paths {
         teacher_(plan.teacher, process),
         student_(plan.base, process),
         table_(exec, process, fine_, step_options_of(teacher_)) {
-    auto const length = static_cast<std::size_t>(plan.length), states = static_cast<std::size_t>(process.generator().states());
+    auto const length = static_cast<std::size_t>(plan.length),
+               states = static_cast<std::size_t>(process.generator().states());
     rows_ = std::clamp<std::size_t>(plan.memory / (4 * length * states * sizeof(double)), 1,
                                     std::min(static_cast<std::size_t>(plan.batch), trajectories));
     Extents const extents{static_cast<int>(rows_), plan.length};
     process.reserve(extents, 1);
     teacher_.reserve(process, extents, rows_);
     student_.reserve(process, extents, trajectories);
-    for (int k = 0; k <= plan.steps; ++k) teacher_states_.emplace_back("saltus::learnable::teacher_states", trajectories, length);
+    for (int k = 0; k <= plan.steps; ++k)
+      teacher_states_.emplace_back("saltus::learnable::teacher_states", trajectories, length);
     states_ = Tokens("saltus::learnable::student_states", trajectories, length);
     time_ = Times("saltus::learnable::time", rows_);
     teacher_masses_ = SiteMasses("saltus::learnable::teacher", rows_, length, states);
@@ -123,17 +127,13 @@ class Paths {
       }
     });
     student_.start(exec_, coupled_seeds(options_.coupling, seed, 0));
-    int const sites = static_cast<int>(options_.relax * plan_.length);
-    auto const mask = process_.generator().mask();
-    if (sites == 0) return;
+    if (common_start()) return;
     batches([&](std::size_t first, std::size_t n) {
-      Kokkos::parallel_for("saltus::learnable::relax",
-                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec_, 0, static_cast<int>(n)),
-                           Relax{rows_of(states_, first, n), StreamKey{StreamKey{seed, 0}.derived(0xC9).seed, 0},
-                                 first_sample_ + first, sites, process_.generator().states() - (mask ? 1 : 0), mask.value_or(-1)});
+      relax_start(exec_, process_, state_of(states_, first, n, 0), relaxed_sites(), seed);
     });
   }
-  bool common_start() const { return static_cast<int>(options_.relax * plan_.length) == 0; }
+  int relaxed_sites() const { return static_cast<int>(options_.relax * plan_.length); }
+  bool common_start() const { return relaxed_sites() == 0; }
 
   // What teacher and student say at t_k: sums for each trajectory; of logarithms in mode code.
   std::vector<BlockSums> compare(int k, RatioHistogram* ratios) {
@@ -148,16 +148,18 @@ class Paths {
       process_.refresh(exec_, student, 0);
       read_masses(exec_, process_, student, step, 0, Mass::rates, student_masses_);
       if (options_.code) {
-        Kokkos::parallel_for("saltus::learnable::logarithms",
-                             Kokkos::RangePolicy<ExecSpace, Index>(exec_, 0, static_cast<std::int64_t>(n) * plan_.length),
-                             TakeLogarithms{teacher_masses_, student_masses_, score_unit(k), plan_.length,
-                                            process_.generator().states()});
+        Kokkos::parallel_for(
+            "saltus::learnable::logarithms",
+            Kokkos::RangePolicy<ExecSpace, Index>(exec_, 0, static_cast<std::int64_t>(n) * plan_.length),
+            TakeLogarithms{teacher_masses_, student_masses_, score_unit(k), plan_.length,
+                           process_.generator().states()});
       }
       (*sum_)(exec_, student.tokens, teacher_masses_, student_masses_, {}, {}, {rows.data() + first, n});
       for (std::size_t b = first; b < first + n; ++b) {
         if (!std::isfinite(rows[b].teacher) || !std::isfinite(rows[b].student))
-          throw NumericalError("the scores of step " + std::to_string(k) + " (counted from 0, at t = " + to_text(grid_.point(k)) +
-                               ") are not finite in trajectory " + std::to_string(b) + "; check the model's output at that time");
+          throw NumericalError(
+              "the scores of step " + std::to_string(k) + " (counted from 0, at t = " + to_text(grid_.point(k)) +
+              ") are not finite in trajectory " + std::to_string(b) + "; check the model's output at that time");
       }
       if (ratios) {
         auto const part = std::make_pair(std::size_t{0}, n);
@@ -219,14 +221,17 @@ class Paths {
     return Kokkos::subview(tokens, std::make_pair(first, first + n), Kokkos::ALL);
   }
   State state_of(Tokens const& tokens, std::size_t first, std::size_t n, int k) const {
-    State const state{rows_of(tokens, first, n), Kokkos::subview(time_, std::make_pair(std::size_t{0}, n)), {},
+    State const state{rows_of(tokens, first, n),
+                      Kokkos::subview(time_, std::make_pair(std::size_t{0}, n)),
+                      {},
                       first_sample_ + first};
     set_time(exec_, state, grid_.point(k));
     return state;
   }
   template <class Take>
   void batches(Take const& take) {
-    for (std::size_t first = 0; first < trajectories_; first += rows_) take(first, std::min(rows_, trajectories_ - first));
+    for (std::size_t first = 0; first < trajectories_; first += rows_)
+      take(first, std::min(rows_, trajectories_ - first));
   }
   void check(CoupledStepper const& stepper, char const* who, int k) const {
     if (stepper.bad_sites(exec_) > 0)
@@ -315,7 +320,8 @@ class ScoreLsd final : public Distiller {
     Schedule s = log.schedule(paths.grid(), paths.forced_last());
     if (options.sgd) {
       s.phi = log.sweeps().back().phi;
-      s.trajectories = static_cast<std::size_t>(options.rows) * static_cast<std::size_t>(options.iterations) * log.sweeps().size();
+      s.trajectories =
+          static_cast<std::size_t>(options.rows) * static_cast<std::size_t>(options.iterations) * log.sweeps().size();
     }
     if (options.code) {
       s.power = s.phi;
@@ -342,7 +348,9 @@ class ScoreLsd final : public Distiller {
           double const unit = options.raw ? paths.score_unit(k) : 1, n = static_cast<double>(rows.size());
           double const scale = options.raw ? unit * unit / n : s.student_squared > 0 ? 1 / s.student_squared : 0;
           double const now = (*phi)[at];
-          factor = {std::clamp(now - options.rate * 2 * scale * (now * s.student_squared - s.product), least_phi, most_phi), 0};
+          factor = {
+              std::clamp(now - options.rate * 2 * scale * (now * s.student_squared - s.product), least_phi, most_phi),
+              0};
         }
         record.objective += distance_of(distance, s, factor.phi, static_cast<double>(rows.size()));
       }
@@ -366,7 +374,8 @@ class ScoreLsd final : public Distiller {
     if (log.done() > 0) phi = log.sweeps().back().phi;
     SweepRecord record;
     for (int i = 0; i < options.iterations; ++i) {
-      auto const number = static_cast<std::uint64_t>(log.done()) * static_cast<std::uint64_t>(options.iterations) + static_cast<std::uint64_t>(i);
+      auto const number = static_cast<std::uint64_t>(log.done()) * static_cast<std::uint64_t>(options.iterations) +
+                          static_cast<std::uint64_t>(i);
       paths.start(number * static_cast<std::uint64_t>(options.rows));
       record = pass(paths, log, options, &phi);
       phi = record.phi;
@@ -377,7 +386,8 @@ class ScoreLsd final : public Distiller {
   }
 
   static double distance_of(Distance distance, BlockSums const& s, double phi, double rows) {
-    if (distance == Distance::gkl) return (s.divergence - s.teacher * std::log(phi) - s.teacher + phi * s.student) / rows;
+    if (distance == Distance::gkl)
+      return (s.divergence - s.teacher * std::log(phi) - s.teacher + phi * s.student) / rows;
     if (!(s.teacher_squared > 0)) return 0;
     return (s.teacher_squared - 2 * phi * s.product + phi * phi * s.student_squared) / s.teacher_squared;
   }
@@ -389,13 +399,26 @@ class ScoreLsd final : public Distiller {
 
 }  // namespace
 
+void relax_start(ExecSpace const& exec, Process const& process, State const& state, int sites, std::uint64_t seed) {
+  auto const mask = process.generator().mask();
+  Kokkos::parallel_for("saltus::learnable::relax",
+                       Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
+                       Relax{state.tokens,
+                             {StreamKey{seed, 0}.derived(0xC9).seed, 0},
+                             state.first_sample,
+                             sites,
+                             process.generator().data_states(),
+                             mask.value_or(-1)});
+}
+
 std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   Options o;
   o.code = parameters.text("mode", "paper") == "code";
   if (o.code) {
     parameters.allow({"mode", "coupling", "paths", "relax"});
   } else {
-    parameters.allow({"mode", "distance", "coupling", "paths", "optimiser", "rate", "iterations", "rows", "raw", "relax"});
+    parameters.allow(
+        {"mode", "distance", "coupling", "paths", "optimiser", "rate", "iterations", "rows", "raw", "relax"});
   }
   o.distance = parse_distance(parameters.text("distance", "l2squared"));
   o.coupling = parse_coupling(parameters.text("coupling", "full"));
@@ -403,10 +426,12 @@ std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   if (of != "learned" && of != "plain") throw UserError(unknown_name("paths of lsd", of, {"learned", "plain"}));
   o.plain = of == "plain";
   std::string const optimiser = parameters.text("optimiser", "closed");
-  if (optimiser != "closed" && optimiser != "sgd") throw UserError(unknown_name("optimiser", optimiser, {"closed", "sgd"}));
+  if (optimiser != "closed" && optimiser != "sgd")
+    throw UserError(unknown_name("optimiser", optimiser, {"closed", "sgd"}));
   o.sgd = optimiser == "sgd";
-  require(!o.sgd || o.distance == Distance::l2squared,
-          parameters.where() + ": optimiser=sgd descends distance=l2squared, got distance=" + distance_name(o.distance));
+  require(
+      !o.sgd || o.distance == Distance::l2squared,
+      parameters.where() + ": optimiser=sgd descends distance=l2squared, got distance=" + distance_name(o.distance));
   o.rate = parameters.number("rate", 0.1);
   require(o.rate > 0 && std::isfinite(o.rate), parameters.where() + ": rate must be positive, got " + to_text(o.rate));
   o.iterations = parameters.integer("iterations", 100, 1, 1000000);
@@ -414,14 +439,15 @@ std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   o.raw = parameters.integer("raw", 0, 0, 1) == 1;
   o.automatic = parameters.text("relax", "0.05") == "auto";
   o.relax = o.automatic ? 0 : parameters.number("relax", 0.05);
-  require(o.relax >= 0 && o.relax <= 1, parameters.where() + ": relax is a share of the sites, from 0 to 1, or auto; got " + to_text(o.relax));
+  require(o.relax >= 0 && o.relax <= 1,
+          parameters.where() + ": relax is a share of the sites, from 0 to 1, or auto; got " + to_text(o.relax));
   std::string name = std::string("lsd:mode=") + (o.code ? "code" : "paper");
   if (!o.code) name += ",distance=" + distance_name(o.distance);
   name += ",coupling=" + coupling_name(o.coupling);
   if (o.plain) name += ",paths=plain";
   if (o.sgd) {
-    name += ",optimiser=sgd,rate=" + to_text(o.rate) + ",iterations=" + std::to_string(o.iterations) + ",rows=" + std::to_string(o.rows) +
-            ",raw=" + std::to_string(static_cast<int>(o.raw));
+    name += ",optimiser=sgd,rate=" + to_text(o.rate) + ",iterations=" + std::to_string(o.iterations) +
+            ",rows=" + std::to_string(o.rows) + ",raw=" + std::to_string(static_cast<int>(o.raw));
   }
   return std::make_unique<ScoreLsd>(o, name);
 }

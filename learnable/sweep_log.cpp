@@ -16,7 +16,8 @@ using Json = nlohmann::ordered_json;
 // JSON has no infinity and no NaN.
 Json to_json(std::vector<double> const& values) {
   Json list = Json::array();
-  for (double const v : values) list.push_back(std::isfinite(v) ? Json(v) : Json(std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf"));
+  for (double const v : values)
+    list.push_back(std::isfinite(v) ? Json(v) : Json(std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf"));
   return list;
 }
 std::vector<double> to_doubles(Json const& list) {
@@ -35,9 +36,9 @@ std::vector<double> to_doubles(Json const& list) {
 
 // Everything that decides a sweep, so that nothing is resumed with other numbers.
 std::string describe(std::string const& method, Process const& process, DistillPlan const& plan) {
-  return method + ", model " + process.model()->info().name + ", noise " + process.noise().describe() + ", base " + plan.base +
-         ", " + std::to_string(plan.steps) + " of " + std::to_string(plan.teacher_steps) + " steps of " + plan.teacher +
-         ", length " + std::to_string(plan.length) + ", end " + to_text(plan.end) + ", trajectories " +
+  return method + ", model " + process.model()->info().name + ", noise " + process.noise().describe() + ", base " +
+         plan.base + ", " + std::to_string(plan.steps) + " of " + std::to_string(plan.teacher_steps) + " steps of " +
+         plan.teacher + ", length " + std::to_string(plan.length) + ", end " + to_text(plan.end) + ", trajectories " +
          std::to_string(plan.trajectories) + ", seed " + std::to_string(plan.seed);
 }
 
@@ -52,9 +53,14 @@ SweepLog::SweepLog(std::string method, Process const& process, DistillPlan const
     require(plan_text == plan_text_, "the sweeps to go on from are of another run: expected " + plan_text_ + "; got " +
                                          plan_text + "; start anew, or repeat the options of that run");
     for (auto const& j : json.at("sweeps")) {
-      SweepRecord r{to_doubles(j.at("phi")),    to_doubles(j.at("phi_error")),    to_doubles(j.at("power")),
-                    to_doubles(j.at("reveal")), to_doubles(j.at("reveal_error")), to_doubles(j.at("state")),
-                    to_doubles(j.at("extra")),  j.at("clamps").get<std::vector<std::int64_t>>(),
+      SweepRecord r{to_doubles(j.at("phi")),
+                    to_doubles(j.at("phi_error")),
+                    to_doubles(j.at("power")),
+                    to_doubles(j.at("reveal")),
+                    to_doubles(j.at("reveal_error")),
+                    to_doubles(j.at("state")),
+                    to_doubles(j.at("extra")),
+                    j.at("clamps").get<std::vector<std::int64_t>>(),
                     to_doubles(j.at("objective")).at(0)};
       sweeps_.push_back(std::move(r));
     }
@@ -94,7 +100,8 @@ double SweepLog::mean_with(std::vector<double> SweepRecord::*numbers, std::size_
 void SweepLog::tell(double within) const {
   if (!hooks_.progress) return;
   double const share = (static_cast<double>(sweeps_.size()) + within) / std::max(plan_.sweeps, done());
-  hooks_.progress(std::min(share, 1.0), sweeps_.empty() ? std::numeric_limits<double>::quiet_NaN() : sweeps_.back().objective);
+  hooks_.progress(std::min(share, 1.0),
+                  sweeps_.empty() ? std::numeric_limits<double>::quiet_NaN() : sweeps_.back().objective);
 }
 
 Schedule SweepLog::schedule(TimeGrid const& grid, bool forced_last) const {
@@ -108,7 +115,8 @@ Schedule SweepLog::schedule(TimeGrid const& grid, bool forced_last) const {
   auto const mean = [&](std::vector<double> SweepRecord::*numbers, bool errors) {
     std::vector<double> out((sweeps_.front().*numbers).size(), 0.0);
     for (auto const& r : sweeps_) {
-      for (std::size_t i = 0; i < out.size(); ++i) out[i] += errors ? (r.*numbers)[i] * (r.*numbers)[i] : (r.*numbers)[i];
+      for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] += errors ? (r.*numbers)[i] * (r.*numbers)[i] : (r.*numbers)[i];
     }
     for (double& v : out) v = errors ? std::sqrt(v) / n : v / n;
     return out;

@@ -11,8 +11,8 @@
 namespace saltus {
 namespace {
 
-// One factor a step, in one forward sweep: the states at t_k depend only on the factors before k, so each is the optimum
-// when the student comes to it (A§12.6).
+// One factor a step, in one forward sweep: the states at t_k depend only on the factors before k, so each is the
+// optimum when the student comes to it (A§12.6).
 class Lsd final : public Distiller {
  public:
   Lsd(Distance distance, BlockSweep::Policy policy) : distance_(distance), policy_(policy) {}
@@ -25,8 +25,8 @@ class Lsd final : public Distiller {
     StepLaw const law = step_law(plan.base);
     bool const proportional = law != StepLaw::two_stage && (law != StepLaw::tweedie || process.is_masked());
     if (distance_ != Distance::gkl && !proportional)
-      return "has a closed form for distance=gkl alone with the base '" + plan.base + "', whose masses are not proportional to phi, got distance=" +
-             distance_name(distance_);
+      return "has a closed form for distance=gkl alone with the base '" + plan.base +
+             "', whose masses are not proportional to phi, got distance=" + distance_name(distance_);
     return "";
   }
 
@@ -52,12 +52,13 @@ class Lsd final : public Distiller {
       if (!sweep.forced(k)) {
         double const guess = log.done() > 0 ? log.sweeps().back().phi[at] : k > 0 ? record.phi.back() : 1;
         RatioHistogram ratios(distance_ == Distance::l1 ? group_count(plan.trajectories) : 0);
-        auto rows = sweep.measure(k, {guess}, distance_ != Distance::l1
-                                                  ? std::function<void(BlockSweep::Batch const&)>{}
-                                                  : [&](BlockSweep::Batch const& batch) {
-                                                      add_ratios(exec, batch.state.tokens, batch.teacher, batch.student,
-                                                                 batch.first, plan.trajectories, ratios);
-                                                    });
+        auto rows = sweep.measure(
+            k, {guess},
+            distance_ != Distance::l1 ? std::function<void(BlockSweep::Batch const&)>{}
+                                      : [&](BlockSweep::Batch const& batch) {
+                                          add_ratios(exec, batch.state.tokens, batch.teacher, batch.student,
+                                                     batch.first, plan.trajectories, ratios);
+                                        });
         record.objective += mean_divergence(rows, sweep, distance_, ratios);
         factor = sweep.linear() || sweep.law() == StepLaw::two_stage
                      ? nearest_factor(distance_, sweep.law(), rows, ratios)
@@ -105,18 +106,20 @@ class Lsd final : public Distiller {
     BlockSums s;
     for (auto const& row : rows) s += row;
     if (!(s.teacher > 0)) return s.student / static_cast<double>(rows.size());
-    double const scale = sweep.linear() ? nearest_factor(distance, sweep.law(), rows, ratios).phi : s.teacher / s.student;
-    return (s.divergence - s.teacher * std::log(scale) - s.teacher + scale * s.student) / static_cast<double>(rows.size());
+    double const scale =
+        sweep.linear() ? nearest_factor(distance, sweep.law(), rows, ratios).phi : s.teacher / s.student;
+    return (s.divergence - s.teacher * std::log(scale) - s.teacher + scale * s.student) /
+           static_cast<double>(rows.size());
   }
 
   Distance distance_;
   BlockSweep::Policy policy_;
-  DistillerInfo const info_{
-      "lsd",
-      "one factor on the rates a step; mode=block (sums over blocks of a teacher's steps), paper or code, distance=gkl, l2squared, l2, "
-      "l1 or log_squared, policy=student or teacher",
-      "Fu et al. 2025, arXiv:2509.19962, Eqs 4-6, and this library's reference A§12.6",
-      {"euler", "exponential", "tau_leaping", "tweedie", "tweedie_trapezoidal"}};
+  DistillerInfo const info_{"lsd",
+                            "one factor on the rates a step; mode=block (sums over blocks of a teacher's steps), paper "
+                            "or code, distance=gkl, l2squared, l2, "
+                            "l1 or log_squared, policy=student or teacher",
+                            "Fu et al. 2025, arXiv:2509.19962, Eqs 4-6, and this library's reference A§12.6",
+                            {"euler", "exponential", "tau_leaping", "tweedie", "tweedie_trapezoidal"}};
 };
 
 }  // namespace

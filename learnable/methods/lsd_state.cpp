@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/integrators/registry.hpp>
 #include <saltus/learnable/block_sweep.hpp>
 #include <saltus/learnable/distance.hpp>
 #include <saltus/learnable/distiller.hpp>
@@ -43,9 +44,9 @@ struct BinSums {
 
 // The factors of a step's bins, drawn towards the factor of all of them: in logarithms
 //   phi_bin = all + tau^2 / (tau^2 + e_bin^2) (ratio_bin - all),
-// e_bin the standard error of the bin's ratio and tau^2 the variance between bins that errors do not explain, by moments
-// (DerSimonian and Laird 1986): max(0, sum w (ratio - mean)^2 - (bins - 1)) / (sum w - sum w^2 / sum w), w = 1 / e^2. Bins of
-// fewer than 4 trajectories get the factor of all.
+// e_bin the standard error of the bin's ratio and tau^2 the variance between bins that errors do not explain, by
+// moments (DerSimonian and Laird 1986): max(0, sum w (ratio - mean)^2 - (bins - 1)) / (sum w - sum w^2 / sum w), w = 1
+// / e^2. Bins of fewer than 4 trajectories get the factor of all.
 std::vector<double> shrunk(std::vector<BinSums> const& bins, double all) {
   std::vector<double> phi(bins.size(), all), logarithm(bins.size(), 0.0), variance(bins.size(), 0.0);
   double sum = 0, squares = 0, weighted = 0;
@@ -70,7 +71,8 @@ std::vector<double> shrunk(std::vector<BinSums> const& bins, double all) {
   for (std::size_t i = 0; i < bins.size(); ++i) {
     if (!(variance[i] > 0)) continue;
     double const to_all = std::log(all);
-    phi[i] = std::clamp(std::exp(to_all + between / (between + variance[i]) * (logarithm[i] - to_all)), least_phi, most_phi);
+    phi[i] =
+        std::clamp(std::exp(to_all + between / (between + variance[i]) * (logarithm[i] - to_all)), least_phi, most_phi);
   }
   return phi;
 }
@@ -88,9 +90,9 @@ void make_increasing(std::vector<double>& edges) {
   edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
 }
 
-// Factors by the state of a row. The first sweep goes by one factor a step, as lsd does, and sets the edges of the bins: of
-// the share of masks at quantiles within each step, of entropies at quantiles of all steps together. Later sweeps go by the
-// factors so far; sums of all sweeps are pooled.
+// Factors by the state of a row. The first sweep goes by one factor a step, as lsd does, and sets the edges of the
+// bins: of the share of masks at quantiles within each step, of entropies at quantiles of all steps together. Later
+// sweeps go by the factors so far; sums of all sweeps are pooled.
 class LsdState final : public Distiller {
  public:
   LsdState(int shares, int entropies) : shares_(shares), entropies_(entropies) {}
@@ -100,9 +102,12 @@ class LsdState final : public Distiller {
     std::string const why = BlockSweep::refuses(process, plan);
     if (!why.empty()) return why;
     StepLaw const law = step_law(plan.base);
-    if (law == StepLaw::two_stage || (law == StepLaw::tweedie && !process.is_masked()) || plan.base == "tau_leaping:rule=ordinal")
-      return "needs a base of one stage with a law by site whose masses are proportional to phi (euler, exponential, tau_leaping; "
-             "tweedie of a masked process), got '" + plan.base + "'";
+    if (law == StepLaw::two_stage || (law == StepLaw::tweedie && !process.is_masked()) ||
+        !make_integrator(plan.base)->info().has_site_law)
+      return "needs a base of one stage with a law by site whose masses are proportional to phi (euler, exponential, "
+             "tau_leaping; "
+             "tweedie of a masked process), got '" +
+             plan.base + "'";
     return "";
   }
 
@@ -110,7 +115,8 @@ class LsdState final : public Distiller {
                    DistillHooks const& hooks) const override {
     std::string const why = refuses(process, plan);
     require(why.empty(), "lsd_state " + why);
-    SweepLog log("lsd_state:shares=" + std::to_string(shares_) + ",entropies=" + std::to_string(entropies_), process, plan, hooks);
+    SweepLog log("lsd_state:shares=" + std::to_string(shares_) + ",entropies=" + std::to_string(entropies_), process,
+                 plan, hooks);
     BlockSweep sweep(exec, process, plan, BlockSweep::Policy::student);
     while (log.done() < plan.sweeps) log.add(one_sweep(sweep, log, process.is_masked()));
     Schedule s = log.schedule(sweep.grid(), sweep.forced_last());
@@ -130,7 +136,8 @@ class LsdState final : public Distiller {
     auto const& bins = pool[static_cast<std::size_t>(k)];
     BinSums all;
     for (auto const& bin : bins) all.add(bin);
-    double const phi = !forced && all.teacher > 0 && all.student > 0 ? std::clamp(all.teacher / all.student, least_phi, most_phi) : 1;
+    double const phi =
+        !forced && all.teacher > 0 && all.student > 0 ? std::clamp(all.teacher / all.student, least_phi, most_phi) : 1;
     return forced ? std::vector<double>(bins.size(), 1.0) : shrunk(bins, phi);
   }
   // The edges, kept in the record of the first sweep: their numbers, shares, entropies.
@@ -179,7 +186,8 @@ class LsdState final : public Distiller {
           auto const of_bins = factors(pool, k, false);
           for (std::size_t b = 0; b < phi.size(); ++b) phi[b] = of_bins[bin_of(edges, features[at][b])];
         }
-        for (std::size_t b = 0; b < phi.size(); ++b) record.objective += divergence(sweep, sums[at][b], phi[b]) / static_cast<double>(phi.size());
+        for (std::size_t b = 0; b < phi.size(); ++b)
+          record.objective += divergence(sweep, sums[at][b], phi[b]) / static_cast<double>(phi.size());
       }
       RatioMean const reveal = sweep.reveal(k, [&](std::size_t b) { return phi[b]; });
       record.phi.push_back(factor.phi);
@@ -214,18 +222,20 @@ class LsdState final : public Distiller {
       for (std::size_t b = 0; b < sums[k].size(); ++b) own[k * bins + bin_of(edges, features[k][b])].add(sums[k][b]);
     }
     for (auto const& s : own) {
-      record.state.insert(record.state.end(), {s.rows, s.teacher, s.student, s.teacher_squared, s.product, s.student_squared});
+      record.state.insert(record.state.end(),
+                          {s.rows, s.teacher, s.student, s.teacher_squared, s.product, s.student_squared});
     }
     return record;
   }
 
   int shares_, entropies_;
-  DistillerInfo const info_{
-      "lsd_state",
-      "factors by step, share of masked sites and mean entropy of the next token, at no further evaluation; shares=2 edges a step, "
-      "entropies=2 edges",
-      "this library's own; after Fu et al. 2025, arXiv:2509.19962, who name factors that do not depend on the input as their limit",
-      {"euler", "exponential", "tau_leaping", "tweedie"}};
+  DistillerInfo const info_{"lsd_state",
+                            "factors by step, share of masked sites and mean entropy of the next token, at no further "
+                            "evaluation; shares=2 edges a step, "
+                            "entropies=2 edges",
+                            "this library's own; after Fu et al. 2025, arXiv:2509.19962, who name factors that do not "
+                            "depend on the input as their limit",
+                            {"euler", "exponential", "tau_leaping", "tweedie"}};
 };
 
 }  // namespace

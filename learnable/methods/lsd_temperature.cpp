@@ -12,21 +12,11 @@
 namespace saltus {
 namespace {
 
-// In place, B of the exponential law.
-struct ScaleBy {
-  SiteMasses masses;
-  SiteNumbers factor;
-  int length, states;
-  KOKKOS_FUNCTION void operator()(std::int64_t item) const {
-    int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
-    for (int y = 0; y < states; ++y) masses(b, l, y) *= factor(b, l);
-  }
-};
-
-// A factor and a power of the scores a step. With phi = sum J / sum B(power), which is best for each power, the divergence
-// of J from phi B is one function of the power,
+// A factor and a power of the scores a step. With phi = sum J / sum B(power), which is best for each power, the
+// divergence of J from phi B is one function of the power,
 //   sum J ln(J / B(power)) - sum J ln(sum J / sum B(power)),
-// computed at fixed powers in one pass and least at the top of a parabola through the three lowest points, in ln(power).
+// computed at fixed powers in one pass and least at the top of a parabola through the three lowest points, in
+// ln(power).
 class LsdTemperature final : public Distiller {
  public:
   DistillerInfo const& info() const override { return info_; }
@@ -36,8 +26,9 @@ class LsdTemperature final : public Distiller {
     if (!why.empty()) return why;
     StepLaw const law = step_law(plan.base);
     if (law == StepLaw::two_stage || !process.is_masked())
-      return "needs a masked process and a base of one evaluation a step (euler, exponential, tau_leaping, tweedie), got '" + plan.base +
-             "' and generator '" + process.generator().name() + "'";
+      return "needs a masked process and a base of one evaluation a step (euler, exponential, tau_leaping, tweedie), "
+             "got '" +
+             plan.base + "' and generator '" + process.generator().name() + "'";
     return "";
   }
 
@@ -54,8 +45,8 @@ class LsdTemperature final : public Distiller {
       before += record.extra[0] / log.done();
       after += record.extra[1] / log.done();
     }
-    s.note = "entropy of the next token, mean over steps and masked sites of the student: " + to_text(before) + " nats as the model has it, " +
-             to_text(after) + " with these powers; compare samples at matched entropy";
+    s.note = "entropy of the next token, mean over steps and masked sites of the student: " + to_text(before) +
+             " nats as the model has it, " + to_text(after) + " with these powers; compare samples at matched entropy";
     return s;
   }
 
@@ -75,7 +66,8 @@ class LsdTemperature final : public Distiller {
       double power = 1, change = 1;  // of the masses of sites by the power
       if (!sweep.forced(k)) {
         std::array<BlockSums, powers.size()> sums{};
-        auto const rows = sweep.measure(k, {}, [&](BlockSweep::Batch const& batch) { add(exec, process, sweep, k, batch, sums); });
+        auto const rows =
+            sweep.measure(k, {}, [&](BlockSweep::Batch const& batch) { add(exec, process, sweep, k, batch, sums); });
         power = best_power(sums);
         factor = nearest_factor(Distance::gkl, sweep.law(), rows);
         double const total = std::exp(at_power(power, [&](std::size_t i) { return std::log(sums[i].student); }));
@@ -83,7 +75,8 @@ class LsdTemperature final : public Distiller {
           double const scale = std::clamp(sums[0].teacher / total, least_phi, most_phi) / factor.phi;
           factor = {factor.phi * scale, factor.error * scale};
           change = total / sums[plain_power].student;
-          record.objective += at_power(power, [&](std::size_t i) { return profile(sums[i]); }) / static_cast<double>(plan.trajectories);
+          record.objective +=
+              at_power(power, [&](std::size_t i) { return profile(sums[i]); }) / static_cast<double>(plan.trajectories);
         }
         auto const plain = sweep.features(k, {}), sharp = sweep.features(k, {1, power});
         std::vector<double> masks, of_plain, of_sharp;
@@ -102,7 +95,8 @@ class LsdTemperature final : public Distiller {
       record.phi.push_back(factor.phi);
       record.phi_error.push_back(factor.error);
       record.power.push_back(power);
-      StepFactors const used{log.mean_with(&SweepRecord::phi, at, factor.phi), log.mean_with(&SweepRecord::power, at, power)};
+      StepFactors const used{log.mean_with(&SweepRecord::phi, at, factor.phi),
+                             log.mean_with(&SweepRecord::power, at, power)};
       RatioMean const reveal = sweep.reveal(k, [&](std::size_t) { return used.phi * change; });
       record.reveal.push_back(reveal.value);
       record.reveal_error.push_back(reveal.error);
@@ -114,20 +108,17 @@ class LsdTemperature final : public Distiller {
   }
 
   // The sums of one batch at every power, from one evaluation at the start of the block.
-  static void add(ExecSpace const& exec, Process& process, BlockSweep const& sweep, int k, BlockSweep::Batch const& batch,
-                  std::array<BlockSums, powers.size()>& sums) {
-    auto const rows = static_cast<std::size_t>(batch.state.batch()), length = static_cast<std::size_t>(batch.state.length());
+  static void add(ExecSpace const& exec, Process& process, BlockSweep const& sweep, int k,
+                  BlockSweep::Batch const& batch, std::array<BlockSums, powers.size()>& sums) {
+    auto const rows = static_cast<std::size_t>(batch.state.batch()),
+               length = static_cast<std::size_t>(batch.state.length());
     SumRows const sum(rows, length);
     std::vector<BlockSums> of_rows(rows);
     process.refresh(exec, batch.state, 0);
     for (std::size_t i = 0; i < powers.size(); ++i) {
       StepTable const table = sweep.table(k, {1, powers[i]});
       read_masses(exec, process, batch.state, table.step(0, k), 0, mass_of(sweep.law()), batch.student);
-      if (sweep.law() == StepLaw::exponential) {
-        Kokkos::parallel_for("saltus::learnable::exposure",
-                             Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0, static_cast<std::int64_t>(rows * length)),
-                             ScaleBy{batch.student, batch.exposure, batch.state.length(), process.generator().states()});
-      }
+      if (sweep.law() == StepLaw::exponential) scale_sites(exec, batch.student, batch.exposure);
       sum(exec, batch.state.tokens, batch.teacher, batch.student, {}, {}, of_rows);
       for (auto const& row : of_rows) sums[i] += row;
     }

@@ -33,7 +33,9 @@ std::vector<Rows> run(Process& process, std::string const& method, TimeGrid cons
   options.phi = phi;
   StepTable const table(exec, process, grid, options);
   State const state{Tokens("test::tokens", static_cast<std::size_t>(rows), static_cast<std::size_t>(length)),
-                    Times("test::time", static_cast<std::size_t>(rows)), {}, 0};
+                    Times("test::time", static_cast<std::size_t>(rows)),
+                    {},
+                    0};
   Kokkos::deep_copy(state.time, grid.point(0));
   draw_prior(exec, process, state, 11);
   stepper.start(exec, seeds);
@@ -68,17 +70,19 @@ TEST(Coupled, MasksAgreeAtCommonTimesWhateverTheSteps) {
   int const length = 12, rows = 200, common = 4;
   auto const law = MarkovChain::countdown(4, length);
   Generator const generator = Generator::absorbing(5);
-  for (NoiseSchedule const& noise : {NoiseSchedule::log_linear(), NoiseSchedule::cosine2(), NoiseSchedule::constant(1, 3)}) {
+  for (NoiseSchedule const& noise :
+       {NoiseSchedule::log_linear(), NoiseSchedule::cosine2(), NoiseSchedule::constant(1, 3)}) {
     auto process = Process::reverse(generator, noise, law.denoiser(generator));
     for (int const steps : {4, 8, 12, 64}) {
       auto const at = [&](Coupling coupling, int which, int n) {
-        auto const path = run(process, "tweedie", TimeGrid::uniform(noise.end(), 0.01, n), rows, length, coupled_seeds(coupling, 5, which));
+        auto const path = run(process, "tweedie", TimeGrid::uniform(noise.end(), 0.01, n), rows, length,
+                              coupled_seeds(coupling, 5, which));
         std::vector<Rows> points;
         for (int k = 1; k <= common; ++k) points.push_back(path[static_cast<std::size_t>(k * n / common - 1)]);
         return points;
       };
-      auto const student = at(Coupling::full, 0, common), teacher = at(Coupling::full, 1, steps), same_masks = at(Coupling::masks, 1, steps),
-                 independent = at(Coupling::independent, 1, steps);
+      auto const student = at(Coupling::full, 0, common), teacher = at(Coupling::full, 1, steps),
+                 same_masks = at(Coupling::masks, 1, steps), independent = at(Coupling::independent, 1, steps);
       for (std::size_t k = 0; k < common; ++k) {
         EXPECT_EQ(masks_of(student[k], 4), masks_of(teacher[k], 4));
         EXPECT_EQ(masks_of(student[k], 4), masks_of(same_masks[k], 4));
@@ -104,7 +108,8 @@ TEST(Coupled, EachRunHasTheLawOfItsMethod) {
     for (char const* const method : {"euler", "exponential", "tweedie"}) {
       TimeGrid const grid = TimeGrid::uniform(3, 0.1, 5);
       std::vector<double> const phi{0.9, 1.2, 1.1, 0.8, 1.3};
-      auto const expected = output_law(ExecSpace(), process, *make_integrator(method), space, prior_law(process, space), grid, false, phi);
+      auto const expected = output_law(ExecSpace(), process, *make_integrator(method), space, prior_law(process, space),
+                                       grid, false, phi);
       auto const samples = run(process, method, grid, rows, length, coupled_seeds(Coupling::full, 3, 0), phi).back();
       std::vector<std::int64_t> counts(space.size(), 0);
       for (auto const& x : samples) ++counts[space.index(x.data())];

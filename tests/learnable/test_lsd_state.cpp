@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Factors by state and powers of the scores, against sums written out here for models whose scores depend on the number of
-// masks or on the time in a known way.
+// Factors by state and powers of the scores, against sums written out here for models whose scores depend on the number
+// of masks or on the time in a known way.
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -54,7 +54,8 @@ class Distorted final : public ScoreModel {
       int masks = 0;
       for (int l = 0; l < length; ++l) masks += tokens(b, l) == mask;
       double const share = static_cast<double>(masks) / length, alpha = Kokkos::exp(-time(b));
-      double const factor = by_share ? (0.4 + 0.8 * share * share) * alpha / (1 - alpha) : 1, power = by_share ? 1 : 2 - time(b);
+      double const factor = by_share ? (0.4 + 0.8 * share * share) * alpha / (1 - alpha) : 1,
+                   power = by_share ? 1 : 2 - time(b);
       for (int l = 0; l < length; ++l) {
         for (int y = 0; y < mask; ++y) out(b, l, y) = factor * Kokkos::pow(clean(y), power);
         out(b, l, mask) = 0;
@@ -62,9 +63,16 @@ class Distorted final : public ScoreModel {
     }
   };
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int) override {
-    Kokkos::parallel_for("test::distorted", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, static_cast<int>(query.tokens.extent(0))),
-                         Fill{out_, query.tokens, query.time, clean_, by_share_});
-    return {ScalarType::f64, out_.data(), static_cast<std::int64_t>(out_.stride(0)), static_cast<std::int64_t>(out_.stride(1)), info_.states, info_.kind};
+    Kokkos::parallel_for(
+        "test::distorted",
+        Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, static_cast<int>(query.tokens.extent(0))),
+        Fill{out_, query.tokens, query.time, clean_, by_share_});
+    return {ScalarType::f64,
+            out_.data(),
+            static_cast<std::int64_t>(out_.stride(0)),
+            static_cast<std::int64_t>(out_.stride(1)),
+            info_.states,
+            info_.kind};
   }
 
  private:
@@ -75,14 +83,22 @@ class Distorted final : public ScoreModel {
 };
 
 Process distorted(bool by_share) {
-  return Process::reverse(Generator::absorbing(3), NoiseSchedule::log_linear(), std::make_shared<Distorted>(std::vector<double>{0.3, 0.7}, by_share));
+  return Process::reverse(Generator::absorbing(3), NoiseSchedule::log_linear(),
+                          std::make_shared<Distorted>(std::vector<double>{0.3, 0.7}, by_share));
 }
 
 // Two sites, two steps of tweedie in a block: what becomes of one or two masks is a sum of a few terms.
 TEST(LsdState, FactorsAreRatiosGivenTheNumberOfMasks) {
   auto process = distorted(true);
   NoiseSchedule const& noise = process.noise();
-  DistillPlan const plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 2, .end = 0.05, .trajectories = 40000, .sweeps = 2, .batch = 4000};
+  DistillPlan const plan{.base = "euler",
+                         .steps = 4,
+                         .teacher_steps = 8,
+                         .length = 2,
+                         .end = 0.05,
+                         .trajectories = 40000,
+                         .sweeps = 2,
+                         .batch = 4000};
   Schedule const s = make_distiller("lsd_state:shares=16,entropies=0")->distill(ExecSpace(), process, plan, {});
   ASSERT_TRUE(s.state);
   EXPECT_EQ(s.state->shares, (std::vector<double>{0.5, 1}));
@@ -96,7 +112,9 @@ TEST(LsdState, FactorsAreRatiosGivenTheNumberOfMasks) {
       for (int n = 1; n <= 2; ++n) p[j][n] = c.growth * c.alpha_from / c.lost_from * share_factor(n / 2.0);
     }
     StepCoeff const c = noise.coefficients({fine.point(2 * k), fine.point(2 * k + 2)});
-    auto const student = [&](int n) { return n * c.duration * c.rate * c.alpha_from / c.lost_from * share_factor(n / 2.0); };
+    auto const student = [&](int n) {
+      return n * c.duration * c.rate * c.alpha_from / c.lost_from * share_factor(n / 2.0);
+    };
     double const stay = 1 - p[0][2], one = p[0][1] + (1 - p[0][1]) * p[1][1],
                  two = 2 * p[0][2] + stay * stay * 2 * p[1][2] + 2 * p[0][2] * stay * p[1][1];
     auto const phi = [&](int bin) { return s.state->phi[static_cast<std::size_t>(3 * k + bin)]; };
@@ -110,14 +128,22 @@ TEST(LsdState, FactorsAreRatiosGivenTheNumberOfMasks) {
 TEST(LsdState, BeatsOneFactorAStepOnTrajectoriesHeldBack) {
   auto process = distorted(true);
   for (char const* const base : {"euler", "exponential"}) {
-    DistillPlan const plan{.base = base, .steps = 4, .teacher_steps = 16, .length = 8, .end = 0, .trajectories = 30000, .sweeps = 1, .batch = 3000};
+    DistillPlan const plan{.base = base,
+                           .steps = 4,
+                           .teacher_steps = 16,
+                           .length = 8,
+                           .end = 0,
+                           .trajectories = 30000,
+                           .sweeps = 1,
+                           .batch = 3000};
     Schedule const one = make_distiller("lsd")->distill(ExecSpace(), process, plan, {}),
                    many = make_distiller("lsd_state")->distill(ExecSpace(), process, plan, {});
     EXPECT_TRUE(many.state->phi.size() == 4 * bins_of(*many.state));
-    RatioMean const plain = held_out_divergence(ExecSpace(), process, plan, one), state = held_out_divergence(ExecSpace(), process, plan, many);
-    std::cout << base << " " << plain.value << " +- " << plain.error << ", " << state.value << " +- " << state.error << "\n";
+    RatioMean const plain = held_out_divergence(ExecSpace(), process, plan, one),
+                    state = held_out_divergence(ExecSpace(), process, plan, many);
     EXPECT_LT(state.value + 3 * std::hypot(plain.error, state.error), plain.value) << base;
-    for (std::size_t i = 3 * bins_of(*many.state); i < many.state->phi.size(); ++i) EXPECT_EQ(many.state->phi[i], 1) << "the forced step";
+    for (std::size_t i = 3 * bins_of(*many.state); i < many.state->phi.size(); ++i)
+      EXPECT_EQ(many.state->phi[i], 1) << "the forced step";
   }
 }
 
@@ -126,7 +152,14 @@ TEST(LsdState, FactorsAreOneWhereStatesDoNotMatter) {
   ProductLaw const law(8, 2, {0.5, 0.5, 0.2, 0.8, 0.9, 0.1, 0.3, 0.7, 0.5, 0.5, 0.2, 0.8, 0.9, 0.1, 0.3, 0.7});
   Generator const generator = Generator::absorbing(3);
   auto process = Process::reverse(generator, NoiseSchedule::log_linear(), law.denoiser(generator));
-  DistillPlan const plan{.base = "euler", .steps = 4, .teacher_steps = 16, .length = 8, .end = 0, .trajectories = 4000, .sweeps = 2, .batch = 1000};
+  DistillPlan const plan{.base = "euler",
+                         .steps = 4,
+                         .teacher_steps = 16,
+                         .length = 8,
+                         .end = 0,
+                         .trajectories = 4000,
+                         .sweeps = 2,
+                         .batch = 1000};
   Schedule const s = make_distiller("lsd_state")->distill(ExecSpace(), process, plan, {});
   double worst = 0;
   for (double const phi : s.state->phi) worst = std::max(worst, std::abs(phi - 1));
@@ -137,14 +170,26 @@ TEST(LsdState, FactorsAreOneWhereStatesDoNotMatter) {
 TEST(LsdTemperature, FindsThePowerThatIsBest) {
   auto process = distorted(false);
   NoiseSchedule const& noise = process.noise();
-  DistillPlan const plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 4, .end = 0.02, .trajectories = 20000, .sweeps = 1, .batch = 4000};
+  DistillPlan const plan{.base = "euler",
+                         .steps = 4,
+                         .teacher_steps = 8,
+                         .length = 4,
+                         .end = 0.02,
+                         .trajectories = 20000,
+                         .sweeps = 1,
+                         .batch = 4000};
   Schedule const s = make_distiller("lsd_temperature")->distill(ExecSpace(), process, plan, {});
   ASSERT_EQ(s.power.size(), 4);
   TimeGrid const fine = TimeGrid::uniform(1, 0.02, 8);
-  auto const first_token = [](double power) { return std::pow(0.3, power) / (std::pow(0.3, power) + std::pow(0.7, power)); };
+  auto const first_token = [](double power) {
+    return std::pow(0.3, power) / (std::pow(0.3, power) + std::pow(0.7, power));
+  };
   for (int k = 0; k < 4; ++k) {
-    double const u1 = noise.coefficients(fine.interval(2 * k)).reveal, u2 = (1 - u1) * noise.coefficients(fine.interval(2 * k + 1)).reveal;
-    double const at = fine.point(2 * k), mean = (u1 * first_token(sharpness(at)) + u2 * first_token(sharpness(fine.point(2 * k + 1)))) / (u1 + u2);
+    double const u1 = noise.coefficients(fine.interval(2 * k)).reveal,
+                 u2 = (1 - u1) * noise.coefficients(fine.interval(2 * k + 1)).reveal;
+    double const at = fine.point(2 * k),
+                 mean =
+                     (u1 * first_token(sharpness(at)) + u2 * first_token(sharpness(fine.point(2 * k + 1)))) / (u1 + u2);
     // -sum J ln B_c is least where the student's law is the teacher's mean
     double low = 0.5, high = 2;
     for (int i = 0; i < 60; ++i) (first_token((low + high) / 2 * sharpness(at)) > mean ? low : high) = (low + high) / 2;
