@@ -24,6 +24,7 @@ import cells
 
 ROWS = COLUMNS = 8
 STATES, WIDTH = 16, 1.5
+NAMES = str.maketrans(":,=", "___")  # in names of files
 PLAIN = ["euler", "tau_leaping", "tweedie"]
 LEARNED = [  # label, method, base
     ("JYS, Euler", "jys", "euler"),
@@ -128,7 +129,7 @@ def main():
                           lambda: sampled(["--integrator", method, "--steps", budget]))
 
     def learned(method, base, budget):
-        schedule = options.work / f"{method}-{base}-{budget}.json".replace(":", "_")
+        schedule = options.work / f"{method}-{base}-{budget}.json".translate(NAMES)
 
         def compute():
             store.run("distill", *process, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,

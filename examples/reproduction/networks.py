@@ -37,6 +37,7 @@ COLUMNS = {
 }
 SCALE = {"valid": lambda v: v, "pair_r": lambda v: v, "judge_perplexity": math.log}
 
+NAMES = str.maketrans(":,=", "___")  # in names of files
 MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal"]
 OTHER_PLAIN = ["euler", "tweedie", "theta_trapezoidal"]
 LEARNED = [  # label, method, base, for masked models without time only
@@ -99,13 +100,13 @@ def page(store, options, network, manifest, budgets):
         return store.cell(f"{key} {method} {budget} {count(budget)}", lambda: judged(budget, ["--integrator", method, "--steps", steps]))
 
     def learned(method, base, budget):
-        schedule = options.work / f"{network}-{method}-{base}-{budget}.json".replace(":", "_")
+        schedule = options.work / f"{network}-{method}-{base}-{budget}.json".translate(NAMES)
 
         def compute():
             store.run("distill", "--model", network, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
                       "--trajectories", options.trajectories, "--sweeps", options.sweeps, "--out", schedule, "--quiet")
             about = json.loads(schedule.read_text())
-            return {**judged(budget, ["--schedule", schedule]), "before": about.get("before"), "after": about.get("after"),
+            return {**judged(budget, ["--schedule", schedule]), "before": about.get("path_kl_before"), "after": about.get("path_kl_after"),
                     "phi": about.get("phi"), "learning_seconds": about.get("seconds")}
 
         return store.cell(f"{key} {method} {base} {budget} {count(budget)} {options.trajectories} {options.sweeps}", compute)
