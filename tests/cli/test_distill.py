@@ -166,7 +166,7 @@ class Using(Case):
                             "slow.json", "--schedule", "two.json", "--out", "c", "--seed", 5)
         for name in ("slow", "two", "euler"):
             self.assertIn(name, table)
-        rows = list(csv.DictReader((self.cwd / "c/results.csv").open()))
+        rows = list(csv.DictReader((self.cwd / "c/results.csv").read_text().splitlines()))
         self.assertEqual({(row["integrator"], row["nfe"]) for row in rows}, {("euler", "4"), ("slow", "4"), ("two", "8")})
         page = (self.cwd / "c/report.html").read_text()
         self.assertIn("--schedule slow.json,two.json", page)
@@ -191,7 +191,7 @@ class Using(Case):
         self.write("slow.json", phi=[0.5, 0.5, 0.5, 1])
         self.saltus("compare", *model, "--law", "exact", "--integrators", "euler", "--nfe", 4, "--schedule",
                     "plain.json,retimed.json,slow.json", "--out", "c", "--quiet")
-        rows = {(r["integrator"], r["metric"]): float(r["value"]) for r in csv.DictReader((self.cwd / "c/results.csv").open())}
+        rows = {(r["integrator"], r["metric"]): float(r["value"]) for r in csv.DictReader((self.cwd / "c/results.csv").read_text().splitlines())}
         for metric in ("tv", "kl", "path_kl"):
             self.assertEqual(rows["plain", metric], rows["euler", metric])
             self.assertAlmostEqual(rows["retimed", metric], rows["euler", metric], 12)  # with this noise they are one

@@ -56,7 +56,7 @@ std::map<std::string, unsigned> const readers{
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
     {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate}, {"condition", models | command_evaluate},
-    {"precision", models | command_evaluate},
+    {"precision", models | command_evaluate | command_train},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
     {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
     {"nearest", command_evaluate}, {"schedule", reverse}, {"force", reverse}, {"method", command_distill},
