@@ -12,7 +12,6 @@ namespace saltus::app {
 namespace {
 
 constexpr std::size_t groups = 20;
-constexpr double normal_975 = 1.959963984540054;
 constexpr double most_triples = 4e6;  // counters, in each of the groups
 
 // The law's side of the metrics, computed once.
@@ -32,7 +31,7 @@ struct Exact {
 struct Tally {
   std::vector<std::uint32_t> sites, pairs, triples;
   std::size_t count = 0;
-  double nll = 0, nll_squared = 0, entropy = 0, entropy_squared = 0, impossible = 0, impossible_squared = 0;
+  std::vector<double> nll, entropy, impossible;  // of each sequence
 
   explicit Tally(Exact const& exact)
       : sites(exact.sites.size()), pairs(exact.pairs.size()), triples(exact.triples.size()) {}
@@ -54,14 +53,9 @@ struct Tally {
     }
     double h = 0;
     for (double const k : histogram) h -= k > 0 ? k / static_cast<double>(x.size()) * std::log(k / static_cast<double>(x.size())) : 0;
-    double const loss = -exact.law.log_likelihood(x);
-    double const share = x.size() > 1 ? static_cast<double>(bad) / static_cast<double>(x.size() - 1) : 0;
-    nll += loss;
-    nll_squared += loss * loss;
-    entropy += h;
-    entropy_squared += h * h;
-    impossible += share;
-    impossible_squared += share * share;
+    nll.push_back(-exact.law.log_likelihood(x));
+    entropy.push_back(h);
+    impossible.push_back(x.size() > 1 ? static_cast<double>(bad) / static_cast<double>(x.size() - 1) : 0);
     ++count;
   }
 
@@ -70,12 +64,9 @@ struct Tally {
     for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] += other.pairs[i];
     for (std::size_t i = 0; i < triples.size(); ++i) triples[i] += other.triples[i];
     count += other.count;
-    nll += other.nll;
-    nll_squared += other.nll_squared;
-    entropy += other.entropy;
-    entropy_squared += other.entropy_squared;
-    impossible += other.impossible;
-    impossible_squared += other.impossible_squared;
+    nll.insert(nll.end(), other.nll.begin(), other.nll.end());
+    entropy.insert(entropy.end(), other.entropy.begin(), other.entropy.end());
+    impossible.insert(impossible.end(), other.impossible.begin(), other.impossible.end());
   }
 };
 
@@ -91,14 +82,6 @@ double mean_tv(std::vector<std::uint32_t> const& counts, std::vector<std::uint32
   return sum / 2 / (static_cast<double>(p.size()) / static_cast<double>(block));
 }
 
-Estimate mean_of(double sum, double squares, std::size_t count) {
-  double const n = static_cast<double>(count), mean = sum / n;
-  if (!std::isfinite(mean)) return {mean, mean, mean};  // an impossible sequence has an infinite loss
-  double const variance = count > 1 ? std::max(0.0, (squares - n * mean * mean) / (n - 1)) : 0;
-  double const half = normal_975 * std::sqrt(variance / n);
-  return {mean, mean - half, mean + half};
-}
-
 Estimate tv(Tally const& all, std::vector<Tally> const& parts, std::vector<std::uint32_t> Tally::*counts,
             std::vector<double> const& p, std::size_t block) {
   double const value = mean_tv(all.*counts, nullptr, all.count, p, block);
@@ -107,12 +90,8 @@ Estimate tv(Tally const& all, std::vector<Tally> const& parts, std::vector<std::
   for (auto const& part : parts) {
     if (part.count > 0 && part.count < all.count) left_out.push_back(mean_tv(all.*counts, &(part.*counts), all.count - part.count, p, block));
   }
-  double mean = 0, squares = 0;
-  for (double const v : left_out) mean += v / static_cast<double>(left_out.size());
-  for (double const v : left_out) squares += (v - mean) * (v - mean);
-  double const g = static_cast<double>(left_out.size());
-  double const half = g > 1 ? normal_975 * std::sqrt((g - 1) / g * squares) : 0;
-  return {value, std::max(0.0, value - half), std::min(1.0, value + half)};
+  Estimate const e = normal_interval(value, std::sqrt(jackknife_variance(left_out)));
+  return {value, std::max(0.0, e.low), std::min(1.0, e.high)};
 }
 
 std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& parts) {
@@ -125,10 +104,10 @@ std::vector<Estimate> estimates(Exact const& exact, std::vector<Tally> const& pa
       case Metric::tv_site: out.push_back(tv(all, parts, &Tally::sites, exact.sites, n)); break;
       case Metric::tv_pair: out.push_back(tv(all, parts, &Tally::pairs, exact.pairs, n * n)); break;
       case Metric::tv_triple: out.push_back(tv(all, parts, &Tally::triples, exact.triples, n * n * n)); break;
-      case Metric::nll: out.push_back(mean_of(all.nll, all.nll_squared, all.count)); break;
-      case Metric::token_entropy: out.push_back(mean_of(all.entropy, all.entropy_squared, all.count)); break;
+      case Metric::nll: out.push_back(mean_of(all.nll)); break;
+      case Metric::token_entropy: out.push_back(mean_of(all.entropy)); break;
       case Metric::impossible_transitions: {
-        auto share = mean_of(all.impossible, all.impossible_squared, all.count);
+        auto share = mean_of(all.impossible);
         share.low = std::max(0.0, share.low);
         out.push_back(share);
         break;

@@ -8,12 +8,9 @@
 
 #include <saltus/models/sequence_law.hpp>
 
-namespace saltus::app {
+#include "estimate.hpp"
 
-/// A value with its 95 % interval.
-struct Estimate {
-  double value, low, high;
-};
+namespace saltus::app {
 
 /// What a set of sequences, or the exact law of a method, is measured by against an exact law.
 enum class Metric {

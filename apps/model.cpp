@@ -9,6 +9,7 @@
 #include <saltus/ctmc/io/npy.hpp>
 #include <saltus/ctmc/io/sequences.hpp>
 #include <saltus/models/markov_chain.hpp>
+#include <saltus/models/markov_tree.hpp>
 #include <saltus/models/product.hpp>
 
 namespace saltus::app {
@@ -92,7 +93,7 @@ Model fitted(Options const& options, std::string const& model) {
 }  // namespace
 
 std::vector<std::string> model_names() {
-  std::vector<std::string> names{"chain", "countdown", "product"};
+  std::vector<std::string> names{"chain", "comb", "countdown", "product"};
   for (auto const& place : shelves()) {
     std::error_code error;
     for (auto const& entry : fs::directory_iterator(place, error)) {
@@ -123,6 +124,11 @@ Model read_model(Options const& options) {
     int const states = chain->states();
     std::string source = "countdown of " + std::to_string(states) + " states, length " + std::to_string(chain->length());
     return of_law({std::move(chain), Alphabet::numbered(states)}, std::move(source));
+  }
+  if (model == "comb") {
+    auto tree = std::make_shared<MarkovTree>(MarkovTree::comb());
+    int const states = tree->states();
+    return of_law({std::move(tree), Alphabet::numbered(states)}, "comb: images of 8 x 8 pixels of 16 ordered levels");
   }
   Model stored = read_stored_model(model, options);
   require(stored.network || (!options.has("condition") && !options.changed("precision") && !options.changed("device")),

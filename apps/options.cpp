@@ -116,7 +116,7 @@ std::vector<OptionSpec> const& option_table() {
   static std::vector<OptionSpec> const table{
       {"Model", "model", "NAME|FOLDER", "chain", models,
        "chain (Markov chain of order 1, fitted to --data), product (independent sites, fitted), countdown (32 states, "
-       "length 256), a network that comes with the program (see saltus info), a folder with a model.json (a law or a "
+       "length 256), comb (images of 8 x 8 pixels of 16 ordered levels), a network that comes with the program (see saltus info), a folder with a model.json (a law or a "
        "network), or table:FILE (joint probabilities, NPY with an axis for each site)"},
       {"Model", "data", "FILE", "", models, "sequences to fit chain or product to: FASTA alignment, or one a line"},
       {"Model", "pseudo-count", "C", "1", models, "added to each row of counts, spread evenly over its states"},

@@ -20,8 +20,6 @@
 namespace saltus::app {
 namespace {
 
-constexpr double normal_975 = 1.959963984540054;
-
 struct SameTokens {
   using Sequence = std::span<token_t const>;
   std::size_t operator()(Sequence s) const {
@@ -61,17 +59,6 @@ std::optional<double> apart_if_empty(Histogram const& a, Histogram const& b) {
 
 }  // namespace
 
-Estimate mean_of(std::span<double const> values) {
-  SALTUS_ASSERT(!values.empty());
-  auto const n = static_cast<double>(values.size());
-  double const mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-  if (values.size() < 2) return {mean, mean, mean};
-  double squares = 0;
-  for (double const v : values) squares += (v - mean) * (v - mean);
-  double const half = normal_975 * std::sqrt(squares / (n - 1) / n);
-  return {mean, mean - half, mean + half};
-}
-
 Estimate share_of(std::size_t k, std::size_t n) {
   require(n > 0 && k <= n, "expected a share of at least one, got " + std::to_string(k) + " of " + std::to_string(n));
   double const z2 = normal_975 * normal_975, count = static_cast<double>(n), p = static_cast<double>(k) / count;
@@ -90,8 +77,7 @@ Estimate ratio_of(std::span<double const> above, std::span<double const> below) 
     double const residual = above[i] - ratio * below[i];
     squares += residual * residual;
   }
-  double const half = normal_975 * std::sqrt(squares * n / (n - 1)) / sum;
-  return {ratio, ratio - half, ratio + half};
+  return normal_interval(ratio, std::sqrt(squares * n / (n - 1)) / sum);
 }
 
 double median_of(std::vector<double> values) {
@@ -341,11 +327,9 @@ std::vector<std::vector<std::uint32_t>> sites_of(Sequences const& sequences, std
 Estimate jackknifed(ByFold const& moments, bool folded, double (Moments::*value)() const) {
   double const all = (moments[folds].*value)();
   if (!folded) return {all, all, all};
-  double mean = 0, squares = 0;
-  for (std::size_t g = 0; g < folds; ++g) mean += (moments[g].*value)() / folds;
-  for (std::size_t g = 0; g < folds; ++g) squares += std::pow((moments[g].*value)() - mean, 2);
-  double const half = normal_975 * std::sqrt((folds - 1.0) / folds * squares);
-  return {all, all - half, all + half};
+  double left_out[folds];
+  for (std::size_t g = 0; g < folds; ++g) left_out[g] = (moments[g].*value)();
+  return normal_interval(all, std::sqrt(jackknife_variance(left_out)));
 }
 
 }  // namespace

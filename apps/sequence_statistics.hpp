@@ -8,15 +8,13 @@
 
 #include <saltus/ctmc/types.hpp>
 
-#include "metrics.hpp"
+#include "estimate.hpp"
 
 namespace saltus::app {
 
 /// Sequences of any lengths, which lie somewhere else.
 using Sequences = std::vector<std::span<token_t const>>;
 
-/// Mean with its 95 % interval (normal); without an interval (low = high = value) for fewer than 2 values. At least 1.
-Estimate mean_of(std::span<double const> values);
 /// k of n as a share, with Wilson's 95 % interval. UserError unless n > 0.
 Estimate share_of(std::size_t k, std::size_t n);
 /// sum of `above` / sum of `below`, with the normal 95 % interval of a ratio of sums over independent sequences.

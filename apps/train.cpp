@@ -88,10 +88,21 @@ TrainingData read_rows(std::string const& path, Alphabet const& alphabet, int le
   return {std::move(set.tokens), set.count, set.length, false};
 }
 
-// Running text: all lines after one another, and every place where a piece can begin.
+// An alphabet with a pad, or without it.
+Alphabet with_pad(Alphabet const& alphabet, bool pad) {
+  std::vector<std::string> names;
+  for (token_t y = 0; y < alphabet.size(); ++y) {
+    if (y != alphabet.pad()) names.push_back(alphabet.shown(y));
+  }
+  if (pad) names.emplace_back("<pad>");
+  return Alphabet::tokens(std::move(names), alphabet.tokenized() ? alphabet.tokenizer() : Tokenizer::characters, pad, alphabet.name());
+}
+
+// Running text: all lines after one another, whatever their lengths, and every place where a piece can begin.
 TrainingData read_text(std::string const& path, Alphabet const& alphabet, int length) {
-  auto set = read_sequences(path, alphabet);
-  if (auto const pad = alphabet.pad()) std::erase(set.tokens, *pad);
+  Alphabet const padded = with_pad(alphabet, true);
+  auto set = read_sequences(path, padded);
+  std::erase(set.tokens, *padded.pad());
   require(set.tokens.size() > static_cast<std::size_t>(length), "'" + path + "' has " + std::to_string(set.tokens.size()) +
                                                                     " tokens, too few for pieces of " + std::to_string(length));
   std::size_t const count = set.tokens.size() - static_cast<std::size_t>(length) + 1;
@@ -169,11 +180,7 @@ int run_train(Options const& options) {
   bool const windows = settings.flag("windows");
   int const length_asked = settings.text("length").empty() ? 0 : settings.whole("length", 1, 1 << 20);
   require(!windows || length_asked > 0, "--windows needs --length");
-  if (windows && alphabet.pad()) {  // lines of a text are no sequences
-    std::vector<std::string> names;
-    for (token_t y = 0; y + 1 < alphabet.size(); ++y) names.push_back(alphabet.shown(y));
-    alphabet = Alphabet::tokens(std::move(names), alphabet.tokenizer(), false, alphabet.name());
-  }
+  if (windows && alphabet.pad()) alphabet = with_pad(alphabet, false);  // lines of a text are no sequences
   TrainingData data = windows ? read_text(settings.text("data"), alphabet, length_asked)
                               : read_rows(settings.text("data"), alphabet, length_asked);
   TrainingData const valid = settings.text("valid").empty() ? split_off(data)

@@ -14,7 +14,6 @@ namespace saltus::app {
 namespace {
 
 constexpr std::size_t groups = 20, most_cells = std::size_t{1} << 20;
-constexpr double normal_975 = 1.959963984540054;
 constexpr double tie = 1e-12;  // distances that differ by rounding alone are equal
 using Counts = std::vector<std::uint32_t>;
 
@@ -220,15 +219,6 @@ std::vector<std::uint32_t> deal(StreamKey key, std::size_t size, std::size_t cou
   return order;
 }
 
-// Variance of an estimate by leaving out one group of a set at a time.
-double jackknife(std::vector<double> const& left_out) {
-  auto const g = static_cast<double>(left_out.size());
-  double const mean = std::accumulate(left_out.begin(), left_out.end(), 0.0) / g;
-  double squares = 0;
-  for (double const v : left_out) squares += (v - mean) * (v - mean);
-  return (g - 1) / g * squares;
-}
-
 Estimate token_entropy(Pool const& pool, int set, int states) {
   std::size_t const count = pool.count[set];
   std::vector<double> h(count);
@@ -245,12 +235,7 @@ Estimate token_entropy(Pool const& pool, int set, int states) {
       }
     }
   });
-  auto const n = static_cast<double>(count);
-  double const mean = std::accumulate(h.begin(), h.end(), 0.0) / n;
-  double squares = 0;
-  for (double const v : h) squares += (v - mean) * (v - mean);
-  double const half = normal_975 * std::sqrt(squares / (n - 1) / n);
-  return {mean, mean - half, mean + half};
+  return mean_of(h);
 }
 
 // Mean and central band of the permuted values, sorted here, and the p-value of the one seen.
@@ -323,7 +308,7 @@ TwoSample compare_samples(int states, int length, std::span<token_t const> first
     for (std::size_t t = 0; t + 1 < seen.size(); ++t) {
       std::vector<double> column;
       for (auto const& v : left_out) column.push_back(v[t]);
-      variance[t] += jackknife(column);
+      variance[t] += jackknife_variance(column);
     }
     std::size_t const rows = set == 0 ? kernel.first() : kernel.second();
     std::vector<double> const without = kernel.without_groups(set);
@@ -332,7 +317,7 @@ TwoSample compare_samples(int states, int length, std::span<token_t const> first
       std::size_t const gone = rows * (g + 1) / groups - rows * g / groups;
       if (gone > 0 && rows - gone >= 2) column.push_back(without[g]);
     }
-    if (column.size() > 1) variance.back() += jackknife(column);
+    variance.back() += jackknife_variance(column);
   }
 
   // What chance makes of the pooled sequences.
@@ -354,10 +339,9 @@ TwoSample compare_samples(int states, int length, std::span<token_t const> first
   TwoSample out{{}, kernel.scale(), token_entropy(pool, 0, states), token_entropy(pool, 1, states)};
   for (std::size_t t = 0; t < seen.size(); ++t) {
     bool const is_kernel = t + 1 == seen.size();
-    double const half = normal_975 * std::sqrt(variance[t]);
     TwoSampleDistance d{"mmd2",
                         "squared maximum mean discrepancy, kernel exp(-Hamming distance/median)",
-                        {seen[t], seen[t] - half, seen[t] + half},
+                        normal_interval(seen[t], std::sqrt(variance[t])),
                         {},
                         0};
     if (!is_kernel) {

@@ -21,7 +21,7 @@ struct Options {
   bool code = false;
   Distance distance = Distance::l2squared;
   Coupling coupling = Coupling::full;
-  bool sgd = false, raw = false, automatic = false;
+  bool sgd = false, raw = false, automatic = false, plain = false;
   double rate = 0.1, relax = 0.05;
   int iterations = 100, rows = 16;
 };
@@ -119,8 +119,8 @@ class Paths {
           process_.refresh(exec_, state, 0);
           teacher_.move(exec_, process_, state, table_.step(j));
         }
+        check(teacher_, "teacher", k);
       }
-      check(teacher_, "teacher", plan_.steps - 1);
     });
     student_.start(exec_, coupled_seeds(options_.coupling, seed, 0));
     int const sites = static_cast<int>(options_.relax * plan_.length);
@@ -230,8 +230,8 @@ class Paths {
   }
   void check(CoupledStepper const& stepper, char const* who, int k) const {
     if (stepper.bad_sites(exec_) > 0)
-      throw NumericalError(std::string("scores are not finite or leave no target on the ") + who + "'s path, up to step " +
-                           std::to_string(k) + " (counted from 0); check the model's output there");
+      throw NumericalError(std::string("scores are not finite or leave no target on the ") + who + "'s path in step " +
+                           std::to_string(k) + " of the student (counted from 0); check the model's output there");
   }
 
   ExecSpace exec_;
@@ -346,8 +346,9 @@ class ScoreLsd final : public Distiller {
         }
         record.objective += distance_of(distance, s, factor.phi, static_cast<double>(rows.size()));
       }
-      double const used = phi ? (*phi)[at] : log.mean_with(&SweepRecord::phi, at, factor.phi);
+      double used = phi ? (*phi)[at] : log.mean_with(&SweepRecord::phi, at, factor.phi);
       std::int64_t certain = 0;
+      if (options.plain) used = 1;
       RatioMean const reveal = paths.advance(k, options.code ? StepFactors{1, used} : StepFactors{used, 1}, certain);
       record.phi.push_back(factor.phi);
       record.phi_error.push_back(factor.error);
@@ -392,12 +393,15 @@ std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   Options o;
   o.code = parameters.text("mode", "paper") == "code";
   if (o.code) {
-    parameters.allow({"mode", "coupling", "relax"});
+    parameters.allow({"mode", "coupling", "paths", "relax"});
   } else {
-    parameters.allow({"mode", "distance", "coupling", "optimiser", "rate", "iterations", "rows", "raw", "relax"});
+    parameters.allow({"mode", "distance", "coupling", "paths", "optimiser", "rate", "iterations", "rows", "raw", "relax"});
   }
   o.distance = parse_distance(parameters.text("distance", "l2squared"));
   o.coupling = parse_coupling(parameters.text("coupling", "full"));
+  std::string const of = parameters.text("paths", "learned");
+  if (of != "learned" && of != "plain") throw UserError(unknown_name("paths of lsd", of, {"learned", "plain"}));
+  o.plain = of == "plain";
   std::string const optimiser = parameters.text("optimiser", "closed");
   if (optimiser != "closed" && optimiser != "sgd") throw UserError(unknown_name("optimiser", optimiser, {"closed", "sgd"}));
   o.sgd = optimiser == "sgd";
@@ -414,6 +418,7 @@ std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   std::string name = std::string("lsd:mode=") + (o.code ? "code" : "paper");
   if (!o.code) name += ",distance=" + distance_name(o.distance);
   name += ",coupling=" + coupling_name(o.coupling);
+  if (o.plain) name += ",paths=plain";
   if (o.sgd) {
     name += ",optimiser=sgd,rate=" + to_text(o.rate) + ",iterations=" + std::to_string(o.iterations) + ",rows=" + std::to_string(o.rows) +
             ",raw=" + std::to_string(static_cast<int>(o.raw));

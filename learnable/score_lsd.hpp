@@ -15,6 +15,7 @@ namespace saltus {
 /// its own path; or, optimiser=sgd, by the published descent phi -= rate 2 <phi s - s*, s>, divided by E <s, s> unless raw=1.
 /// code: the released variant, which scales log-scores: power c_k = <o*, o> / <o, o> with o = ln s, over sites that may move
 /// in both.
+/// The student's path is made with the factors before k (paths=learned), or with none (paths=plain).
 /// Of a start that both share phi_0 is 1. relax=ZETA lets the student start with floor(ZETA length) sites, chosen at random,
 /// at uniform random tokens (Eqs 9-10); relax=auto takes of 0, 0.01, 0.05, 0.1 and 0.2 that whose schedule has the least
 /// divergence by blocks (held_out_divergence) on trajectories that nothing was learned from.

@@ -85,7 +85,7 @@ struct Backbone::Slot {
   Times some_time;
   Kokkos::View<int*, MemorySpace> wanted;
   Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace> valid;
-  std::vector<int> rows;              // their numbers
+  Kokkos::View<int*, MemorySpace> rows;  // the numbers of those that are evaluated by parts: all on a device
   Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace> own;  // where the network takes fixed batches only
   saltus_scores scores{};             // of all rows; data null: none yet
   int batch = 0, length = 0;          // of the scores
@@ -153,10 +153,13 @@ void Backbone::reserve(Extents extents, int slots) {
     slot.last = Tokens("saltus::models::last", batch, length);
     Kokkos::deep_copy(slot.last, -1);  // like no sequence
     slot.wanted = Kokkos::View<int*, MemorySpace>("saltus::models::wanted", batch);
+    slot.rows = Kokkos::View<int*, MemorySpace>("saltus::models::rows", batch);
+    auto const numbers = Kokkos::create_mirror_view(slot.rows);
+    for (int b = 0; b < extents.batch; ++b) numbers(b) = b;
+    Kokkos::deep_copy(slot.rows, numbers);
     if (on_host) {
       slot.some = Tokens("saltus::models::some", batch, length);
       slot.some_time = Times("saltus::models::some_time", batch);
-      slot.rows.reserve(batch);
     }
     if (manifest_.takes_valid)
       slot.valid = Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace>("saltus::models::valid", batch, length);
@@ -164,15 +167,6 @@ void Backbone::reserve(Extents extents, int slots) {
       slot.own = Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace>(
           "saltus::models::scores", batch, length, static_cast<std::size_t>(manifest_.states));
   }
-}
-
-void Backbone::run(int slot, void const* batch, void* scores) {
-  auto const& asked = *static_cast<saltus_batch const*>(batch);
-  if (adapter_->table.evaluate(adapter_->model, slot, &asked, static_cast<saltus_scores*>(scores))) {
-    for (auto& s : slots_) s.scores = {};  // nothing of what they hold is remembered
-    throw UserError("the backbone '" + manifest_.name + "' cannot be evaluated: " + adapter_->table.last_error());
-  }
-  rows_evaluated_ += asked.batch;
 }
 
 // One sequence: whatever does not fit is said before anything runs.
@@ -224,77 +218,86 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
   auto& slot = slots_[static_cast<std::size_t>(number)];
   int const batch = static_cast<int>(query.tokens.extent(0)), length = static_cast<int>(query.tokens.extent(1));
   using Range = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>;
+  double const* const time = info_.time == TimeInput::none ? nullptr : query.time.data();
   auto const mark_valid = [&](Tokens const& tokens, int rows) {
     if (!manifest_.takes_valid) return;
     Kokkos::parallel_for("saltus::models::valid", Range(exec, 0, rows),
                          Validity{tokens, manifest_.alphabet.pad().value_or(-1), slot.valid});
     if (on_host) exec.fence("saltus::models: LibTorch reads which sites are real on the host");
   };
+  // The scores of `rows` rows of tokens from `first` on, in LibTorch's memory.
+  auto const ask = [&](int where, Tokens const& tokens, double const* times, int first, int rows) {
+    auto const stride = static_cast<std::int64_t>(tokens.stride(0));
+    saltus_batch const asked{tokens.data() + first * stride,
+                             stride,
+                             times ? times + first : nullptr,
+                             manifest_.takes_valid ? slot.valid.data() + std::int64_t{first} * length : nullptr,
+                             condition_.empty() ? nullptr : condition_.data(),
+                             rows,
+                             length,
+                             stream_of(exec)};
+    saltus_scores scores{};
+    if (adapter_->table.evaluate(adapter_->model, where, &asked, &scores)) {
+      slot.scores = {};  // nothing of what it holds is remembered
+      throw_torch_error("the backbone '" + manifest_.name + "' cannot be evaluated");
+    }
+    rows_evaluated_ += rows;
+    return scores;
+  };
   auto const evaluation = [&] {
     return Evaluation{ScalarType::f32, slot.scores.data, slot.scores.row_stride, slot.scores.site_stride, manifest_.states, info_.kind};
   };
-  auto const ask = [&](int where, token_t const* tokens, std::int64_t stride, double const* time, std::uint8_t const* valid,
-                       int rows, saltus_scores& scores) {
-    saltus_batch const asked{tokens, stride, time, valid, condition_.empty() ? nullptr : condition_.data(), rows, length, stream_of(exec)};
-    run(where, &asked, &scores);
-  };
-  double const* const time = info_.time == TimeInput::none ? nullptr : query.time.data();
-  auto const stride = static_cast<std::int64_t>(query.tokens.stride(0));
-  if constexpr (!on_host) {
+  // All rows: the network's own output.
+  auto const whole = [&] {
     mark_valid(query.tokens, batch);
-    ask(number, query.tokens.data(), stride, time, slot.valid.data(), batch, slot.scores);
+    slot.scores = ask(number, query.tokens, time, 0, batch);
     return evaluation();
-  }
+  };
+  // `count` rows of tokens, those with the numbers slot.rows: evaluated at most a fixed batch at a time, and put among the others.
+  auto const parts = [&](Tokens const& tokens, double const* times, int count) {
+    mark_valid(tokens, count);
+    int const most = manifest_.fixed_batch > 0 ? manifest_.fixed_batch : count;
+    for (int first = 0; first < count; first += most) {
+      int const rows = std::min(most, count - first);
+      auto const part = ask(static_cast<int>(slots_.size()) + number, tokens, times, first, rows);
+      Kokkos::parallel_for(
+          "saltus::models::scatter",
+          Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {rows, length}),
+          Scatter{static_cast<float const*>(part.data), const_cast<float*>(static_cast<float const*>(slot.scores.data)),
+                  part.row_stride, part.site_stride, slot.scores.row_stride, slot.scores.site_stride,
+                  slot.rows.data() + first, length, manifest_.states});
+      exec.fence("saltus::models: LibTorch's own memory is about to be used again");
+    }
+    return evaluation();
+  };
+  bool const fresh = slot.scores.data == nullptr || slot.batch != batch || slot.length != length;
+  slot.batch = batch;
+  slot.length = length;
+  if (slot.own.size() > 0)
+    slot.scores = {slot.own.data(), SALTUS_F32, static_cast<std::int64_t>(slot.own.stride(0)), static_cast<std::int64_t>(slot.own.stride(1))};
+  if constexpr (!on_host) return slot.own.size() > 0 ? parts(query.tokens, time, batch) : whole();
 
   // Rows of an evaluation of other sequences are of no use, but for those that are equal by chance.
-  bool const fresh = slot.scores.data == nullptr || slot.batch != batch || slot.length != length;
   Kokkos::parallel_for("saltus::models::wanted", Range(exec, 0, batch),
                        WantRows{query.tokens, slot.last, query.only_site, slot.wanted, info_.mask.value_or(-1),
                                 info_.time == TimeInput::none && !fresh});
   exec.fence("saltus::models: LibTorch reads the tokens on the host");
-  slot.rows.clear();
+  auto const copy_row = [&](Tokens const& to, int at, int b) { std::copy_n(&query.tokens(b, 0), length, &to(at, 0)); };
+  int count = 0;
   for (int b = 0; b < batch; ++b) {
-    if (slot.wanted(b)) slot.rows.push_back(b);
+    if (!slot.wanted(b)) continue;
+    slot.rows(count++) = b;
+    copy_row(slot.last, b, b);
   }
-  auto const copy_row = [&](Tokens const& to, int at, int b) {
-    std::copy_n(&query.tokens(b, 0), length, &to(at, 0));
-  };
-  for (int const b : slot.rows) copy_row(slot.last, b, b);
-  bool const whole = manifest_.fixed_batch == 0 && (fresh || static_cast<int>(slot.rows.size()) == batch);
-  if (whole) {  // the network's own output
-    slot.batch = batch;
-    slot.length = length;
-    for (int b = 0; fresh && b < batch; ++b) copy_row(slot.last, b, b);
-    mark_valid(query.tokens, batch);
-    ask(number, query.tokens.data(), stride, time, slot.valid.data(), batch, slot.scores);
-    return evaluation();
+  if (slot.own.size() == 0 && (fresh || count == batch)) {
+    for (int b = 0; b < batch; ++b) copy_row(slot.last, b, b);
+    return whole();
   }
-  if (slot.own.size() > 0) {
-    slot.scores = {slot.own.data(), SALTUS_F32, static_cast<std::int64_t>(slot.own.stride(0)), static_cast<std::int64_t>(slot.own.stride(1))};
-    slot.batch = batch;
-    slot.length = length;
-  }
-  // Some rows: evaluated one after another, and put among the others.
-  int const count = static_cast<int>(slot.rows.size()), most = manifest_.fixed_batch > 0 ? manifest_.fixed_batch : count;
   for (int i = 0; i < count; ++i) {
-    copy_row(slot.some, i, slot.rows[static_cast<std::size_t>(i)]);
-    if (time) slot.some_time(i) = time[slot.rows[static_cast<std::size_t>(i)]];
+    copy_row(slot.some, i, slot.rows(i));
+    if (time) slot.some_time(i) = time[slot.rows(i)];
   }
-  mark_valid(slot.some, count);
-  for (int first = 0; first < count; first += most) {
-    int const rows = std::min(most, count - first);
-    saltus_scores part{};
-    ask(static_cast<int>(slots_.size()) + number, &slot.some(first, 0), static_cast<std::int64_t>(slot.some.stride(0)),
-        time ? &slot.some_time(first) : nullptr, manifest_.takes_valid ? &slot.valid(first, 0) : nullptr, rows, part);
-    Kokkos::parallel_for(
-        "saltus::models::scatter",
-        Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {rows, length}),
-        Scatter{static_cast<float const*>(part.data), const_cast<float*>(static_cast<float const*>(slot.scores.data)),
-                part.row_stride, part.site_stride, slot.scores.row_stride, slot.scores.site_stride,
-                slot.rows.data() + first, length, manifest_.states});
-    exec.fence("saltus::models: LibTorch's own memory is about to be used again");
-  }
-  return evaluation();
+  return parts(slot.some, time ? slot.some_time.data() : nullptr, count);
 }
 
 }  // namespace saltus

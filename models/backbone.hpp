@@ -21,8 +21,8 @@ struct BackboneOptions {
 /// A network that lies in a folder (docs/backbones.md), through the LibTorch adapter. Scores are the network's own output,
 /// borrowed. In host memory it is asked only for the rows that are needed: of masked models those with a mask left, and
 /// without a time input those that changed since they were last evaluated (Ou et al. 2025, row by row), which waits for the
-/// queries' tokens; in device memory every row, without waiting. Row by row the numbers may differ in the last bits with
-/// the number of rows that are evaluated together, since LibTorch orders its sums by it.
+/// queries' tokens; in device memory every row, without waiting but for networks of a fixed batch. Row by row the numbers may
+/// differ in the last bits with the number of rows that are evaluated together, since LibTorch orders its sums by it.
 class Backbone final : public ScoreModel {
  public:
   /// Reads the manifest and the weights, and evaluates one sequence as a probe. Needs Kokkos. Throws UserError for a folder
@@ -40,7 +40,6 @@ class Backbone final : public ScoreModel {
  private:
   struct Slot;
   struct Adapter;
-  void run(int slot, void const* batch, void* scores);
   void probe();
   void check_kind(Evaluation const& e) const;
 

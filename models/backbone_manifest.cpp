@@ -82,11 +82,19 @@ class Reader {
 };
 
 Alphabet read_alphabet(Reader const& tokens) {
-  tokens.allow({"tokenizer", "name", "names", "pad", "states", "symbols"});
+  tokens.allow({"tokenizer", "name", "names", "pad", "states", "symbols", "width"});
   auto const tokenizer = tokens.text("tokenizer");
   if (tokenizer == "numbers") return Alphabet::numbered(tokens.whole("states", 1));
   auto const name = tokens.text("name", tokenizer);
-  if (tokenizer == "symbols") return Alphabet(tokens.text("symbols"), name);
+  if (tokenizer == "symbols") {
+    auto const symbols = tokens.text("symbols");
+    auto const width = static_cast<std::size_t>(tokens.whole("width", 1, 1));
+    require(symbols.size() % width == 0, tokens.where() + ": 'symbols' should be of " + std::to_string(width) +
+                                             " characters each (width), got " + std::to_string(symbols.size()) + " characters");
+    std::vector<std::string> words;
+    for (std::size_t at = 0; at < symbols.size(); at += width) words.push_back(symbols.substr(at, width));
+    return Alphabet::words(words, name);
+  }
   if (tokenizer == "alphabet") return Alphabet::named(name);
   return Alphabet::tokens(tokens.list<std::string>("names", "a list of texts"), parse_tokenizer(tokenizer),
                           tokens.truth("pad"), name);
@@ -97,7 +105,11 @@ Json alphabet_json(Alphabet const& alphabet) {
   for (auto const* const name : {"protein", "dna", "rna", "amino_acids", "nucleotides"}) {
     if (alphabet == Alphabet::named(name)) return {{"tokenizer", "alphabet"}, {"name", name}};
   }
-  if (!alphabet.tokenized()) return {{"tokenizer", "symbols"}, {"name", alphabet.name()}, {"symbols", alphabet.symbols()}};
+  if (!alphabet.tokenized()) {
+    Json json{{"tokenizer", "symbols"}, {"name", alphabet.name()}, {"symbols", alphabet.symbols()}};
+    if (alphabet.width() > 1) json["width"] = alphabet.width();
+    return json;
+  }
   Json names = Json::array();
   for (token_t y = 0; y < alphabet.size(); ++y) names.push_back(alphabet.shown(y));
   return {{"tokenizer", name_of(alphabet.tokenizer())},

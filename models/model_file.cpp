@@ -9,6 +9,7 @@
 #include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/json_file.hpp>
 #include <saltus/models/markov_chain.hpp>
+#include <saltus/models/markov_tree.hpp>
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
@@ -57,6 +58,11 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
     json["initial"] = hidden->initial();
     json["transitions"] = hidden->transitions();
     json["emissions"] = hidden->emissions();
+  } else if (auto const* const tree = dynamic_cast<MarkovTree const*>(named.law.get())) {
+    json["kind"] = "tree";
+    json["parents"] = tree->parents();
+    json["initial"] = tree->initial();
+    json["transitions"] = tree->transitions();
   } else if (auto const* const product = dynamic_cast<ProductLaw const*>(named.law.get())) {
     json["kind"] = "product";
     json["probabilities"] = product->site_marginals();
@@ -65,7 +71,7 @@ void save_law(std::string const& folder, NamedLaw const& named, std::string cons
     json["probabilities"] = table->probabilities();
   } else {
     throw UserError("the law '" + named.law->name() +
-                    "' has no file format; chain, hidden_markov, product and table have");
+                    "' has no file format; chain, hidden_markov, product, table and tree have");
   }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -100,6 +106,15 @@ NamedLaw load_law(std::string const& folder) {
                                              value<std::string>(json, "law", path)),
               std::move(alphabet)};
     }
+    if (kind == "tree") {
+      auto parents = value<std::vector<int>>(json, "parents", path);
+      require(static_cast<int>(parents.size()) == length, path + ": 'parents' has " + std::to_string(parents.size()) +
+                                                              " entries but 'length' is " + std::to_string(length));
+      return {std::make_shared<MarkovTree>(std::move(parents), states, value<Numbers>(json, "initial", path),
+                                           value<Numbers>(json, "transitions", path),
+                                           value<std::string>(json, "law", path)),
+              std::move(alphabet)};
+    }
     if (kind == "product") {
       return {std::make_shared<ProductLaw>(length, states, value<Numbers>(json, "probabilities", path)), std::move(alphabet)};
     }
@@ -110,7 +125,7 @@ NamedLaw load_law(std::string const& folder) {
     std::string const what = e.what();
     throw UserError(what.starts_with(path) ? what : path + ": " + what);
   }
-  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "hidden_markov", "product", "table"}));
+  throw UserError(path + ": " + unknown_name("kind of law", kind, {"chain", "hidden_markov", "product", "table", "tree"}));
 }
 
 NamedLaw read_table_law(std::string const& path) {

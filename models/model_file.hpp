@@ -17,7 +17,7 @@ struct NamedLaw {
 
 /// Writes folder/model.json (parameters included, read back bit for bit); makes the folder. `source` says in words what
 /// the law was made from. OutputError if it cannot be written; UserError for a law that is not a chain, hidden Markov
-/// chain, product or table.
+/// chain, product, table or tree.
 void save_law(std::string const& folder, NamedLaw const& law, std::string const& source);
 
 /// Reads what save_law() wrote. UserError that names the file, the key, what was expected and what came.

@@ -1,23 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes the tables of docs/models.md: every shipped network at several numbers of evaluations, judged by 'saltus evaluate'.
+"""Makes the tables of docs/models: every shipped network at several numbers of evaluations, judged by 'saltus evaluate'; and the
+table of all networks in docs/models.md.
 
-    python3 examples/backbones/measure.py --data FOLDER --out docs/models [--only qm9,...] [--samples 2000]
+    python3 examples/backbones/measure.py --data FOLDER [--out docs/models] [--work results/models] [--only qm9,...]
 
-FOLDER holds the unpacked data (qm9_train.smi, qm9_valid.smi, pf00014_kunitz_train.fasta, ..., books27_valid.txt). Standard
-library only. The tables go to OUT/<network>.md.
+FOLDER holds the unpacked data (qm9_train.smi, qm9_valid.smi, pf00014_kunitz_train.fasta, ..., books27_valid.txt). A run that was
+cut short goes on where it was. Standard library only; validity of molecules needs RDKit where saltus looks for it.
 """
 
 import argparse
 import json
-import os
+import math
 import pathlib
-import subprocess
-import tempfile
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import cells
+import fitted_chain
 
 BUDGETS = [4, 8, 16, 32, 64, 256]
-METHODS = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal"]
-EXACT = "first_hitting"
 SETS = {
     "qm9": ("qm9", ".smi", ["--kind", "smiles"]),
     "qm9_uniform": ("qm9", ".smi", ["--kind", "smiles"]),
@@ -33,77 +35,109 @@ COLUMNS = {
 }
 
 
-def run(program, *arguments):
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"saltus {' '.join(map(str, arguments))}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
+def runs_of(manifest, budgets):
+    """(label, integrator, steps, budget) of every row; steps None: as many as the method's events need."""
+    masked, length, timed = bool(manifest["mask"]), manifest["length"], manifest["network"]["time"] != "none"
+    rows = []
+    if masked and not timed:
+        rows += [("exact", f"first_hitting:calls={b}", None, b) for b in budgets if b < length]
+        rows.append(("exact", "first_hitting", None, length))
+    methods = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal"] if masked else ["euler", "tweedie", "theta_trapezoidal"]
+    for method in methods:
+        cost = 2 if "trapezoidal" in method else 1
+        rows += [(method, method, b // cost, b) for b in budgets]
+    return rows
 
 
-def methods_of(manifest):
-    if manifest["mask"]:
-        return METHODS, EXACT
-    return ["euler", "tweedie", "theta_trapezoidal"], None
-
-
-def judge(program, samples, network, data, extra, work):
+def measure(run, program_options, network, integrator, steps, samples, work):
     stem, suffix, kind = SETS[network]
-    out = work / "judged.json"
-    run(program, "evaluate", "--samples", samples, "--reference", data / f"{stem}_train{suffix}",
-        "--valid", data / f"{stem}_valid{suffix}", "--judge", "--json", out, *kind, *extra)
-    return json.loads(out.read_text())
+    data = program_options.data
+    file, summary, judged = work / f"samples{suffix}", work / "summary.json", work / "judged.json"
+    run("sample", "--model", network, "--integrator", integrator, *([] if steps is None else ["--steps", steps]), "--samples",
+        samples, "--out", file, "--summary", summary, "--quiet")
+    run("evaluate", "--samples", file, "--reference", data / f"{stem}_train{suffix}", "--valid", data / f"{stem}_valid{suffix}",
+        "--judge", "--json", judged, *kind)
+    about = json.loads(summary.read_text())
+    rows = {r["measure"]: {w: r.get(w) for w in ("samples", "held_out")} for r in json.loads(judged.read_text())["rows"]}
+    return {"nfe": about["nfe"], "network_evaluations": about.get("network_evaluations"),
+            "seconds": about["timings"]["sample_seconds"], "rows": rows}
+
+
+def shown(value):
+    if not value or value.get("value") is None:
+        return ""
+    error = value.get("error")
+    return f"{value['value']:.3f}" + (f" ± {1.96 * error:.3f}" if error else "")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, default="docs/models")
+    parser.add_argument("--work", type=pathlib.Path, default="results/models")
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--saltus", default="build/release/apps/saltus")
     options = parser.parse_args()
-    program = os.path.abspath(options.saltus)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for network in options.only.split(","):
+    budgets = [int(b) for b in options.budgets.split(",")]
+    for network in filter(None, options.only.split(",")):
         folder = pathlib.Path("models/backbones") / network
         if not (folder / "model.json").exists():
             continue
         manifest = json.loads((folder / "model.json").read_text())
-        stem, suffix, kind = SETS[network]
         columns = COLUMNS[network.split("_")[0]]
-        methods, exact = methods_of(manifest)
-        rows = []
-        with tempfile.TemporaryDirectory() as name:
-            work = pathlib.Path(name)
-            for method in ([exact] if exact else []) + methods:
-                for budget in [None] if method == exact else map(int, options.budgets.split(',')):
-                    samples, summary = work / f"samples{suffix}", work / "summary.json"
-                    cost = 2 if "trapezoidal" in method else 1
-                    steps = [] if budget is None else ["--steps", budget // cost]
-                    run(program, "sample", "--model", network, "--integrator", method, *steps, "--samples", options.samples,
-                        "--out", samples, "--summary", summary, "--quiet")
-                    about = json.loads(summary.read_text())
-                    judged = judge(program, samples, network, options.data, [], work)
-                    rows.append({"method": method, "nfe": about["nfe"], "network_evaluations": about.get("network_evaluations"),
-                                 "seconds": about["timings"]["sample_seconds"], "judged": judged})
-                    print(network, method, budget, flush=True)
         quality = manifest["about"]["quality"]
-        lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# The network {network}: samples by method and budget", "",
-                 "Made by examples/backbones/measure.py; see [models](../models.md).", "",
-                 f"Bound on the validation data: {quality['valid_nats_per_sequence']:.3f} ± {quality['standard_error']:.3f} nats a sequence, "
-                 f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row.", "",
-                 "| method | evaluations | of the network | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
-        def cell(judged, column, which):
-            row = next((r for r in judged["rows"] if r["measure"] == column), None)
-            value = row and row.get(which)
-            return "" if not value or value.get("value") is None else f"{value['value']:.3f}"
-        for row in rows:
-            used = row["network_evaluations"]
-            lines.append(f"| {row['method']} | {row['nfe']:.4g} | {'' if used is None else f'{used:.3g}'} | "
-                         + " | ".join(cell(row["judged"], c, "samples") for c in columns) + " |")
-        lines.append("| held-out data | | | " + " | ".join(cell(rows[0]["judged"], c, "held_out") for c in columns) + " |")
-        (options.out / f"{network}.md").write_text("\n".join(lines) + "\n")
+        bound = quality["valid_nats_per_sequence"]
+        store = cells.Cells(options.work, options.saltus)
+        rows, held_out = [], None
+        for label, integrator, steps, budget in runs_of(manifest, budgets):
+            got = store.cell(f"{network} {bound:.6f} {integrator} {steps} {options.samples}",
+                             lambda: measure(store.run, options, network, integrator, steps, options.samples, options.work))
+            used = got["network_evaluations"]
+            rows.append([label, f"{got['nfe']:.4g}", "" if used is None else f"{used:.3g}",
+                         f"{options.samples / got['seconds']:.3g}", *(shown(got["rows"].get(c, {}).get("samples")) for c in columns)])
+            held_out = [shown(got["rows"].get(c, {}).get("held_out")) for c in columns]
+        cells.write_page(options.out / f"{network}.md", [
+            "<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# The network {network}: samples by method and budget", "",
+            "Made by examples/backbones/measure.py; see [models](../models.md).", "",
+            f"Bound on the validation data: {bound:.3f} ± {1.96 * quality['standard_error']:.3f} nats a sequence, "
+            f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row; ± is a 95 % interval. "
+            "'of the network' counts rows that were evaluated, which are fewer where they did not change.", "",
+            *cells.table(["method", "evaluations", "of the network", "samples/s", *columns],
+                         [*rows, ["held-out data", "", "", "", *held_out]])])
+    summary(options)
+
+
+def parameters(folder):
+    """How many numbers the weights hold."""
+    with open(folder / "weights.safetensors", "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+
+
+def summary(options):
+    """Puts the table of all networks between the two marks of docs/models.md."""
+    store, rows = cells.Cells(options.work, options.saltus), []
+    for network, (stem, suffix, kind) in SETS.items():
+        folder = pathlib.Path("models/backbones") / network
+        if not (folder / "model.json").exists():
+            continue
+        manifest = json.loads((folder / "model.json").read_text())
+        about = manifest["about"]
+        windows = manifest["length"] if "--windows" in kind else 0
+        chain = store.cell(f"chain {stem} {windows}", lambda: fitted_chain.bound(
+            options.data / f"{stem}_train{suffix}", options.data / f"{stem}_valid{suffix}", "smiles" in kind, windows))
+        quality = about["quality"]
+        rows.append([f"[`{network}`](models/{network}.md)", about["training"]["loss"] if manifest["mask"] else "uniform",
+                     manifest["length"], f"{parameters(folder) / 1e6:.2f} million", f"{about['training']['steps']}, {about['training']['minutes']:.0f} min",
+                     cells.interval(quality["valid_nats_per_sequence"], quality["standard_error"], 2), cells.interval(*chain, 2)])
+    page = options.out.parent / "models.md"
+    text = page.read_text()
+    begin, end = "<!-- begin of the table -->\n", "<!-- end of the table -->"
+    head, rest = text.split(begin)
+    table = cells.table(["network", "loss", "sites", "parameters", "steps, time", "bound on the validation data, nats", "fitted chain there"], rows)
+    cells.write_page(page, [head + begin + "\n".join(table), end + rest.split(end)[1].rstrip("\n")])
 
 
 if __name__ == "__main__":

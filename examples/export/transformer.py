@@ -36,7 +36,7 @@ class Transformer(torch.nn.Module):
     def _rotate(self, x):
         length, half = x.shape[1], x.shape[-1] // 2
         angle = torch.outer(torch.arange(length).double(), 1e4 ** (-torch.arange(half).double() / half))
-        c, s = angle.cos().float()[:, None], angle.sin().float()[:, None]
+        c, s = angle.cos().to(x.dtype)[:, None], angle.sin().to(x.dtype)[:, None]
         a, b = x.chunk(2, -1)
         return torch.cat([a * c - b * s, b * c + a * s], -1).transpose(1, 2)
 

@@ -115,6 +115,34 @@ TEST_F(Manifest, WhatIsWrittenIsReadBack) {
   }
 }
 
+TEST_F(Manifest, AlphabetsComeBackEqual) {
+  std::vector<Alphabet> const alphabets{
+      Alphabet::words({"AAA", "CGT", "ACG"}, "codons"),
+      Alphabet::words({"A", "C"}, "letters"),
+      Alphabet::tokens({"AAA", "CGT", "ACG"}, Tokenizer::words, false, "codons"),
+      Alphabet::tokens({"AAA", "CGT", "pad"}, Tokenizer::words, true, "codons"),
+      Alphabet::tokens({"a", "cat", "sat"}, Tokenizer::words, false, "text"),
+      Alphabet::tokens({"a", "cat", "no word"}, Tokenizer::words, true, "text"),
+      Alphabet::tokens({" ", "a", "\""}, Tokenizer::characters, false, "text"),
+      Alphabet::tokens({" ", "a", "<pad>"}, Tokenizer::characters, true, "text"),
+      Alphabet::tokens({"C", "Br", "[nH]", "%12"}, Tokenizer::smiles, false, "molecules"),
+      Alphabet::tokens({"C", "Br", "[nH]", "<pad>"}, Tokenizer::smiles, true, "molecules")};
+  BackboneManifest m;
+  m.name = "n";
+  m.format = BackboneManifest::Format::torchscript;
+  m.file = "n.pt";
+  m.length = 4;
+  m.output = "x0_logits_leave_one_out";
+  for (auto const& alphabet : alphabets) {
+    m.alphabet = alphabet;
+    m.states = m.columns = alphabet.size();
+    write_manifest(folder_, m);
+    auto const back = read_manifest(folder_).alphabet;
+    EXPECT_EQ(back, alphabet) << alphabet.name();
+    for (auto const& other : alphabets) EXPECT_EQ(back == other, &other == &alphabet) << alphabet.name() << " for " << other.name();
+  }
+}
+
 TEST_F(Manifest, EveryOutputAndTimeIsRead) {
   for (auto const& kind : output_kinds()) {
     std::string text = least;
@@ -160,6 +188,12 @@ TEST_F(Manifest, EveryKeyIsChecked) {
       {"\"numbers\"", "\"letters\"", {"tokens", "letters"}},
       {"\"states\": 4", "\"states\": 0", {"tokens", "'states'"}},
       {"{\"tokenizer\": \"numbers\", \"states\": 4}", "{\"tokenizer\": \"symbols\", \"symbols\": \"AA\"}", {"tokens", "'A'", "twice"}},
+      {"{\"tokenizer\": \"numbers\", \"states\": 4}", "{\"tokenizer\": \"symbols\", \"symbols\": \"AAACC\", \"width\": 3}",
+       {"tokens", "3 characters", "got 5"}},
+      {"{\"tokenizer\": \"numbers\", \"states\": 4}", "{\"tokenizer\": \"symbols\", \"symbols\": \"AAAAAA\", \"width\": 3}",
+       {"tokens", "'AAA'", "twice"}},
+      {"{\"tokenizer\": \"numbers\", \"states\": 4}", "{\"tokenizer\": \"symbols\", \"symbols\": \"AC\", \"width\": 0}",
+       {"tokens", "'width'", "from 1"}},
       {"{\"tokenizer\": \"numbers\", \"states\": 4}", "{\"tokenizer\": \"smiles\", \"names\": [\"CC\"]}", {"tokens", "'CC'"}},
       {"{\"tokenizer\": \"numbers\", \"states\": 4}", "{\"tokenizer\": \"alphabet\", \"name\": \"protien\"}", {"tokens", "protein"}},
       {"{\"tokenizer\": \"numbers\", \"states\": 4}", "[]", {"tokens", "object"}},

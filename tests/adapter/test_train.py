@@ -36,9 +36,10 @@ class Train(unittest.TestCase):
         cls.folder.cleanup()
 
     def learn(self, name, *more):
-        """The bound in nats a sequence and its standard error."""
+        """The bound in nats a sequence and its standard error; what has been learned under that name is learned once."""
         out = self.at / name
-        saltus("train", *self.data, *SMALL, "--out", out, "--quiet", *more)
+        if not out.exists():
+            saltus("train", *self.data, *SMALL, "--out", out, "--quiet", *more)
         quality = json.loads((out / "model.json").read_text())["about"]["quality"]
         return quality["valid_nats_per_sequence"], quality["standard_error"]
 
@@ -65,9 +66,10 @@ class Train(unittest.TestCase):
         bound, error = self.learn("untrained", "--steps", 1)
         self.assertGreater(bound, ENTROPY + 1)
 
-    def test_resuming_gives_the_same_bits(self):
-        whole, parts = self.at / "whole", self.at / "parts"
-        options = [*self.data, *SMALL, "--quiet", "--steps", 60, "--checkpoint", 20]
+    def check_resuming(self, name, *more):
+        """The weights of a run that was killed and resumed are those of one that was not: these."""
+        whole, parts = self.at / (name + "_whole"), self.at / (name + "_parts")
+        options = [*self.data, *SMALL, "--quiet", "--steps", 60, "--checkpoint", 20, *more]
         saltus("train", *options, "--out", whole)
         process = subprocess.Popen([PROGRAM, *map(str, ["train", *options, "--out", parts])])
         # Killed once a checkpoint is there, wherever it is then.
@@ -80,6 +82,23 @@ class Train(unittest.TestCase):
         curves = [[(r["step"], r["train_nats"], r["valid_nats"]) for r in csv.DictReader((f / "curve.csv").read_text().splitlines())] for f in (whole, parts)]
         self.assertEqual(curves[0], curves[1])
         self.assertEqual([r[0] for r in curves[0]], ["20", "40", "60"])
+        return (whole / "weights.safetensors").read_bytes()
+
+    def test_resuming_gives_the_same_bits(self):
+        single = self.check_resuming("fp32")
+        mixed = self.check_resuming("bf16", "--precision", "bf16")  # the precision is remembered
+        self.assertNotEqual(single, mixed)
+
+    def test_bf16_learns_as_much(self):
+        single, single_error = self.learn("masked", "--steps", 700)
+        mixed, mixed_error = self.learn("mixed", "--steps", 700, "--precision", "bf16")
+        # One standard error of two bounds that know nothing of each other; these two are judged by the same noised rows.
+        tolerance = math.hypot(single_error, mixed_error)
+        self.assertLess(abs(mixed - single), tolerance)
+        self.assertLess(tolerance, 0.05)  # so that a network that learned less would be seen
+        training = json.loads((self.at / "mixed/model.json").read_text())["about"]["training"]
+        self.assertEqual(training["precision"], "bf16")
+        self.assertIn("--precision bf16", training["command"])
 
     def test_weights_load_in_python_and_give_the_bound(self):
         bound, error = self.learn("python", "--steps", 300)
@@ -134,11 +153,20 @@ class Train(unittest.TestCase):
             ([*self.data, "--out", out, "--steps", 1, "--minutes", 1], "not both"),
             ([*self.data, "--out", out, "--resume"], "checkpoint"),
             ([*self.data, "--out", out, "--windows"], "--length"),
+            ([*self.data, "--out", out, "--precision", "fp8"], "bf16, fp32"),
         ]:
             done = saltus("train", *arguments, code=2)
             self.assertIn(words, done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertFalse((out / "model.json").exists())
+
+    def test_running_text_joins_lines_of_any_length(self):
+        (self.at / "text.txt").write_text("abcdefgh" * 40 + "abc\n" + "defgh" + "abcdefgh" * 60 + "\n")
+        saltus("train", "--data", self.at / "text.txt", "--tokenizer", "characters", "--windows", "--length", 6, *SMALL[2:],
+               "--steps", 4, "--out", self.at / "text")
+        manifest = json.loads((self.at / "text/model.json").read_text())
+        self.assertEqual(manifest["length"], 6)
+        self.assertEqual(len(manifest["tokens"]["names"]), 8)  # eight letters, no pad
 
     def test_a_run_is_not_overwritten(self):
         self.learn("once", "--steps", 2)

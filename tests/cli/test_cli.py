@@ -589,6 +589,36 @@ class Help(Case):
         self.assertIn(b"sample", bare.stderr)
 
 
+class Start(Case):
+    """Without a network the program has to be there at once: LibTorch stays away."""
+
+    NATIVE = [["--help"], ["info"], ["info", "--json"], ["sample", "--help"],
+              ["sample", "--model", "countdown", "--samples", "1", "--steps", "1"]]
+
+    def libraries(self, *command):
+        """What the loader says while the program runs."""
+        return saltus(*command, cwd=self.cwd, env=os.environ | {"LD_DEBUG": "libs"}).stderr.decode()
+
+    def test_libtorch_is_loaded_for_networks_alone(self):
+        for command in self.NATIVE:
+            said = self.libraries(*command)
+            self.assertIn("libc.so", said)
+            self.assertNotRegex(said, "libtorch|libsaltus_torch", command)
+        if (pathlib.Path(PROGRAM).parent.parent / "lib/saltus/libsaltus_torch.so").exists():
+            self.assertIn("libtorch", self.libraries("sample", "--model", "qm9", "--samples", 1, "--steps", 1))  # the control
+
+    def test_native_commands_start_in_50_ms(self):
+        if "san.so" in self.libraries("--help"):
+            self.skipTest("sanitizers start slowly")
+        for command in self.NATIVE:
+            times = []
+            for _ in range(10):  # the best of them: other programs only add to it
+                begin = time.perf_counter()
+                self.run_well(*command)
+                times.append(time.perf_counter() - begin)
+            self.assertLess(min(times), 0.05, command)
+
+
 class Compare(Case):
     """One comparison on the Kunitz family and one on the countdown, looked at from all sides."""
 

@@ -56,7 +56,7 @@ std::map<std::string, unsigned> const readers{
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
     {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate}, {"condition", models | command_evaluate},
-    {"precision", models | command_evaluate | command_train},
+    {"precision", models | command_train | command_evaluate},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
     {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
     {"nearest", command_evaluate}, {"schedule", reverse}, {"force", reverse}, {"method", command_distill},
@@ -236,7 +236,7 @@ TEST(OptionTable, DefaultsParse) {
     check(training, name, [&] { EXPECT_GE(training.integer(name, 1, 1 << 20), 1); });
   for (char const* const name : {"rate", "ema", "weight-decay", "clip"})
     check(training, name, [&] { EXPECT_GT(training.number(name), 0); });
-  for (char const* const name : {"generator", "loss", "device", "weights"}) check(training, name, [] {});
+  for (char const* const name : {"generator", "loss", "device", "precision", "weights"}) check(training, name, [] {});
   check(judging, "nearest", [&] { judging.integer("nearest", 1, 1'000'000); });
   for (auto const* const options : {&training, &judging}) {
     check(*options, "threads", [&] { options->integer("threads", 0, 4096); });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What saltus evaluate measures: by hand, and against loops that are written out.
 #include <cmath>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -64,6 +65,25 @@ int levenshtein(Tokens const& a, Tokens const& b) {
     }
   }
   return d[a.size()][b.size()];
+}
+
+TEST(SequenceStatistics, IntervalsWithoutWidth) {
+  for (std::size_t const count : {1u, 3u, 100000u}) {
+    auto const e = mean_of(std::vector<double>(count, 0.7));
+    EXPECT_EQ(std::vector({e.value, e.low, e.high}), std::vector(3, 0.7)) << count;
+  }
+  constexpr double infinite = std::numeric_limits<double>::infinity();  // the loss of an impossible sequence
+  auto const e = mean_of(std::vector<double>{1, infinite, 2});
+  EXPECT_EQ(std::vector({e.value, e.low, e.high}), std::vector(3, infinite));
+}
+
+// Of a mean it is the variance of the mean.
+TEST(SequenceStatistics, JackknifeOfAMean) {
+  std::vector<double> const values{1, 2, 3, 6};
+  std::vector<double> left_out;
+  for (double const v : values) left_out.push_back((12 - v) / 3);
+  EXPECT_NEAR(jackknife_variance(left_out), (4 + 1 + 0 + 9) / 3.0 / 4, 1e-14);
+  EXPECT_EQ(jackknife_variance(std::vector<double>{5}), 0);
 }
 
 TEST(SequenceStatistics, MeansAndShares) {

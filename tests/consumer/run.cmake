@@ -27,6 +27,9 @@ foreach(pair GENERATOR:-G BUILD_TYPE:-DCMAKE_BUILD_TYPE= COMPILER:-DCMAKE_CXX_CO
     list(APPEND arguments "${CMAKE_MATCH_2}${${CMAKE_MATCH_1}}")
   endif()
 endforeach()
+if(WAY STREQUAL "subdirectory")
+  set(FLAGS_OF_TYPE "-O0")  # builds the library anew, to see that it builds
+endif()
 if(DEFINED FLAGS_OF_TYPE AND BUILD_TYPE)
   string(TOUPPER "${BUILD_TYPE}" type)
   list(APPEND arguments "-DCMAKE_CXX_FLAGS_${type}=${FLAGS_OF_TYPE}")

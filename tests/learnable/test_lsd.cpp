@@ -36,6 +36,31 @@ Process masked_process(SequenceLaw const& law, NoiseSchedule const& noise) {
   return Process::reverse(generator, noise, law.denoiser(generator));
 }
 
+// Uniform noise: rows as laws of the clean token, all of them times a factor.
+class WholeRow final : public ScoreModel {
+ public:
+  WholeRow(Generator const& generator, std::vector<double> const& clean, double factor) : clean_(clean) {
+    info_.name = "whole row";
+    info_.states = generator.states();
+    for (double& p : clean_) p *= factor;
+  }
+  ModelInfo info() const override { return info_; }
+  void reserve(Extents extents, int) override {
+    out_ = SiteMasses("test::rows", static_cast<std::size_t>(extents.batch), static_cast<std::size_t>(extents.length), clean_.size());
+    auto const host = Kokkos::create_mirror_view(out_);
+    for (std::size_t i = 0; i < host.size(); ++i) host.data()[i] = clean_[i % clean_.size()];
+    Kokkos::deep_copy(out_, host);
+  }
+  Evaluation evaluate(ExecSpace const&, Query const&, int) override {
+    return {ScalarType::f64, out_.data(), static_cast<std::int64_t>(out_.stride(0)), static_cast<std::int64_t>(out_.stride(1)), info_.states, info_.kind};
+  }
+
+ private:
+  ModelInfo info_;
+  std::vector<double> clean_;
+  SiteMasses out_;
+};
+
 struct Case {
   std::string name;
   NoiseSchedule noise;
@@ -225,8 +250,8 @@ TEST(Lsd, DistancesAreLeastAtTheirFactors) {
     for (std::size_t l = 0; l < length; ++l) {
       for (std::size_t y = 1; y < states; ++y) {  // 0 is the own token
         std::uint64_t const n = (i * length + l) * states + y;
-        b(i, l, y) = scramble(n);
-        j(i, l, y) = n % 7 == 0 ? 0 : b(i, l, y) * (0.3 + b(i, l, y) + 0.1 * static_cast<double>(i) * std::pow(scramble(n + 10000), 2));
+        b(i, l, y) = scramble(n) * static_cast<double>(1 + i);
+        j(i, l, y) = n % 7 == 0 ? 0 : b(i, l, y) * (0.3 + scramble(n) + 0.1 * static_cast<double>(i) * std::pow(scramble(n + 10000), 2));
         double const t = j(i, l, y), m = b(i, l, y), log = t > 0 ? std::log(t / m) : 0;
         sums[i] += {t, m, t * t, t * m, m * m, t * log, log, t > 0 ? 1.0 : 0.0, 0};
       }
@@ -268,7 +293,7 @@ TEST(Lsd, DistancesAreLeastAtTheirFactors) {
     found.push_back(factor.phi);
   }
   for (std::size_t i = 0; i < found.size(); ++i) {
-    for (std::size_t k = 0; k < i; ++k) EXPECT_GT(std::abs(found[i] - found[k]), 2e-3) << "distances that cannot be told apart";
+    for (std::size_t k = 0; k < i; ++k) EXPECT_GT(std::abs(found[i] - found[k]), 1.2e-3) << "distances that cannot be told apart";
   }
   // sum over sites of 1 - (1 - phi u1)(1 - phi u2) = sum J
   double const u1 = 0.3, u2 = 0.2, phi = 1.7, reached = 1 - (1 - phi * u1) * (1 - phi * u2);
@@ -286,6 +311,13 @@ void expect_equal(Schedule const& a, Schedule const& b) {
   EXPECT_EQ(a.phi, b.phi);
   EXPECT_EQ(a.phi_error, b.phi_error);
   EXPECT_EQ(a.power, b.power);
+  ASSERT_EQ(a.state.has_value(), b.state.has_value());
+  if (a.state) {
+    EXPECT_EQ(a.state->shares, b.state->shares);
+    EXPECT_EQ(a.state->entropies, b.state->entropies);
+    EXPECT_EQ(a.state->phi, b.state->phi);
+  }
+  EXPECT_EQ(a.note, b.note);
   EXPECT_EQ(a.reveal, b.reveal);
   EXPECT_EQ(a.reveal_error, b.reveal_error);
   EXPECT_EQ(a.clamps, b.clamps);
@@ -295,7 +327,7 @@ void expect_equal(Schedule const& a, Schedule const& b) {
 
 std::vector<std::string> const& methods() {
   static std::vector<std::string> const list{"lsd", "lsd:distance=l1", "lsd:policy=teacher", "lsd:mode=paper", "lsd:mode=paper,distance=l1,coupling=masks,relax=0.4",
-                                             "lsd:mode=code,relax=0.2"};
+                                             "lsd:mode=code,relax=0.2", "lsd_state", "lsd_temperature"};
   return list;
 }
 
@@ -312,7 +344,8 @@ TEST(Lsd, BatchesAndMemoryChangeNothing) {
     plan.memory = 1;  // a row at a time
     expect_equal(all, distiller->distill(ExecSpace(), process, plan, {}));
     plan.seed = 4;
-    EXPECT_NE(all.phi, distiller->distill(ExecSpace(), process, plan, {}).phi);
+    Schedule const other = distiller->distill(ExecSpace(), process, plan, {});
+    EXPECT_NE(all.objective, other.objective);
   }
 }
 
@@ -436,15 +469,121 @@ TEST(LsdPaper, SquaredDistanceIsDilutedMassRatiosAreNot) {
   };
   for (auto const& [coupling, expected] : {Expected{"independent", {1, 0.41, 0.21, 0.09}}, Expected{"masks", {1, 0.54, 0.42, 0.37}}, Expected{"full", {1, 0.87, 0.83, 0.81}}}) {
     SCOPED_TRACE(coupling);
-    auto const learn = [&](std::string const& distance, int sweeps) {
-      plan.sweeps = sweeps;
-      return make_distiller("lsd:mode=paper,relax=0,distance=" + distance + ",coupling=" + coupling)->distill(ExecSpace(), process, plan, {});
+    auto const learn = [&](std::string const& options) {
+      return make_distiller("lsd:mode=paper,relax=0,coupling=" + std::string(coupling) + options)->distill(ExecSpace(), process, plan, {});
     };
-    Schedule const squared = learn("l2squared", 1), ratio = learn("gkl", 1);
+    Schedule const squared = learn(",paths=plain"), ratio = learn(",distance=gkl"), fed_back = learn("");
     for (std::size_t k = 0; k < 4; ++k) {
-      std::cout << coupling << " " << squared.phi[k] << " +- " << squared.phi_error[k] << "   " << ratio.phi[k] << " +- " << ratio.phi_error[k] << "\n";
+      EXPECT_NEAR(squared.phi[k], expected[k], 0.02);
+      EXPECT_NEAR(ratio.phi[k], 1, 0.02);
+      EXPECT_TRUE(std::string(coupling) == "independent" || fed_back.phi[k] < squared.phi[k] + 1e-9) << "a student that lags has more masks";
     }
   }
+}
+
+// A student that starts with revealed sites has fewer masks than its teacher, whose first scores are those of its own.
+TEST(LsdPaper, RelaxedStartsMoveTheFirstFactor) {
+  ProductLaw const law(8, 2, {0.5, 0.5, 0.2, 0.8, 0.9, 0.1, 0.3, 0.7, 0.5, 0.5, 0.2, 0.8, 0.9, 0.1, 0.3, 0.7});
+  auto process = masked_process(law, NoiseSchedule::log_linear());
+  DistillPlan const plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 8, .end = 0, .trajectories = 500, .sweeps = 1, .batch = 100};
+  for (auto const& [relax, first] : {std::pair{"0.1", 1.0}, std::pair{"0.13", 8.0 / 7}, std::pair{"0.5", 2.0}}) {
+    Schedule const s = make_distiller(std::string("lsd:mode=paper,distance=gkl,relax=") + relax)->distill(ExecSpace(), process, plan, {});
+    EXPECT_NEAR(s.phi[0], first, 1e-12) << relax;  // floor(relax 8) sites fewer
+    EXPECT_EQ(s.phi.back(), 1);
+  }
+  // Which sites and tokens: uniform noise, where the start can be seen in the sums of a first step that does nothing.
+  Schedule const chosen = make_distiller("lsd:mode=paper,distance=gkl,relax=auto")->distill(ExecSpace(), process, plan, {});
+  EXPECT_NE(chosen.method.find("relax=0"), std::string::npos) << chosen.method;  // for these data nothing is better than 0 or 0.01, 0.05, 0.1
+  EXPECT_NEAR(chosen.phi[0], 1, 1e-12) << chosen.note;
+  EXPECT_NE(chosen.note.find("0.2: "), std::string::npos) << chosen.note;
+}
+
+TEST(LsdPaper, DescentComesToTheClosedForm) {
+  auto const law = cyclic_chain();
+  auto process = masked_process(law, NoiseSchedule::log_linear());
+  DistillPlan const plan{.base = "tweedie", .steps = 4, .teacher_steps = 16, .length = 8, .end = 1e-3, .trajectories = 6400, .sweeps = 1, .batch = 800};
+  Schedule const closed = make_distiller("lsd:mode=paper,relax=0")->distill(ExecSpace(), process, plan, {}),
+                 descent = make_distiller("lsd:mode=paper,relax=0,optimiser=sgd,rate=0.1,iterations=60,rows=200")->distill(ExecSpace(), process, plan, {}),
+                 raw = make_distiller("lsd:mode=paper,relax=0,optimiser=sgd,rate=0.1,iterations=20,rows=50,raw=1")->distill(ExecSpace(), process, plan, {});
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(descent.phi[k], closed.phi[k], 0.04) << k;
+  EXPECT_TRUE(descent.phi_error.empty());
+  // A§12.5: one rate cannot serve all steps, since |s|^2 grows by orders of magnitude from the noise to the data.
+  EXPECT_GT(std::abs(raw.phi[3] - closed.phi[3]), 0.05);
+}
+
+// -------------------------------------------------------------------------------------------------- what is scaled
+
+// A§12.7-4: scores of the whole row times anything are the same row to a method that normalises it; the factor phi takes
+// the other entries alone, and acts.
+TEST(Lsd, TweedieIsScaledOffTheDiagonal) {
+  std::vector<double> const clean{0.5, 0.3, 0.2};
+  Generator const generator = Generator::uniform(3);
+  auto const tokens = [&](double whole, double phi) {
+    auto process = Process::reverse(generator, NoiseSchedule::constant(1, 3), std::make_shared<WholeRow>(generator, clean, whole));
+    auto const method = make_integrator("tweedie");
+    SamplePlan plan = make_plan(process, *method, 6, 5, 0.1);
+    plan.samples = 200;
+    plan.phi.assign(6, phi);
+    HostTokens const x = sample(ExecSpace(), process, *method, plan);
+    return std::vector<token_t>(x.data(), x.data() + x.size());
+  };
+  auto const plain = tokens(1, 1);
+  EXPECT_EQ(tokens(3.7, 1), plain);
+  EXPECT_NE(tokens(1, 1.3), plain);
+}
+
+// A§12.3 D1, A§12.7-7: a power c of scores s = pL / (e^sb - 1) of a masked process draws tokens at temperature 1/c and
+// takes the hazard times (e^sb - 1)^(1 - c) sum pL^c; of scores that are normalised it changes the tokens alone.
+TEST(Lsd, PowersAreTemperatureAndHazard) {
+  int const words = 32000;
+  std::vector<double> zipf(words);
+  for (int y = 0; y < words; ++y) zipf[static_cast<std::size_t>(y)] = 1.0 / (y + 1);
+  double const total = std::accumulate(zipf.begin(), zipf.end(), 0.0), c = 1.15;
+  for (double& p : zipf) p /= total;
+  double powers = 0;
+  for (double const p : zipf) powers += std::pow(p, c);
+  Generator const generator = Generator::absorbing(words + 1);
+  NoiseSchedule const noise = NoiseSchedule::log_linear();
+  auto process = Process::reverse(generator, noise, std::make_shared<ScaledScores>(generator, zipf, 1));
+  process.reserve({1, 1}, 1);
+  SiteMasses const masses("test::masses", 1, 1, words + 1);
+  for (auto const& [t, documented] : {std::pair{0.999, 0.15}, {0.9, 0.27}, {0.5, 0.37}, {0.1, 0.52}, {0.01, 0.74}}) {
+    State const state = to_state({{words}}, t);
+    process.refresh(ExecSpace(), state, 0);
+    auto const read = [&](double power) {
+      StepTable const table = one_step(noise, {t, t / 2}, 1, power);
+      read_masses(ExecSpace(), process, state, table.step(0), 0, Mass::rates, masses);
+      auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), masses);
+      return std::vector<double>(host.data(), host.data() + host.size());
+    };
+    auto const plain = read(1), sharp = read(c);
+    double const hazard = std::accumulate(plain.begin(), plain.end(), 0.0), sharper = std::accumulate(sharp.begin(), sharp.end(), 0.0);
+    double const lost = 0.999 * t, expected = std::pow(lost / (1 - lost), 1 - c) * powers;
+    EXPECT_NEAR(sharper / hazard, expected, 1e-10);
+    EXPECT_NEAR(sharper / hazard, documented, 0.005);
+    for (std::size_t y : {0u, 1u, 10u, 31999u}) EXPECT_NEAR(sharp[y] / sharper, std::pow(zipf[y], c) / powers, 1e-12);
+  }
+  auto normalised = Process::reverse(generator, noise, std::make_shared<ScaledScores>(generator, zipf, 1), true);
+  normalised.reserve({1, 1}, 1);
+  State const state = to_state({{words}}, 0.5);
+  normalised.refresh(ExecSpace(), state, 0);
+  StepTable const table = one_step(noise, {0.5, 0.25}, 1, c);
+  read_masses(ExecSpace(), normalised, state, table.step(0), 0, Mass::rates, masses);
+  auto const host = Kokkos::create_mirror_view_and_copy(HostSpace(), masses);
+  EXPECT_NEAR(std::accumulate(host.data(), host.data() + host.size(), 0.0), table.host(0).hazard * 0.25, 1e-12);
+  EXPECT_NEAR(host(0, 0, 0) / host(0, 0, 1), std::pow(2.0, c), 1e-10);
+}
+
+// Mode code on independent sites: teacher and student say the same wherever both have masks, so that the power is 1.
+TEST(LsdCode, EqualScoresNeedNoPower) {
+  ProductLaw const law(6, 2, {0.5, 0.5, 0.2, 0.8, 0.9, 0.1, 0.3, 0.7, 0.5, 0.5, 0.2, 0.8});
+  auto process = masked_process(law, NoiseSchedule::log_linear());
+  DistillPlan plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 6, .end = 0, .trajectories = 100, .sweeps = 2, .batch = 100};
+  Schedule const s = make_distiller("lsd:mode=code,relax=0.2,coupling=full")->distill(ExecSpace(), process, plan, {});
+  EXPECT_TRUE(s.phi.empty());
+  ASSERT_EQ(s.power.size(), 4);
+  for (double const power : s.power) EXPECT_NEAR(power, 1, 1e-9);
+  EXPECT_NE(s.note.find("temperature"), std::string::npos);
 }
 
 }  // namespace

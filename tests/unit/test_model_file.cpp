@@ -13,6 +13,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/npy.hpp>
 #include <saltus/models/hidden_markov.hpp>
+#include <saltus/models/markov_tree.hpp>
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/model_file.hpp>
 #include <saltus/models/product.hpp>
@@ -118,6 +119,21 @@ TEST_F(ModelFile, HiddenChainsComeBackBitForBit) {
   }
 }
 
+TEST_F(ModelFile, TreesComeBackBitForBit) {
+  for (std::size_t const blocks : {1u, 3u}) {
+    auto const law = std::make_shared<MarkovTree>(std::vector<int>{-1, 0, 0, 2}, 4, thirds(1, 4), thirds(blocks * 4, 4), "branches");
+    save_law(path("t"), {law, Alphabet("ACGT", "chars:ACGT")}, "made by hand");
+    NamedLaw const got = load_law(path("t"));
+    auto const* const again = dynamic_cast<MarkovTree const*>(got.law.get());
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(again->parents(), law->parents());
+    EXPECT_EQ(again->initial(), law->initial());
+    EXPECT_EQ(again->transitions(), law->transitions());
+    EXPECT_EQ(again->states(), 4);
+    EXPECT_EQ(again->name(), "branches");
+  }
+}
+
 TEST_F(ModelFile, SavingAgainReplaces) {
   save_law(path("p"), {std::make_shared<ProductLaw>(7, 3, thirds(7, 3)), Alphabet::numbered(3)}, "one");
   save_law(path("p"), {std::make_shared<ProductLaw>(2, 3, thirds(2, 3)), Alphabet::numbered(3)}, "two");
@@ -162,7 +178,7 @@ class StrangeLaw final : public SequenceLaw {
 TEST_F(ModelFile, OtherLawsHaveNoFormat) {
   auto const law = std::make_shared<StrangeLaw>();
   EXPECT_TRUE(says(message_of<UserError>([&] { save_law(path("t"), {law, Alphabet::numbered(2)}, ""); }),
-                   {"'strange'", "chain, hidden_markov, product and table"}));
+                   {"'strange'", "chain, hidden_markov, product, table and tree"}));
   EXPECT_FALSE(fs::exists(path("t")));
 }
 

@@ -15,6 +15,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/models/hidden_markov.hpp>
 #include <saltus/models/markov_chain.hpp>
+#include <saltus/models/markov_tree.hpp>
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
@@ -65,6 +66,24 @@ Case hidden_case(std::string name, int length, int states, std::vector<double> i
           std::move(joint)};
 }
 
+Case tree_case(std::string name, std::vector<int> parents, int states, std::vector<double> initial,
+               std::vector<double> transitions) {
+  auto const n = static_cast<std::size_t>(states);
+  bool const one = transitions.size() == n * n;
+  Reals joint;
+  for (auto const& x : all_sequences(states, static_cast<int>(parents.size()))) {
+    long double p = initial[static_cast<std::size_t>(x[0])];
+    for (std::size_t l = 1; l < x.size(); ++l) {
+      auto const from = static_cast<std::size_t>(x[static_cast<std::size_t>(parents[l])]);
+      p *= transitions[((one ? 0 : l - 1) * n + from) * n + static_cast<std::size_t>(x[l])];
+    }
+    joint.push_back(p);
+  }
+  return {std::move(name),
+          std::make_shared<MarkovTree>(std::move(parents), states, std::move(initial), std::move(transitions)),
+          std::move(joint)};
+}
+
 /// A reversible matrix that is not symmetric: symmetric exchangeabilities times a stationary law.
 Generator reversible(int states) {
   auto const n = static_cast<std::size_t>(states);
@@ -112,6 +131,10 @@ std::vector<Case> cases() {
                             some_rows(12, 4, 19, true), some_rows(16, 3, 20, true)));
   out.push_back(hidden_case("hidden of one site", 1, 4, some_rows(1, 3, 21), {}, some_rows(3, 4, 22)));
   out.push_back(hidden_case("hidden of one state", 3, 2, {1}, {1}, some_rows(3, 2, 23)));
+  out.push_back(tree_case("comb", {-1, 0, 0, 2, 3}, 3, some_rows(1, 3, 24), some_rows(3, 3, 25)));
+  out.push_back(tree_case("star by position", {-1, 0, 0, 0, 1}, 3, some_rows(1, 3, 26), some_rows(12, 3, 27)));
+  out.push_back(tree_case("tree with holes", {-1, 0, 1, 0}, 4, some_rows(1, 4, 28, true), some_rows(12, 4, 29, true)));
+  out.push_back(tree_case("tree of one site", {-1}, 5, some_rows(1, 5, 30), some_rows(5, 5, 32)));
   {
     std::vector<double> const p = some_rows(4, 3, 13, true);
     Reals joint;
@@ -438,6 +461,16 @@ MarkovChain cyclic(int length) {
   return {length, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
 }
 
+TEST(Models, CombByHand) {
+  MarkovTree const comb = MarkovTree::comb(2, 3, 4, 1.5);
+  EXPECT_EQ(comb.parents(), (std::vector<int>{-1, 0, 1, 0, 3, 4}));
+  // From level 1 of 4 with width 1.5: weights exp(-d^2/4.5) of the distances 1, 0, 1, 2.
+  double const near = std::exp(-1 / 4.5), far = std::exp(-4 / 4.5), sum = 1 + 2 * near + far;
+  std::vector<token_t> const x{1, 1, 2, 3, 3, 3};
+  double const stay3 = 1 / (1 + near + far + std::exp(-9 / 4.5));
+  EXPECT_NEAR(comb.log_likelihood(x), std::log(0.25 * (1 / sum) * (near / sum) * (far / sum) * stay3 * stay3), 1e-12);
+}
+
 TEST(Models, EntropyOfTheCyclicChain) {
   EXPECT_NEAR(cyclic(8).entropy(), 5.662344, 5e-7);  // A§9.3
   EXPECT_NEAR(cyclic(8).entropy(), std::log(4) - 7 * (0.7 * std::log(0.7) + 0.3 * std::log(0.3)), 1e-13);
@@ -698,6 +731,9 @@ TEST(Models, ConstructorErrors) {
   EXPECT_TRUE(says(message([&] { TableLaw(2, 2, {0.5, 0.5, 0.5, 0.5}); }), {"sum to 2"}));
   EXPECT_TRUE(says(message([&] { TableLaw(2, 2, {0.5, 0.5, 0.5, -0.5}); }), {"negative"}));
   EXPECT_TRUE(says(message([&] { TableLaw::neighbours(30, 4, 1); }), {"4^30", "too many"}));
+  EXPECT_TRUE(says(message([&] { MarkovTree({-1, 1}, 2, half, matrix); }), {"parent of site 1", "earlier", "got 1"}));
+  EXPECT_TRUE(says(message([&] { MarkovTree({0, 0}, 2, half, matrix); }), {"site 0", "got 0"}));
+  EXPECT_TRUE(says(message([&] { MarkovTree({-1, 0, 0, 0}, 2, half, {0.5, 0.5}); }), {"1 or 3 matrices", "got 2"}));
   EXPECT_TRUE(says(message([&] { HiddenMarkov(0, 2, half, matrix, matrix); }), {"at least 1 site", "got 0, 2 and 2"}));
   EXPECT_TRUE(says(message([&] { HiddenMarkov(3, 2, {}, {}, {}); }), {"1 hidden state", "3, 2 and 0"}));
   EXPECT_TRUE(says(message([&] { HiddenMarkov(4, 2, half, half, matrix); }),

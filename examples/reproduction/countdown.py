@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Learned samplers on the countdown of JYS and LSD (A§13.7), with exact posteriors and with a small trained network.
+
+    python3 examples/reproduction/countdown.py [--work results/countdown] [--page docs/reproduction/countdown.md]
+        [--network FOLDER] [--samples 2048] [--budgets 8,16,32,64]
+
+Every transition is counted: x > 0 must be followed by x - 1, and 0 may be followed by anything. The page gives the share of
+transitions that break the rule with a 95 % interval over sequences, and for every schedule the computed path KL relative to the
+teacher. The network is trained by 'examples/reproduction/train_countdown.sh'. A run that was cut short goes on where it was.
+Needs NumPy.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import cells
+
+PLAIN = ["euler", "tweedie", "tau_leaping", "fixed_count"]
+LEARNED = [  # label, method, base
+    ("JYS", "jys", "euler"),
+    ("LSD, paper", "lsd:mode=paper", "euler"),
+    ("LSD, paper, gKL", "lsd:mode=paper,distance=gkl", "euler"),
+    ("LSD, code", "lsd:mode=code", "euler"),
+    ("LSD, block", "lsd", "euler"),
+    ("LSD+", "lsd_plus", "euler"),
+    ("LSD, state", "lsd_state", "euler"),
+    ("blocks", "blocks", "fixed_count"),
+]
+
+
+def errors(path):
+    """Mean and standard error over sequences of the share of transitions that break the rule."""
+    x = np.load(path)
+    wrong = (x[:, :-1] > 0) & (x[:, 1:] != x[:, :-1] - 1)
+    per = wrong.mean(axis=1)
+    return {"rate": float(per.mean()), "error": float(per.std(ddof=1) / np.sqrt(len(per))),
+            "entropy": float(token_entropy(x))}
+
+
+def token_entropy(x):
+    p = np.bincount(x.ravel()) / x.size
+    p = p[p > 0]
+    return -(p * np.log(p)).sum()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("results/countdown"))
+    parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("docs/reproduction/countdown.md"))
+    parser.add_argument("--network", help="folder of the trained network")
+    parser.add_argument("--samples", type=int, default=2048)
+    parser.add_argument("--budgets", default="8,16,32,64")
+    parser.add_argument("--trajectories", type=int, default=256)
+    parser.add_argument("--sweeps", type=int, default=2)
+    parser.add_argument("--saltus", default="build/release/apps/saltus")
+    options = parser.parse_args()
+    budgets = [int(b) for b in options.budgets.split(",")]
+    store = cells.Cells(options.work, options.saltus)
+
+    def sampled(model, budget, arguments):
+        out = options.work / "samples.npy"
+        store.run("sample", "--model", model, "--samples", options.samples, "--out", out, "--seed", 7, "--quiet", *arguments)
+        return errors(out)
+
+    def plain(model, method, budget):
+        return store.cell(f"{pathlib.Path(model).name} {method} {budget} {options.samples}",
+                          lambda: sampled(model, budget, ["--integrator", method, "--steps", budget]))
+
+    def learned(model, method, base, budget):
+        schedule = options.work / f"{pathlib.Path(model).name}-{method}-{budget}.json".replace(":", "_")
+
+        def compute():
+            store.run("distill", "--model", model, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
+                      "--trajectories", options.trajectories, "--sweeps", options.sweeps, "--out", schedule, "--quiet")
+            got = sampled(model, budget, ["--schedule", schedule])
+            about = json.loads(schedule.read_text())
+            return {**got, "before": about.get("before"), "after": about.get("after"), "phi": about.get("phi")}
+
+        return store.cell(f"{pathlib.Path(model).name} {method} {base} {budget} {options.samples} {options.trajectories} {options.sweeps}", compute)
+
+    def kl(value):
+        if not value:
+            return ""
+        return "infinite" if value["value"] == "infinity" else cells.interval(value["value"], value["error"], 2)
+
+    lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", "# Countdown", "",
+             f"Made by examples/reproduction/countdown.py with {options.samples} sequences a cell; see [reproduction](../reproduction.md).",
+             "Per cent of transitions that break the rule, with 95 % intervals over sequences; path KL relative to the teacher "
+             "(tweedie, 256 steps) in nats a sequence."]
+    for model in ["countdown"] + ([options.network] if options.network else []):
+        exact = store.cell(f"{pathlib.Path(model).name} first_hitting {options.samples}",
+                           lambda: sampled(model, None, ["--integrator", "first_hitting"]))
+        rows = []
+        for method in PLAIN:
+            rows.append([method, *(rate(plain(model, method, b)) for b in budgets)])
+        for label, method, base in LEARNED:
+            rows.append([label, *(rate(learned(model, method, base, b)) for b in budgets)])
+        lines += ["", "## " + ("Exact posteriors" if model == "countdown" else "A trained network"), "",
+                  *cells.table(["per cent wrong", *map(str, budgets)], [*rows, ["exact sampler", rate(exact), *[""] * (len(budgets) - 1)]]), "",
+                  *cells.table(["path KL", *map(str, budgets)],
+                               [["euler (before)", *(kl(learned(model, "lsd", "euler", b)["before"]) for b in budgets)]]
+                               + [[label, *(kl(learned(model, method, base, b)["after"]) for b in budgets)] for label, method, base in LEARNED])]
+    cells.write_page(options.page, lines)
+
+
+def rate(cell):
+    return cells.interval(cell["rate"], cell["error"], 2, 100)
+
+
+if __name__ == "__main__":
+    main()
