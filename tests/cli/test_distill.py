@@ -227,6 +227,27 @@ class Learning(Case):
         self.assertFalse((self.cwd / "s.json.partial").exists())
         self.saltus("sample", *self.model, "--samples", 3, "--schedule", "s.json")
 
+    def test_methods_are_listed(self):
+        listed = json.loads(self.saltus("info", "--json"))["distillers"]
+        names = [method["name"] for method in listed]
+        self.assertEqual(names, sorted(names))
+        text, help_ = self.saltus("info"), self.saltus("distill", "--help")
+        for method in listed:
+            self.assertTrue(method["summary"] and method["reference"] and method["bases"], method)
+            self.assertIn(f"\n  {method['name']} ", text)
+        self.assertIn(", ".join(names), " ".join(help_.split()))
+
+    def test_every_method_makes_a_schedule_that_runs(self):
+        for method in json.loads(self.saltus("info", "--json"))["distillers"]:
+            base = "tweedie" if "tweedie" in method["bases"] else method["bases"][0]
+            with self.subTest(method["name"]):
+                self.distill(*QUICK, "--method", method["name"], "--base", base, "--quiet")
+                schedule = self.schedule()
+                self.assertEqual(complaints(schedule, SCHEMA), [])
+                self.assertEqual(schedule["method"].split(":")[0], method["name"])
+                self.assertEqual(len(schedule["times"]), 5)
+                self.assertEqual(self.saltus("sample", *self.model, "--samples", 7, "--schedule", "s.json").count(">"), 7)
+
     def test_learning_does_not_depend_on_threads_or_batch(self):
         self.distill(*QUICK, "--threads", 1, "--quiet")
         self.distill(*QUICK, "--threads", 2, "--quiet", out="two.json")
