@@ -231,6 +231,7 @@ int run_distill(Options const& options, KokkosArguments kokkos) {
   }
   distilled.seconds = now() - start;
   Schedule& schedule = distilled.schedule;
+  if (schedule.method.empty()) schedule.method = method;
   schedule.model = model;
   schedule.teacher = {plan.teacher, plan.teacher_steps};
   schedule.seed = plan.seed;

@@ -88,9 +88,11 @@ class Page {
     std::string html = "<h2>Before and after</h2>\n";
     Table const table = before_after_table(d_);
     if (!table.rows.empty()) {
-      html += "<p class=\"note\">Before: phi = 1 and steps of equal length. The path KL of the teacher from the student is an upper "
-              "bound on the KL of their outputs; it was estimated on trajectories of the teacher that nothing was learned from.</p>\n" +
-              html_table(table);
+      html += "<p class=\"note\">Before: phi = 1 and steps of equal length." +
+              std::string(s_.after ? " The path KL of the teacher from the student is an upper bound on the KL of their outputs; it was "
+                                     "estimated on trajectories of the teacher that nothing was learned from."
+                                   : "") +
+              "</p>\n" + html_table(table);
     }
     if (!d_.no_path_kl.empty()) html += "<p class=\"note\">" + escaped("No path KL: " + d_.no_path_kl) + "</p>\n";
     return html;
@@ -117,8 +119,9 @@ class Page {
       bins = " A line for each bin of the state, in the colours of the list.";
       legend_ = "<ul class=\"legend\">";
       for (std::size_t i = 0; i < count; ++i) {
-        legend_ += "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><path d=\"M0 8h36\" stroke-width=\"2\" stroke=\"var(" +
-                   std::string(Look{i}.colour().variable) + ")\"/></svg>" + escaped(bin_name(*state, i)) + "</li>";
+        legend_ += "<li><svg class=\"key\" viewBox=\"0 0 36 16\" aria-hidden=\"true\"><path d=\"M0 8h36\" stroke-width=\"2\"" +
+                   std::string(Look{i}.dash() > 0 ? " stroke-dasharray=\"6 3\"" : "") + " stroke=\"var(" + Look{i}.colour().variable +
+                   ")\"/></svg>" + escaped(bin_name(*state, i)) + "</li>";
       }
       legend_ += "</ul>\n";
     } else if (!s_.phi.empty()) {
@@ -130,7 +133,7 @@ class Page {
       }
     }
     if (!plot.series.empty()) plot.series.push_back({.name = "1", .look = {5}, .level = true, .points = {{0, 1, 1, 1}}});
-    return figure(plot, "Factors on the rates, with 95 % intervals; dashed: 1, which changes nothing." + bins);
+    return figure(plot, "Factors on the rates" + std::string(s_.state ? "" : ", with 95 % intervals") + "; dashed: 1, which changes nothing." + bins);
   }
 
   std::string bin_name(StateFactors const& state, std::size_t i) const {

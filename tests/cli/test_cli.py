@@ -569,7 +569,7 @@ class Help(Case):
                 self.assertLessEqual(max(map(len, text.splitlines())), 80)
 
     def test_defaults_are_those_that_print_config_shows(self):
-        for command in ("sample", "compare"):
+        for command in ("sample", "compare", "distill"):
             text = self.run_well(command, "--help").decode()
             shown = {}
             for entry in re.split(r"^(?=  --)", text, flags=re.M)[1:]:
@@ -1824,14 +1824,14 @@ class BadInput(Refusals):
 
     def test_options(self):
         good = ["--data", self.data]
-        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, train, evaluate, info")
+        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, distill, train, evaluate, info")
         self.both([*good, "--smaples", 3], "unknown option '--smaples'", "did you mean --samples")
         self.both([*good, "--sample", 3], "unknown option '--sample'", "did you mean --samples")
         self.refused(["info", "--jsno"], "unknown option '--jsno'", "did you mean --json")
         self.refused(["info", "--steps", 3], "unknown option '--steps'")
         self.refused(["sample", *good, "--nfe", 3, "--out", "x"], "unknown option '--nfe'")
         self.refused(["compare", *good, "--steps", 3, "--out", "x"], "unknown option '--steps'")
-        for command in ("sample", "compare"):
+        for command in ("sample", "compare", "distill"):
             self.refused([command, *good, "--out", "x", "--seed"], "'--seed'", "missing", command + " --help")
             self.refused([command, *good, "--seed", "--out", "x"], "--seed", command + " --help")
             self.refused([command, *good, "--out="], "--out", command + " --help")

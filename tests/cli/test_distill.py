@@ -166,7 +166,7 @@ class Using(Case):
                             "slow.json", "--schedule", "two.json", "--out", "c", "--seed", 5)
         for name in ("slow", "two", "euler"):
             self.assertIn(name, table)
-        rows = list(csv.DictReader((self.cwd / "c/results.csv").open()))
+        rows = list(csv.DictReader((self.cwd / "c/results.csv").read_text().splitlines()))
         self.assertEqual({(row["integrator"], row["nfe"]) for row in rows}, {("euler", "4"), ("slow", "4"), ("two", "8")})
         page = (self.cwd / "c/report.html").read_text()
         self.assertIn("--schedule slow.json,two.json", page)
@@ -191,7 +191,7 @@ class Using(Case):
         self.write("slow.json", phi=[0.5, 0.5, 0.5, 1])
         self.saltus("compare", *model, "--law", "exact", "--integrators", "euler", "--nfe", 4, "--schedule",
                     "plain.json,retimed.json,slow.json", "--out", "c", "--quiet")
-        rows = {(r["integrator"], r["metric"]): float(r["value"]) for r in csv.DictReader((self.cwd / "c/results.csv").open())}
+        rows = {(r["integrator"], r["metric"]): float(r["value"]) for r in csv.DictReader((self.cwd / "c/results.csv").read_text().splitlines())}
         for metric in ("tv", "kl", "path_kl"):
             self.assertEqual(rows["plain", metric], rows["euler", metric])
             self.assertAlmostEqual(rows["retimed", metric], rows["euler", metric], 12)  # with this noise they are one
@@ -226,6 +226,27 @@ class Learning(Case):
             self.assertIn(word, page)
         self.assertFalse((self.cwd / "s.json.partial").exists())
         self.saltus("sample", *self.model, "--samples", 3, "--schedule", "s.json")
+
+    def test_methods_are_listed(self):
+        listed = json.loads(self.saltus("info", "--json"))["distillers"]
+        names = [method["name"] for method in listed]
+        self.assertEqual(names, sorted(names))
+        text, help_ = self.saltus("info"), self.saltus("distill", "--help")
+        for method in listed:
+            self.assertTrue(method["summary"] and method["reference"] and method["bases"], method)
+            self.assertIn(f"\n  {method['name']} ", text)
+        self.assertIn(", ".join(names), " ".join(help_.split()))
+
+    def test_every_method_makes_a_schedule_that_runs(self):
+        for method in json.loads(self.saltus("info", "--json"))["distillers"]:
+            base = "tweedie" if "tweedie" in method["bases"] else method["bases"][0]
+            with self.subTest(method["name"]):
+                self.distill(*QUICK, "--method", method["name"], "--base", base, "--quiet")
+                schedule = self.schedule()
+                self.assertEqual(complaints(schedule, SCHEMA), [])
+                self.assertEqual(schedule["method"].split(":")[0], method["name"])
+                self.assertEqual(len(schedule["times"]), 5)
+                self.assertEqual(self.saltus("sample", *self.model, "--samples", 7, "--schedule", "s.json").count(">"), 7)
 
     def test_learning_does_not_depend_on_threads_or_batch(self):
         self.distill(*QUICK, "--threads", 1, "--quiet")
