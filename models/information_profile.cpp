@@ -321,9 +321,31 @@ double parallel_cost(std::span<double const> profile, std::span<int const> block
   return total;
 }
 
-std::vector<int> optimal_blocks(std::span<double const> profile, int count, double* cost) {
-  int const length = static_cast<int>(profile.size());
+namespace {
+// The nearest profile that does not increase, as those of laws do not, by least squares: neighbours that do are averaged
+// (Ayer et al. 1955).
+std::vector<double> without_rises(std::span<double const> profile) {
+  std::vector<std::pair<double, std::size_t>> pools;  // mean, number
+  for (double const h : profile) {
+    pools.emplace_back(h, 1);
+    while (pools.size() > 1 && pools.back().first > pools[pools.size() - 2].first) {
+      auto const [mean, n] = pools.back();
+      pools.pop_back();
+      auto& [before, m] = pools.back();
+      before = (before * static_cast<double>(m) + mean * static_cast<double>(n)) / static_cast<double>(m + n);
+      m += n;
+    }
+  }
+  std::vector<double> out;
+  for (auto const& [mean, n] : pools) out.insert(out.end(), n, mean);
+  return out;
+}
+}  // namespace
+
+std::vector<int> optimal_blocks(std::span<double const> estimate, int count, double* cost) {
+  int const length = static_cast<int>(estimate.size());
   require_blocks(length, count);
+  std::vector<double> const profile = without_rises(estimate);
   BlockCost const block_cost(profile);
   auto const L = static_cast<std::size_t>(length), M = static_cast<std::size_t>(count);
   // best[m][e]: least cost of revealing the first e sites in m blocks; start[m][e]: where the last of them begins

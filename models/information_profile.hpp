@@ -42,7 +42,7 @@ SampledProfile sampled_profile(ExecSpace const& exec, ScoreModel& model, HostTok
 double parallel_cost(std::span<double const> profile, std::span<int const> blocks);
 
 /// The `count` block sizes of least parallel_cost() (A§17.14), by dynamic programming in O(length^2 count); `cost`:
-/// where to put theirs. UserError unless 1 <= count <= length.
+/// where to put theirs. An estimated profile that rises somewhere is first replaced by the nearest one that does not. UserError unless 1 <= count <= length.
 std::vector<int> optimal_blocks(std::span<double const> profile, int count, double* cost = nullptr);
 
 /// `count` block sizes that differ by at most 1, the larger ones first. UserError unless 1 <= count <= length.

@@ -504,7 +504,7 @@ class Info(Case):
             self.assertEqual(info[what + "s"], listed)
             self.assertEqual([entry["name"] for entry in info[what + "_details"]], listed)
         networks = [path.parent.name for path in (SOURCE / "models/backbones").glob("*/model.json")]
-        self.assertEqual(info["models"], sorted(["chain", "countdown", "product"] + networks))
+        self.assertEqual(info["models"], sorted(["chain", "comb", "countdown", "product"] + networks))
         self.assertTrue(info["backend"])
         exact = [entry["name"] for entry in info["integrator_details"] if entry["exact"]]
         self.assertEqual(exact, ["first_hitting", "gillespie", "next_reaction", "thinning", "uniformization"])
@@ -525,7 +525,7 @@ class Info(Case):
             self.product("--noise", name + more, samples=1)
         adapter = pathlib.Path(PROGRAM).parent.parent / "lib/saltus/libsaltus_torch.so"
         for name in info["models"]:
-            network = name not in ("chain", "countdown", "product")
+            network = name not in ("chain", "comb", "countdown", "product")
             if network and not adapter.exists():
                 continue
             self.run_well("sample", "--model", name, "--samples", 1, "--steps", 2,

@@ -299,6 +299,15 @@ TEST(InformationProfile, OptimalBlocksAreOptimal) {
   }
 }
 
+TEST(InformationProfile, RisesOfAnEstimateAreNoGain) {
+  // Taken as they are, the rises would make one block of the last three sites cost less than nothing.
+  std::vector<double> const h{1, 0.5, 0.2, 0.4, 0.3}, mended{1, 0.5, 0.3, 0.3, 0.3};
+  double cost = 0;
+  EXPECT_EQ(optimal_blocks(h, 3, &cost), optimal_blocks(mended, 3));
+  EXPECT_NEAR(cost, 0, 1e-15);  // 1, 1 and 3 sites
+  EXPECT_EQ(optimal_blocks(h, 3), (std::vector<int>{1, 1, 3}));
+}
+
 TEST(InformationProfile, BlockErrors) {
   Profile const h{1, 0.5, 0.25};
   auto const message = [](auto const& make) { return message_of<UserError>(make); };
