@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <numeric>
 
@@ -579,8 +580,10 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
   }
   std::vector<double> equal;
   for (int k = 0; k <= plan.steps; ++k) equal.push_back(static_cast<double>(k) * count / plan.steps);
-  schedule.note = "path KL by the teacher's paths: " + to_text(schedule.objective.back()) +
-                  " nats a sequence, of steps of equal length " + to_text(smooth(equal) / scale);
+  char note[160];
+  std::snprintf(note, sizeof note, "path KL on the paths learned from: %.4g nats a sequence, of steps of equal length %.4g",
+                schedule.objective.back(), smooth(equal) / scale);
+  schedule.note = note;
   schedule.trajectories = all;
 }
 
