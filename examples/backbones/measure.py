@@ -18,22 +18,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import cells
 import fitted_chain
+import shipped
 
 BUDGETS = [4, 8, 16, 32, 64, 256]
-SETS = {
-    "qm9": ("qm9", ".smi", ["--kind", "smiles"]),
-    "qm9_uniform": ("qm9", ".smi", ["--kind", "smiles"]),
-    "kunitz": ("pf00014_kunitz", ".fasta", []),
-    "books": ("books27", ".txt", ["--windows"]),
-    "books_small": ("books27", ".txt", ["--windows"]),
-    "books_time": ("books27", ".txt", ["--windows"]),
-}
-COLUMNS = {
-    "qm9": ["valid", "valid_distinct", "valid_novel", "judge_perplexity", "sequence_entropy"],
-    "kunitz": ["site_r", "pair_r", "pair_slope", "judge_perplexity", "sequence_entropy"],
-    "books": ["judge_perplexity", "sequence_entropy", "words_4_tv"],
-}
-
 
 def runs_of(manifest, budgets):
     """(label, integrator, steps, budget) of every row; steps None: as many as the method's events need."""
@@ -49,55 +36,34 @@ def runs_of(manifest, budgets):
     return rows
 
 
-def measure(run, program_options, network, integrator, steps, samples, work):
-    stem, suffix, kind = SETS[network]
-    data = program_options.data
-    file, summary, judged = work / f"samples{suffix}", work / "summary.json", work / "judged.json"
-    run("sample", "--model", network, "--integrator", integrator, *([] if steps is None else ["--steps", steps]), "--samples",
-        samples, "--out", file, "--summary", summary, "--quiet")
-    run("evaluate", "--samples", file, "--reference", data / f"{stem}_train{suffix}", "--valid", data / f"{stem}_valid{suffix}",
-        "--judge", "--json", judged, *kind)
-    about = json.loads(summary.read_text())
-    rows = {r["measure"]: {w: r.get(w) for w in ("samples", "held_out")} for r in json.loads(judged.read_text())["rows"]}
-    return {"nfe": about["nfe"], "network_evaluations": about.get("network_evaluations"),
-            "seconds": about["timings"]["sample_seconds"], "rows": rows}
-
-
-def shown(value):
-    if not value or value.get("value") is None:
-        return ""
-    error = value.get("error")
-    return f"{value['value']:.3f}" + (f" ± {1.96 * error:.3f}" if error else "")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, default="docs/models")
     parser.add_argument("--work", type=pathlib.Path, default="results/models")
-    parser.add_argument("--only", default=",".join(SETS))
+    parser.add_argument("--only", default=",".join(shipped.SETS))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--saltus", default="build/release/apps/saltus")
     options = parser.parse_args()
     budgets = [int(b) for b in options.budgets.split(",")]
     for network in filter(None, options.only.split(",")):
-        folder = pathlib.Path("models/backbones") / network
-        if not (folder / "model.json").exists():
+        manifest = shipped.manifest(network)
+        if not manifest:
             continue
-        manifest = json.loads((folder / "model.json").read_text())
-        columns = COLUMNS[network.split("_")[0]]
+        columns = shipped.columns(network)
         quality = manifest["about"]["quality"]
         bound = quality["valid_nats_per_sequence"]
         store = cells.Cells(options.work, options.saltus)
         rows, held_out = [], None
         for label, integrator, steps, budget in runs_of(manifest, budgets):
+            arguments = ["--integrator", integrator, *([] if steps is None else ["--steps", steps])]
             got = store.cell(f"{network} {bound:.6f} {integrator} {steps} {options.samples}",
-                             lambda: measure(store.run, options, network, integrator, steps, options.samples, options.work))
+                             lambda: shipped.judge(store.run, network, arguments, options.samples, options.data, options.work))
             used = got["network_evaluations"]
             rows.append([label, f"{got['nfe']:.4g}", "" if used is None else f"{used:.3g}",
-                         f"{options.samples / got['seconds']:.3g}", *(shown(got["rows"].get(c, {}).get("samples")) for c in columns)])
-            held_out = [shown(got["rows"].get(c, {}).get("held_out")) for c in columns]
+                         f"{options.samples / got['seconds']:.3g}", *(shipped.shown(got, c) for c in columns)])
+            held_out = [shipped.shown(got, c, "held_out") for c in columns]
         cells.write_page(options.out / f"{network}.md", [
             "<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# The network {network}: samples by method and budget", "",
             "Made by examples/backbones/measure.py; see [models](../models.md).", "",
@@ -109,9 +75,9 @@ def main():
     summary(options)
 
 
-def parameters(folder):
+def parameters(network):
     """How many numbers the weights hold."""
-    with open(folder / "weights.safetensors", "rb") as file:
+    with open(pathlib.Path("models/backbones") / network / "weights.safetensors", "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
 
@@ -119,18 +85,17 @@ def parameters(folder):
 def summary(options):
     """Puts the table of all networks between the two marks of docs/models.md."""
     store, rows = cells.Cells(options.work, options.saltus), []
-    for network, (stem, suffix, kind) in SETS.items():
-        folder = pathlib.Path("models/backbones") / network
-        if not (folder / "model.json").exists():
+    for network, (stem, suffix, kind) in shipped.SETS.items():
+        manifest = shipped.manifest(network)
+        if not manifest:
             continue
-        manifest = json.loads((folder / "model.json").read_text())
         about = manifest["about"]
         windows = manifest["length"] if "--windows" in kind else 0
         chain = store.cell(f"chain {stem} {windows}", lambda: fitted_chain.bound(
             options.data / f"{stem}_train{suffix}", options.data / f"{stem}_valid{suffix}", "smiles" in kind, windows))
         quality = about["quality"]
         rows.append([f"[`{network}`](models/{network}.md)", about["training"]["loss"] if manifest["mask"] else "uniform",
-                     manifest["length"], f"{parameters(folder) / 1e6:.2f} million", f"{about['training']['steps']}, {about['training']['minutes']:.0f} min",
+                     manifest["length"], f"{parameters(network) / 1e6:.2f} million", f"{about['training']['steps']}, {about['training']['minutes']:.0f} min",
                      cells.interval(quality["valid_nats_per_sequence"], quality["standard_error"], 2), cells.interval(*chain, 2)])
     page = options.out.parent / "models.md"
     text = page.read_text()

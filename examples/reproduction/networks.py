@@ -20,21 +20,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import cells
+import shipped
 
-SETS = {
-    "qm9": ("qm9", ".smi", ["--kind", "smiles"]),
-    "qm9_uniform": ("qm9", ".smi", ["--kind", "smiles"]),
-    "kunitz": ("pf00014_kunitz", ".fasta", []),
-    "books": ("books27", ".txt", ["--windows"]),
-    "books_small": ("books27", ".txt", ["--windows"]),
-    "books_time": ("books27", ".txt", ["--windows"]),
-}
-# The first column is what the gap is measured by, after a change of scale in which a linear gap makes sense.
-COLUMNS = {
-    "qm9": ["valid", "valid_distinct", "valid_novel", "judge_perplexity", "sequence_entropy"],
-    "kunitz": ["pair_r", "pair_slope", "site_r", "judge_perplexity", "sequence_entropy"],
-    "books": ["judge_perplexity", "sequence_entropy", "words_4_tv"],
-}
+# What the gap is measured by, after a change of scale in which a linear gap makes sense.
 SCALE = {"valid": lambda v: v, "pair_r": lambda v: v, "judge_perplexity": math.log}
 
 NAMES = str.maketrans(":,=", "___")  # in names of files
@@ -59,7 +47,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("results/networks"))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("docs/reproduction"))
-    parser.add_argument("--only", default=",".join(SETS))
+    parser.add_argument("--only", default=",".join(shipped.SETS))
     parser.add_argument("--budgets", default="8,16,32,64")
     parser.add_argument("--methods", default="", help="only learned methods whose label holds this text")
     parser.add_argument("--samples", type=int, default=2000)
@@ -71,14 +59,13 @@ def main():
     budgets = [int(b) for b in options.budgets.split(",")]
     store = cells.Cells(options.work, options.saltus)
     for network in options.only.split(","):
-        folder = pathlib.Path("models/backbones") / network
-        if (folder / "model.json").exists():
-            page(store, options, network, json.loads((folder / "model.json").read_text()), budgets)
+        manifest = shipped.manifest(network)
+        if manifest:
+            page(store, options, network, manifest, budgets)
 
 
 def page(store, options, network, manifest, budgets):
-    stem, suffix, kind = SETS[network]
-    columns = COLUMNS[network.split("_")[0]]
+    columns = shipped.columns(network)
     masked, timed = bool(manifest["mask"]), manifest["network"]["time"] != "none"
     key = f"{network} {manifest['about']['quality']['valid_nats_per_sequence']:.6f}"
 
@@ -86,14 +73,7 @@ def page(store, options, network, manifest, budgets):
         return options.most_samples if budget == 8 else options.samples
 
     def judged(budget, arguments):
-        file, summary, result = (options.work / f"{network}{end}" for end in (suffix, ".summary.json", ".judged.json"))
-        store.run("sample", "--model", network, "--samples", count(budget), "--out", file, "--summary", summary, "--seed", 7, "--quiet",
-                  *arguments)
-        store.run("evaluate", "--samples", file, "--reference", options.data / f"{stem}_train{suffix}", "--valid",
-                  options.data / f"{stem}_valid{suffix}", "--judge", "--json", result, *kind)
-        about = json.loads(summary.read_text())
-        rows = {r["measure"]: {w: r.get(w) for w in ("samples", "held_out")} for r in json.loads(result.read_text())["rows"]}
-        return {"nfe": about["nfe"], "seconds": about["timings"]["sample_seconds"], "rows": rows}
+        return shipped.judge(store.run, network, arguments, count(budget), options.data, options.work)
 
     def plain(method, budget):
         steps = budget // (2 if "trapezoidal" in method else 1)
@@ -111,13 +91,6 @@ def page(store, options, network, manifest, budgets):
 
         return store.cell(f"{key} {method} {base} {budget} {count(budget)} {options.trajectories} {options.sweeps}", compute)
 
-    def number(cell, column, which="samples"):
-        row = cell["rows"].get(column, {}).get(which)
-        return None if not row or row.get("value") is None else row
-
-    def shown(row):
-        return "" if row is None else f"{row['value']:.3f}" + (f" ± {1.96 * row['error']:.3f}" if row.get("error") else "")
-
     scale = SCALE[columns[0]]
     teacher = plain("tweedie", 256)
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# Learned samplers for {network}", "",
@@ -125,14 +98,13 @@ def page(store, options, network, manifest, budgets):
              f"{options.most_samples} at 8 evaluations; ± is a 95 % interval. 'closed' is the share of the gap of {columns[0]}"
              + (" (its logarithm)" if scale is math.log else "") + " between plain Euler and the teacher (tweedie, 256 evaluations)."]
     for budget in budgets:
-        floor = scale(number(plain("euler", budget), columns[0])["value"])
-        roof = scale(number(teacher, columns[0])["value"])
+        floor, roof = (scale(cell["rows"][columns[0]]["samples"]["value"]) for cell in (plain("euler", budget), teacher))
         rows = []
 
         def add(label, cell):
-            value = number(cell, columns[0])
-            closed = "" if value is None or roof == floor else f"{(scale(value['value']) - floor) / (roof - floor):.2f}"
-            rows.append([label, f"{cell['nfe']:.3g}", closed, *(shown(number(cell, c)) for c in columns)])
+            value = scale(cell["rows"][columns[0]]["samples"]["value"])
+            closed = "" if roof == floor else f"{(value - floor) / (roof - floor):.2f}"
+            rows.append([label, f"{cell['nfe']:.3g}", closed, *(shipped.shown(cell, c) for c in columns)])
 
         for method in MASKED_PLAIN if masked else OTHER_PLAIN:
             add(method, plain(method, budget))
@@ -143,7 +115,7 @@ def page(store, options, network, manifest, budgets):
                 continue  # biased low for masks (A§7.1)
             add(label, learned(method, base, budget))
         add("teacher", teacher)
-        rows.append(["held-out data", "", "", *(shown(number(teacher, c, "held_out")) for c in columns)])
+        rows.append(["held-out data", "", "", *(shipped.shown(teacher, c, "held_out") for c in columns)])
         lines += ["", f"## {budget} evaluations", "", *cells.table(["sampler", "evaluations", "closed", *columns], rows)]
     cells.write_page(options.out / f"{network}.md", lines)
 

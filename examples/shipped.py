@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The networks that come with the program, the data that they were trained on, and how their samples are judged."""
+
+import json
+import pathlib
+
+SETS = {  # network: data, ending of the files, what 'saltus evaluate' has to know of them
+    "qm9": ("qm9", ".smi", ["--kind", "smiles"]),
+    "qm9_uniform": ("qm9", ".smi", ["--kind", "smiles"]),
+    "kunitz": ("pf00014_kunitz", ".fasta", []),
+    "books": ("books27", ".txt", ["--windows"]),
+    "books_small": ("books27", ".txt", ["--windows"]),
+    "books_time": ("books27", ".txt", ["--windows"]),
+}
+COLUMNS = {  # by the first word of the network's name; the first is what matters most
+    "qm9": ["valid", "valid_distinct", "valid_novel", "judge_perplexity", "sequence_entropy"],
+    "kunitz": ["pair_r", "pair_slope", "site_r", "judge_perplexity", "sequence_entropy"],
+    "books": ["judge_perplexity", "sequence_entropy", "words_4_tv"],
+}
+
+
+def columns(network):
+    return COLUMNS[network.split("_")[0]]
+
+
+def manifest(network):
+    """What model.json of a network says; None if it does not come with the program."""
+    path = pathlib.Path("models/backbones") / network / "model.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def judge(run, network, arguments, samples, data, work):
+    """Draws sequences with 'saltus sample' and these arguments, and judges them: evaluations, seconds, and every number of
+    'saltus evaluate' for the samples and for held-out sequences. `run` runs saltus; `work` is a folder for files."""
+    stem, suffix, kind = SETS[network]
+    file, summary, judged = (work / f"{network}{end}" for end in (suffix, ".summary.json", ".judged.json"))
+    run("sample", "--model", network, "--samples", samples, "--out", file, "--summary", summary, "--seed", 7, "--quiet", *arguments)
+    run("evaluate", "--samples", file, "--reference", data / f"{stem}_train{suffix}", "--valid", data / f"{stem}_valid{suffix}",
+        "--judge", "--json", judged, *kind)
+    about = json.loads(summary.read_text())
+    rows = {r["measure"]: {w: r.get(w) for w in ("samples", "held_out")} for r in json.loads(judged.read_text())["rows"]}
+    return {"nfe": about["nfe"], "network_evaluations": about.get("network_evaluations"),
+            "seconds": about["timings"]["sample_seconds"], "rows": rows}
+
+
+def shown(cell, column, which="samples"):
+    """A number with its 95 % interval; nothing if it is not known."""
+    value = cell["rows"].get(column, {}).get(which)
+    if not value or value.get("value") is None:
+        return ""
+    return f"{value['value']:.3f}" + (f" ± {1.96 * value['error']:.3f}" if value.get("error") else "")
