@@ -143,19 +143,21 @@ double output_kl(Problem const& problem, Process& process, Schedule const& sched
 void judge(Distilled& distilled, Problem const& problem, Process& process, DistillPlan const& plan) {
   Schedule& learned = distilled.schedule;
   Schedule const plain = untrained(learned);
-  try {
-    TeacherPlan const teacher{.integrator = plan.teacher,
-                              .steps = plan.teacher_steps,
-                              .length = plan.length,
-                              .trajectories = plan.trajectories,
-                              .batch = plan.batch,
-                              .memory = plan.memory,
-                              .seed = plan.seed ^ held_out};
-    PathKl const after = path_kl(ExecSpace(), process, learned, teacher);
-    learned.before = path_kl(ExecSpace(), process, plain, teacher);
-    learned.after = after;
-  } catch (UserError const& e) {  // no law of one stage, or factors of the state
-    distilled.no_path_kl = e.what();
+  if (!learned.after) {  // unless the method knows them itself
+    try {
+      TeacherPlan const teacher{.integrator = plan.teacher,
+                                .steps = plan.teacher_steps,
+                                .length = plan.length,
+                                .trajectories = plan.trajectories,
+                                .batch = plan.batch,
+                                .memory = plan.memory,
+                                .seed = plan.seed ^ held_out};
+      PathKl const after = path_kl(ExecSpace(), process, learned, teacher);
+      learned.before = path_kl(ExecSpace(), process, plain, teacher);
+      learned.after = after;
+    } catch (UserError const& e) {  // no law of one stage, or factors of the state
+      distilled.no_path_kl = e.what();
+    }
   }
   distilled.output_before = output_kl(problem, process, plain);
   distilled.output_after = output_kl(problem, process, learned);
