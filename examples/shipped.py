@@ -48,4 +48,4 @@ def shown(cell, column, which="samples"):
     value = cell["rows"].get(column, {}).get(which)
     if not value or value.get("value") is None:
         return ""
-    return f"{value['value']:.3f}" + (f" ± {1.96 * value['error']:.3f}" if value.get("error") else "")
+    return f"{value['value']:.3f}" + (f" [{value['low']:.3f}, {value['high']:.3f}]" if value.get("low") is not None else "")

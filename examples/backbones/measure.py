@@ -68,7 +68,7 @@ def main():
             "<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# The network {network}: samples by method and budget", "",
             "Made by examples/backbones/measure.py; see [models](../models.md).", "",
             f"Bound on the validation data: {bound:.3f} ± {1.96 * quality['standard_error']:.3f} nats a sequence, "
-            f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row; ± is a 95 % interval. "
+            f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row; brackets are 95 % intervals. "
             "'of the network' counts rows that were evaluated, which are fewer where they did not change.", "",
             *cells.table(["method", "evaluations", "of the network", "samples/s", *columns],
                          [*rows, ["held-out data", "", "", "", *held_out]])])

@@ -95,7 +95,7 @@ def page(store, options, network, manifest, budgets):
     teacher = plain("tweedie", 256)
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# Learned samplers for {network}", "",
              f"Made by examples/reproduction/networks.py; see [reproduction](../reproduction.md). {options.samples} sequences a row, "
-             f"{options.most_samples} at 8 evaluations; ± is a 95 % interval. 'closed' is the share of the gap of {columns[0]}"
+             f"{options.most_samples} at 8 evaluations; brackets are 95 % intervals. 'closed' is the share of the gap of {columns[0]}"
              + (" (its logarithm)" if scale is math.log else "") + " between plain Euler and the teacher (tweedie, 256 evaluations)."]
     for budget in budgets:
         floor, roof = (scale(cell["rows"][columns[0]]["samples"]["value"]) for cell in (plain("euler", budget), teacher))
