@@ -16,22 +16,13 @@
 #include <saltus/models/information_profile.hpp>
 #include <saltus/models/markov_chain.hpp>
 
+#include "reference/cyclic.hpp"
 #include "reference/harness.hpp"
 
 namespace saltus {
 namespace {
 
 using namespace reference;
-
-// Stay .7, next .3 (A§9.3).
-MarkovChain cyclic(int length) {
-  std::vector<double> transitions(16, 0.0);
-  for (std::size_t x = 0; x < 4; ++x) {
-    transitions[x * 4 + x] = 0.7;
-    transitions[x * 4 + (x + 1) % 4] = 0.3;
-  }
-  return {length, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
-}
 
 struct Case {
   int steps;

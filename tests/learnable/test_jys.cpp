@@ -17,33 +17,14 @@
 #include <saltus/models/markov_chain.hpp>
 #include <saltus/models/product.hpp>
 
+#include "reference/cyclic.hpp"
 #include "reference/harness.hpp"
+#include "reference/learned.hpp"
 
 namespace saltus {
 namespace {
 
 using namespace reference;
-
-// Stay .7, next .3 (A§9.3).
-MarkovChain cyclic(int length) {
-  std::vector<double> transitions(16, 0.0);
-  for (std::size_t x = 0; x < 4; ++x) {
-    transitions[x * 4 + x] = 0.7;
-    transitions[x * 4 + (x + 1) % 4] = 0.3;
-  }
-  return {length, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
-}
-
-Schedule learned(Process& process, DistillPlan const& plan, std::string const& method, DistillHooks const& hooks = {}) {
-  return make_distiller(method)->distill(ExecSpace(), process, plan, hooks);
-}
-
-double exact_cost(std::vector<double> const& profile, NoiseSchedule const& noise, std::vector<double> const& times) {
-  std::vector<double> reveal;
-  for (std::size_t k = 0; k + 1 < times.size(); ++k)
-    reveal.push_back(noise.coefficients({times[k], times[k + 1]}).reveal);
-  return binomial_cost(profile, reveal);
-}
 
 // Independent tokens, w = 1, u = 0: t ln(1/t) is largest at 1/e, t (ln(1/t) - 1 + t) at .20319, and without the
 // artefact no point is worth anything.

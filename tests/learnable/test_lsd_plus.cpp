@@ -20,7 +20,9 @@
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
+#include "reference/cyclic.hpp"
 #include "reference/harness.hpp"
+#include "reference/learned.hpp"
 #include "reference/stored_scores.hpp"
 
 namespace saltus {
@@ -28,34 +30,12 @@ namespace {
 
 using namespace reference;
 
-// Stay .7, next .3 (A§9.3).
-MarkovChain cyclic(int length) {
-  std::vector<double> transitions(16, 0.0);
-  for (std::size_t x = 0; x < 4; ++x) {
-    transitions[x * 4 + x] = 0.7;
-    transitions[x * 4 + (x + 1) % 4] = 0.3;
-  }
-  return {length, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
-}
-
 TableLaw some_law(int length, int states) {
   std::vector<double> p(StateSpace(states, length).size());
   double sum = 0;
   for (std::size_t i = 0; i < p.size(); ++i) sum += p[i] = 0.02 + std::pow(scramble(i + 31), 3);
   for (double& x : p) x /= sum;
   return {length, states, p};
-}
-
-Schedule learned(Process& process, DistillPlan const& plan, std::string const& method, DistillHooks const& hooks = {}) {
-  return make_distiller(method)->distill(ExecSpace(), process, plan, hooks);
-}
-
-// Exact path KL of a tweedie run on these times (A§9.3).
-double exact_cost(std::vector<double> const& profile, NoiseSchedule const& noise, std::vector<double> const& times) {
-  std::vector<double> reveal;
-  for (std::size_t k = 0; k + 1 < times.size(); ++k)
-    reveal.push_back(noise.coefficients({times[k], times[k + 1]}).reveal);
-  return binomial_cost(profile, reveal);
 }
 
 // All ways to put `inner` points between 0 and `last`.

@@ -20,6 +20,7 @@
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
+#include "reference/cyclic.hpp"
 #include "reference/brute_force.hpp"
 #include "reference/harness.hpp"
 
@@ -443,18 +444,9 @@ struct Subject {
   }
 };
 
-MarkovChain cyclic_chain() {
-  std::vector<double> transitions(16, 0.0);
-  for (std::size_t x = 0; x < 4; ++x) {
-    transitions[x * 4 + x] = 0.7;
-    transitions[x * 4 + (x + 1) % 4] = 0.3;
-  }
-  return {8, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
-}
-
 // A§9.3: the digits given there, of blocks that are binomial and of blocks of fixed sizes.
 TEST(ExactLaw, CyclicChain) {
-  Subject run(cyclic_chain(), Generator::absorbing(5), NoiseSchedule::linear());
+  Subject run(cyclic(8), Generator::absorbing(5), NoiseSchedule::linear());
   double const binomial[] = {2.396806, 1.108578, 0.531067}, equal[] = {2.068863, 0.632776};
   for (int i = 0; i < 3; ++i) {
     LawReport const report = run.report("tweedie", TimeGrid::uniform(1, 0, 2 << i));

@@ -16,6 +16,7 @@
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
+#include "reference/cyclic.hpp"
 #include "reference/brute_force.hpp"
 #include "reference/harness.hpp"
 #include "reference/stored_scores.hpp"
@@ -26,16 +27,6 @@ namespace {
 using namespace reference;
 using Profile = std::vector<double>;
 using Blocks = std::vector<int>;
-
-// Stay .7, next .3 (A§9.3).
-MarkovChain cyclic(int length) {
-  std::vector<double> transitions(16, 0.0);
-  for (std::size_t x = 0; x < 4; ++x) {
-    transitions[x * 4 + x] = 0.7;
-    transitions[x * 4 + (x + 1) % 4] = 0.3;
-  }
-  return {length, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
-}
 
 std::vector<double> some_rows(std::size_t count, int states, std::uint64_t seed) {
   std::vector<double> p;

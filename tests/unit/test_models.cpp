@@ -19,6 +19,7 @@
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
+#include "reference/cyclic.hpp"
 #include "reference/brute_force.hpp"
 #include "reference/harness.hpp"
 
@@ -451,15 +452,6 @@ TEST(Models, LikelihoodEntropyAndMarginals) {
 }
 
 // ----------------------------------------------------------------------------------------------------- by hand
-
-MarkovChain cyclic(int length) {
-  std::vector<double> transitions(16, 0.0);
-  for (std::size_t x = 0; x < 4; ++x) {
-    transitions[x * 4 + x] = 0.7;
-    transitions[x * 4 + (x + 1) % 4] = 0.3;
-  }
-  return {length, 4, {0.25, 0.25, 0.25, 0.25}, transitions};
-}
 
 TEST(Models, CombByHand) {
   MarkovTree const comb = MarkovTree::comb(2, 3, 4, 1.5);
