@@ -46,10 +46,10 @@ struct HideKernel {
 StepLaw path_law(std::string_view base) {
   StepLaw const law = step_law(base);
   auto const parameters = Parameters::parse("base", base);
-  if (parameters.name() != "tau_leaping") return law;
   std::string const rule = parameters.text("rule", "first");
-  require(rule == "first", "path KLs of tau_leaping are known with rule=first, not with rule=" + rule);
-  return StepLaw::exponential;
+  require(parameters.name() != "tau_leaping" || rule == "first",
+          "path KLs of tau_leaping are known with rule=first, not with rule=" + rule);
+  return law;
 }
 
 TeacherPaths::TeacherPaths(ExecSpace const& exec, Process& process, std::string const& integrator, TimeGrid const& grid,

@@ -12,8 +12,7 @@
 
 namespace saltus {
 
-/// Jump law of a student or a teacher as it is: step_law(), but tau_leaping, whose first-jump rule is the
-/// exponential law. UserError for tau_leaping with another rule, and where step_law() throws.
+/// step_law(), where paths have a law of it: UserError also for tau_leaping with another rule than the first jump.
 StepLaw path_law(std::string_view base);
 
 /// What paths of a teacher are drawn for a statistic.

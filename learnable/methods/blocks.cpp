@@ -2,7 +2,6 @@
 #include <saltus/learnable/blocks.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include <saltus/ctmc/error.hpp>
@@ -10,6 +9,7 @@
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/saved_numbers.hpp>
 #include <saltus/models/information_profile.hpp>
 
 namespace saltus {
@@ -157,27 +157,13 @@ class Blocks final : public Distiller {
 
   static std::string saved(std::vector<std::vector<double>> const& profiles, std::string const& head) {
     std::string text = head;
-    for (auto const& profile : profiles) {
-      for (double const h : profile) text += " " + to_text(h);
-    }
+    for (auto const& profile : profiles) save_numbers(text, profile);
     return text;
   }
   static std::vector<std::vector<double>> restored(std::string const& text, std::string const& head,
                                                    std::size_t length) {
-    require(text.starts_with(head + " "),
-            "the state to resume from is of another run of blocks: expected '" + head + "'; start anew");
-    std::vector<double> all;
-    char const* place = text.data() + head.size();
-    char const* const end = text.data() + text.size();
-    while (place < end) {
-      double h = 0;
-      auto const [next, error] = std::from_chars(place + 1, end, h);
-      require(error == std::errc(), "the state to resume from is cut off; start anew");
-      all.push_back(h);
-      place = next;
-    }
-    require(all.size() % length == 0 && all.size() <= groups * length,
-            "the state to resume from is cut off; start anew");
+    std::vector<double> const all = restore_numbers(text, head, "blocks");
+    require_whole(all.size() % length == 0 && all.size() <= groups * length);
     std::vector<std::vector<double>> profiles;
     for (auto at = all.begin(); at != all.end(); at += static_cast<std::ptrdiff_t>(length))
       profiles.emplace_back(at, at + static_cast<std::ptrdiff_t>(length));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -12,6 +11,7 @@
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/saved_numbers.hpp>
 #include <saltus/learnable/teacher_paths.hpp>
 
 #include "../../integrators/run_detail.hpp"
@@ -345,25 +345,13 @@ class Jys final : public Distiller {
 
   static std::string saved(std::string const& head, Schedule const& schedule) {
     std::string text = head + " " + std::to_string(schedule.times.size());
-    for (double const t : schedule.times) text += " " + to_text(t);
-    for (double const x : schedule.objective) text += " " + to_text(x);
+    save_numbers(text, schedule.times);
+    save_numbers(text, schedule.objective);
     return text;
   }
   static void restore(std::string const& text, std::string const& head, Schedule& schedule) {
-    require(text.starts_with(head + " "),
-            "the state to resume from is of another run of jys: expected '" + head + "'; start anew");
-    std::vector<double> all;
-    char const* place = text.data() + head.size();
-    char const* const end = text.data() + text.size();
-    while (place < end) {
-      double x = 0;
-      auto const [next, error] = std::from_chars(place + 1, end, x);
-      require(error == std::errc(), "the state to resume from is cut off; start anew");
-      all.push_back(x);
-      place = next;
-    }
-    require(!all.empty() && static_cast<double>(all.size()) > all[0],
-            "the state to resume from is cut off; start anew");
+    std::vector<double> const all = restore_numbers(text, head, "jys");
+    require_whole(!all.empty() && static_cast<double>(all.size()) > all[0]);
     auto const times = all.begin() + 1, objective = times + static_cast<std::ptrdiff_t>(all[0]);
     schedule.times.assign(times, objective);
     schedule.objective.assign(objective, all.end());

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -9,6 +8,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/learnable/distiller.hpp>
 #include <saltus/learnable/path_kl.hpp>
+#include <saltus/learnable/saved_numbers.hpp>
 
 namespace saltus {
 namespace {
@@ -410,29 +410,19 @@ class LsdPlus final : public Distiller {
 std::string saved(std::string const& head, std::size_t done, std::vector<double> const& objective,
                   std::vector<double> const& sums) {
   std::string text = head + " " + std::to_string(done) + " " + std::to_string(objective.size());
-  for (double const x : objective) text += " " + to_text(x);
-  for (double const x : sums) text += " " + to_text(x);
+  save_numbers(text, objective);
+  save_numbers(text, sums);
   return text;
 }
 
 void restore(std::string const& text, std::string const& head, std::size_t& done, std::vector<double>& objective,
              std::vector<double>& sums) {
-  require(text.starts_with(head + " "), "the state to resume from is of another run of lsd_plus: expected '" + head +
-                                            "', got '" + text.substr(0, head.size()) + "'; start anew");
-  char const* place = text.data() + head.size();
-  char const* const end = text.data() + text.size();
-  auto const number = [&] {
-    double x = 0;
-    if (place < end) ++place;
-    auto const [next, error] = std::from_chars(place, end, x);
-    require(error == std::errc(), "the state to resume from is cut off; start anew");
-    place = next;
-    return x;
-  };
-  done = static_cast<std::size_t>(number());
-  objective.resize(static_cast<std::size_t>(number()));
-  for (double& x : objective) x = number();
-  for (double& x : sums) x = number();
+  std::vector<double> const all = restore_numbers(text, head, "lsd_plus");
+  require_whole(all.size() >= 2 && static_cast<double>(all.size()) == 2 + all[1] + static_cast<double>(sums.size()));
+  done = static_cast<std::size_t>(all[0]);
+  auto const begin = all.begin() + 2, middle = begin + static_cast<std::ptrdiff_t>(all[1]);
+  objective.assign(begin, middle);
+  sums.assign(middle, all.end());
 }
 
 void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
