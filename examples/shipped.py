@@ -29,12 +29,12 @@ def manifest(network):
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def judge(run, network, arguments, samples, data, work):
+def judge(run, network, arguments, samples, data, work, seed=7):
     """Draws sequences with 'saltus sample' and these arguments, and judges them: evaluations, seconds, and every number of
     'saltus evaluate' for the samples and for held-out sequences. `run` runs saltus; `work` is a folder for files."""
     stem, suffix, kind = SETS[network]
     file, summary, judged = (work / f"{network}{end}" for end in (suffix, ".summary.json", ".judged.json"))
-    run("sample", "--model", network, "--samples", samples, "--out", file, "--summary", summary, "--seed", 7, "--quiet", *arguments)
+    run("sample", "--model", network, "--samples", samples, "--out", file, "--summary", summary, "--seed", seed, "--quiet", *arguments)
     run("evaluate", "--samples", file, "--reference", data / f"{stem}_train{suffix}", "--valid", data / f"{stem}_valid{suffix}",
         "--judge", "--json", judged, *kind)
     about = json.loads(summary.read_text())

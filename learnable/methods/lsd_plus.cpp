@@ -14,7 +14,7 @@ namespace saltus {
 namespace {
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
-constexpr int most_candidates = 256;
+constexpr int most_candidates = 256, fewest_by_default = 64;
 constexpr std::size_t groups = 8;  // of trajectories, for standard errors
 
 // ------------------------------------------------------------------------------------------ statistics of blocks
@@ -32,6 +32,9 @@ enum Term {
 // An exponential student with the factor Phi has the path KL targets + times - jumps (1 + ln Phi) + waits Phi, up to
 // O(h^2): the integral of R ln(R / (Phi R_start)) - R + Phi R_start. Phi = jumps/waits is best: targets + times - jumps
 // ln Phi.
+
+// Stands for ln 0: finite, so that 0 times it is 0; and what no sum of others comes near.
+constexpr float ln_zero = -1e30f, impossible = -1e9f;
 
 struct Starts {
   Kokkos::View<float****, Kokkos::LayoutRight, MemorySpace> ln_q;               // [starts, batch, length, states]
@@ -53,7 +56,8 @@ struct StartKernel {
     starts.ln_hazard(j, b, l) = Kokkos::log(total / duration);
     if (!(total > 0)) return;
     double const ln_total = Kokkos::log(total);
-    for (int y = 0; y < states; ++y) starts.ln_q(j, b, l, y) = static_cast<float>(Kokkos::log(row[y]) - ln_total);
+    for (int y = 0; y < states; ++y)
+      starts.ln_q(j, b, l, y) = row[y] > 0 ? static_cast<float>(Kokkos::log(row[y]) - ln_total) : ln_zero;
   }
 };
 
@@ -62,9 +66,11 @@ struct SiteStatistics {
   Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> changed;  // fine step before which the site last changed
   Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace>
       own;  // [batch, length, 3]: M, sum of m ln(m/M), `times` but for ln lambda
+  Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace> m;   // [batch, length, states]
+  Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace> alive;  // [batch, 1 + length]: how many sites count, and which
 };
 
-// Of each site in a fine step; masses become m.
+// Of each site in a fine step.
 struct SiteKernel {
   SiteStatistics sites;
   SiteMasses masses;
@@ -91,9 +97,25 @@ struct SiteKernel {
     for (int y = 0; y < states; ++y) {
       double const share = row[y] / total;
       sum += share > 0 ? share * Kokkos::log(share) : 0;
-      row[y] = jump * share;
+      sites.m(b, l, y) = static_cast<float>(jump * share);
     }
     sites.own(b, l, 1) = jump * sum;
+  }
+};
+
+// The sites of a row that count in a fine step: all, but for revealed ones of a masked process.
+struct AliveKernel {
+  SiteStatistics sites;
+  int length;
+  bool masked;
+
+  KOKKOS_FUNCTION void operator()(int b) const {
+    int count = 0;
+    for (int l = 0; l < length; ++l) {
+      sites.alive(b, 1 + count) = l;
+      count += !masked || sites.own(b, l, 0) > 0;
+    }
+    sites.alive(b, 0) = count;
   }
 };
 
@@ -101,16 +123,16 @@ struct SiteKernel {
 struct TermKernel {
   Starts starts;
   SiteStatistics sites;
-  SiteMasses masses;
   Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> sums;  // [batch, starts, cells]
   Kokkos::View<int const*, MemorySpace> begins;                            // [starts]: their fine steps
-  int count, cell, length, states;                                         // starts so far
+  int count, cell, states;                                                 // starts so far
   double duration;
 
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
     int const b = static_cast<int>(item / count), j = static_cast<int>(item % count);
     double sum[terms] = {0, 0, 0, 0};
-    for (int l = 0; l < length; ++l) {
+    for (int i = 1; i <= sites.alive(b, 0); ++i) {
+      int const l = sites.alive(b, i);
       double const lambda = starts.hazard(j, b, l), jump = sites.own(b, l, 0);
       if (sites.changed(b, l) > begins(j) || (lambda == 0 && jump == 0)) continue;
       sum[jumps] += jump;
@@ -118,11 +140,11 @@ struct TermKernel {
       if (jump == 0) continue;
       sum[times] += sites.own(b, l, 2) - jump * starts.ln_hazard(j, b, l);
       float const* const ln_q = &starts.ln_q(j, b, l, 0);
-      double const* const m = &masses(b, l, 0);
-      double dot = 0;
+      float const* const m = &sites.m(b, l, 0);
+      float dot = 0;
 #pragma omp simd reduction(+ : dot)
-      for (int y = 0; y < states; ++y) dot += m[y] > 0 ? m[y] * static_cast<double>(ln_q[y]) : 0;
-      sum[targets] += sites.own(b, l, 1) - dot;
+      for (int y = 0; y < states; ++y) dot += m[y] * ln_q[y];
+      sum[targets] += dot < impossible ? infinite : sites.own(b, l, 1) - static_cast<double>(dot);
     }
     for (int t = 0; t < terms; ++t) sums(b, j, cell, t) += sum[t];
   }
@@ -319,7 +341,7 @@ class LsdPlus final : public Distiller {
  public:
   explicit LsdPlus(Parameters const& parameters) {
     parameters.allow({"candidates", "objective", "optimiser"});
-    candidates_ = parameters.integer("candidates", 64, 1, most_candidates);
+    candidates_ = parameters.integer("candidates", 0, 0, most_candidates);
     objective_ = parameters.text("objective", "girsanov");
     optimiser_ = parameters.text("optimiser", "dp");
     auto const known = [](std::string const& kind, std::string const& given, std::vector<std::string> const& names) {
@@ -354,11 +376,11 @@ class LsdPlus final : public Distiller {
       return "lsd_plus finds no factor for the first step of '" + plan.base + "', since the rates under the noise " +
              process.noise().describe() + " begin at 0; take the base tweedie";
     }
-    int const points = std::min(candidates_, plan.teacher_steps);
+    int const points = candidates(plan, process.generator().states());
     if (plan.steps > points) {
       return "lsd_plus chooses " + std::to_string(plan.steps) + " steps among " + std::to_string(points) +
-             " intervals of its candidate times; raise candidates (now " + std::to_string(candidates_) +
-             ") and the teacher's steps (" + std::to_string(plan.teacher_steps) + ") or take fewer steps";
+             " intervals of its candidate times; raise candidates (at most " + std::to_string(most_candidates) +
+             "), the teacher's steps (" + std::to_string(plan.teacher_steps) + ") and --memory, or take fewer steps";
     }
     return "";
   }
@@ -399,7 +421,22 @@ class LsdPlus final : public Distiller {
   void learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
              Schedule& schedule) const;
 
-  int candidates_;
+  // Of a row of a batch.
+  static double bytes(int count, int length, int states) {
+    return 4.0 * count * length * states + 8.0 * (2.0 * count * length + 1.5 * length * states + 4.0 * length) +
+           8.0 * count * count * static_cast<int>(terms);
+  }
+  // As many as were asked for; else the teacher's grid, thinned where batches of 16 rows would not fit.
+  int candidates(DistillPlan const& plan, int states) const {
+    int count = std::min(candidates_ > 0 ? candidates_ : most_candidates, plan.teacher_steps);
+    while (candidates_ == 0 && count > fewest_by_default &&
+           16 * bytes(count, plan.length, states) > static_cast<double>(plan.memory)) {
+      count = std::max(count / 2, fewest_by_default);
+    }
+    return count;
+  }
+
+  int candidates_;  // 0: by the memory
   std::string objective_, optimiser_;
   DistillerInfo info_{.name = "lsd_plus",
                       .summary = "times and factors together: least path KL among times of the teacher's grid",
@@ -427,8 +464,8 @@ void restore(std::string const& text, std::string const& head, std::size_t& done
 
 void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
                     Schedule& schedule) const {
-  int const N = plan.teacher_steps, count = std::min(candidates_, N), length = plan.length,
-            states = process.generator().states();
+  int const N = plan.teacher_steps, length = plan.length, states = process.generator().states(),
+            count = candidates(plan, states);
   auto const C = static_cast<std::size_t>(count), L = static_cast<std::size_t>(length),
              S = static_cast<std::size_t>(states);
   require(plan.trajectories >= groups && plan.sweeps >= 1,
@@ -439,11 +476,10 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
   for (int c = 0; c <= count; ++c) begins.push_back(static_cast<int>(std::int64_t{c} * N / count));
   auto const time_of = [&](int c) { return grid.point(begins[static_cast<std::size_t>(c)]); };
 
-  double const bytes = 4.0 * count * length * states + 8.0 * (2.0 * count * length + length * states + 4.0 * length) +
-                       8.0 * count * count * static_cast<int>(terms);
   std::size_t const all = plan.trajectories * static_cast<std::size_t>(plan.sweeps);
   int const batch = rows_that_fit(
-      "lsd_plus (" + std::to_string(count) + " candidate times; fewer need less)", bytes, plan.memory,
+      "lsd_plus (" + std::to_string(count) + " candidate times; fewer need less)", bytes(count, length, states),
+      plan.memory,
       static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
   auto const B = static_cast<std::size_t>(batch);
   TeacherPaths teacher(exec, process, plan.teacher, grid, length, batch, plan.seed, schedule.forced_last);
@@ -452,7 +488,9 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
                       {"saltus::learnable::lsd_plus::ln_hazard", C, B, L}};
   SiteStatistics const sites{{"saltus::learnable::lsd_plus::last", B, L},
                              {"saltus::learnable::lsd_plus::changed", B, L},
-                             {"saltus::learnable::lsd_plus::own", B, L, 3}};
+                             {"saltus::learnable::lsd_plus::own", B, L, 3},
+                             {"saltus::learnable::lsd_plus::m", B, L, S},
+                             {"saltus::learnable::lsd_plus::alive", B, L + 1}};
   SiteMasses const masses("saltus::learnable::lsd_plus::masses", B, L, S);
   Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> const sums("saltus::learnable::lsd_plus::sums", B,
                                                                                C, C);
@@ -500,9 +538,11 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
       Kokkos::parallel_for("saltus::learnable::lsd_plus::sites", by_site,
                            SiteKernel{sites, masses, state.tokens, i, length, states,
                                       teacher.law() == StepLaw::exponential, c.forced, c.duration});
-      Kokkos::parallel_for(
-          "saltus::learnable::lsd_plus::terms", Policy(exec, 0, std::int64_t{rows} * (cell + 1)),
-          TermKernel{starts, sites, masses, sums, device_begins, cell + 1, cell, length, states, c.duration});
+      Kokkos::parallel_for("saltus::learnable::lsd_plus::alive",
+                           Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, rows),
+                           AliveKernel{sites, length, process.is_masked()});
+      Kokkos::parallel_for("saltus::learnable::lsd_plus::terms", Policy(exec, 0, std::int64_t{rows} * (cell + 1)),
+                           TermKernel{starts, sites, sums, device_begins, cell + 1, cell, states, c.duration});
     });
     Kokkos::deep_copy(exec, host_sums, sums);
     exec.fence("saltus::learnable: statistics of blocks are summed on the host");

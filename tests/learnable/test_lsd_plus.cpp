@@ -144,6 +144,11 @@ TEST(LsdPlus, ApproachesTheBestTimesOfAChain) {
     EXPECT_LT(cost, uniform);
     EXPECT_LT(cost - least, 0.1 * (uniform - least));
     EXPECT_GE(cost, least - 1e-12);
+    // By default all of the teacher's grid: not behind times that are not bound to a grid.
+    double const fine = exact_cost(profile, noise, learned(process, plan, "lsd_plus").times),
+                 jys = exact_cost(profile, noise, learned(process, plan, "jys").times);
+    EXPECT_LT(fine - least, 0.1 * (uniform - least)) << fine;
+    EXPECT_LT(fine - jys, 0.1 * (uniform - least)) << jys;
 
     Schedule const smooth = learned(process, plan, "lsd_plus:candidates=32,optimiser=gradient");
     EXPECT_LT(smooth.objective.back(), 1.05 * found.objective.back());
@@ -336,7 +341,10 @@ TEST(LsdPlus, Refusals) {
   Process slow = Process::reverse(absorbing, NoiseSchedule::cosine2(), chain.denoiser(absorbing));
   EXPECT_EQ(why(slow, "tweedie", 8), "");
   EXPECT_TRUE(says(why(slow, "euler", 8), {"'euler'", "cosine2", "tweedie"}));
-  EXPECT_TRUE(says(why(masked, "tweedie", 65), {"65", "raise candidates"}));
+  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:candidates=64"), {"65", "among 64", "raise candidates"}));
+  EXPECT_EQ(why(masked, "tweedie", 65), "");
+  DistillPlan tight{.base = "tweedie", .steps = 65, .teacher_steps = 128, .length = 500, .memory = 1 << 20};
+  EXPECT_TRUE(says(make_distiller("lsd_plus")->refuses(masked, tight), {"among 64", "--memory"}));
   EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:candidates=200"), {}) &&
               why(masked, "tweedie", 65, "lsd_plus:candidates=200").empty());
   EXPECT_TRUE(says(why(masked, "tweedie", 129, "lsd_plus:candidates=200"), {"among 128", "teacher's steps (128)"}));
