@@ -155,7 +155,7 @@ void judge(Distilled& distilled, Problem const& problem, Process& process, Disti
       PathKl const after = path_kl(ExecSpace(), process, learned, teacher);
       learned.before = path_kl(ExecSpace(), process, plain, teacher);
       learned.after = after;
-    } catch (UserError const& e) {  // no law of one stage, or factors of the state
+    } catch (UserError const& e) {  // no law of one stage
       distilled.no_path_kl = e.what();
     }
   }

@@ -39,6 +39,9 @@ def judge(run, network, arguments, samples, data, work, seed=7):
         "--judge", "--json", judged, *kind)
     about = json.loads(summary.read_text())
     rows = {r["measure"]: {w: r.get(w) for w in ("samples", "held_out")} for r in json.loads(judged.read_text())["rows"]}
+    missing = [c for c in columns(network) if not rows.get(c, {}).get("samples")]
+    if missing:
+        raise SystemExit(f"saltus evaluate gave no {', '.join(missing)}; validity needs RDKit: set SALTUS_PYTHON to a Python that has it")
     return {"nfe": about["nfe"], "network_evaluations": about.get("network_evaluations"),
             "seconds": about["timings"]["sample_seconds"], "rows": rows}
 

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/learnable/scheduled.hpp>
 
 namespace saltus {
 namespace {
@@ -152,7 +154,6 @@ void require_finite(Sites const& sites, int rows, int length, std::uint64_t firs
 
 PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule, TeacherPlan const& plan) {
   require(schedule.steps() >= 1, "a path KL needs a schedule of at least 1 step");
-  require(!schedule.state, "the path KL of factors that depend on the state is not known here; compare outputs");
   require(plan.trajectories >= 2, "a path KL needs at least 2 trajectories, got " + std::to_string(plan.trajectories));
   require(plan.steps >= 1, "a teacher needs at least 1 step, got " + std::to_string(plan.steps));
   std::vector<StepLaw> laws;
@@ -176,6 +177,8 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
   StepTable const student(exec, process, TimeGrid::from_points(schedule.times),
                           StepOptions{.phi = schedule.phi, .power = schedule.power, .forced_last = forced_last});
   auto const shares = shares_of(teacher, fine, masked);
+  std::optional<StateSteps> by_state;
+  if (schedule.state) by_state.emplace(schedule).allocate(batch, length);
 
   Sites const sites{Tokens("saltus::learnable::path_kl::start", B, L),
                     SiteMasses("saltus::learnable::path_kl::targets", B, L, S),
@@ -202,7 +205,8 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
       StepCoeff const& c = student.host(k);
       bool const constant_hazard = law == StepLaw::exponential && !c.forced;
       if (j == 0 || fine.owner[at - 1] != k) {
-        read_masses(exec, process, state, student.step(k), 0, mass_of(law), sites.targets);
+        Step const step = by_state ? (*by_state)(exec, process, state, student.step(k)) : student.step(k);
+        read_masses(exec, process, state, step, 0, mass_of(law), sites.targets);
         Kokkos::parallel_for("saltus::learnable::path_kl::start", policy,
                              StartKernel{sites, state.tokens, length, states, j, law, c.forced, constant_hazard});
       }

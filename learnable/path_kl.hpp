@@ -27,8 +27,8 @@ namespace saltus {
 /// discretisation of tweedie with phi = 1 is 0. Without a mask a site may jump again within step k, which the student
 /// cannot do: sites count no further after their first jump in it, so that what is compared are first jumps.
 ///
-/// `schedule`: times, phi, power, base or bases, forced_last; its bases must have laws of one stage that path_law()
-/// knows, and its factors may not depend on the state (UserError). Deterministic: a trajectory's number does not depend
+/// `schedule`: times, phi or factors of the state, power, base or bases, forced_last; its bases must have laws of one stage
+/// that path_law() knows (UserError). Deterministic: a trajectory's number does not depend
 /// on the batch. NumericalError that names the fine step and the sample where statistics are not finite.
 PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule, TeacherPlan const& plan);
 

@@ -163,10 +163,7 @@ class BySteps final : public Integrator {
 class ByState final : public Integrator {
  public:
   ByState(Schedule const& schedule, Process const& process)
-      : base_(make_base(schedule.base, schedule, process)),
-        bins_(ExecSpace(), *schedule.state),
-        phi_(to_device(ExecSpace(), schedule.state->phi, label + "::phi")),
-        info_(base_->info()) {
+      : base_(make_base(schedule.base, schedule, process)), steps_(schedule), info_(base_->info()) {
     require(info_.evaluations == 1 && info_.stages == 1 && info_.has_site_law && info_.selection == Selection::by_site,
             "factors that depend on the state need a base of one stage with a law by site (euler, exponential, tau_leaping, tweedie), got '" +
                 schedule.base + "'");
@@ -176,8 +173,7 @@ class ByState final : public Integrator {
   std::string refuses(Process const& process) const override { return base_->refuses(process); }
 
   std::size_t reserve(Process const& process, Extents extents) override {
-    auto const batch = static_cast<std::size_t>(extents.batch), length = static_cast<std::size_t>(extents.length);
-    if (work_.rows.extent(0) < batch || (reads() && work_.entropies.extent(1) != length)) work_ = make_work(batch, length);
+    if (steps_.batch() < extents.batch || length_ != extents.length) steps_.allocate(extents.batch, length_ = extents.length);
     return base_->reserve(process, extents);
   }
 
@@ -185,50 +181,22 @@ class ByState final : public Integrator {
                CounterView const& counters) override {
     if (state.batch() == 0) return;
     process.refresh(exec, state, 0);
-    base_->move(exec, process, state, with_factors(exec, process, state, step, work_), key, counters);
+    base_->move(exec, process, state, steps_(exec, process, state, step), key, counters);
   }
 
   void site_probabilities(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
                           SiteList const& sites, SiteProbabilities const& out) const override {
-    Work const work = make_work(static_cast<std::size_t>(state.batch()), static_cast<std::size_t>(state.length()));
-    base_->site_probabilities(exec, process, state, with_factors(exec, process, state, step, work), sites, out);
+    StateSteps steps = steps_;
+    steps.allocate(state.batch(), state.length());
+    base_->site_probabilities(exec, process, state, steps(exec, process, state, step), sites, out);
     exec.fence(label + ": work views are about to be freed");
   }
 
  private:
-  struct Work {
-    SiteEntropies entropies;
-    FeatureView features;
-    Kokkos::View<StepCoeff*, MemorySpace> rows;
-  };
-
-  bool reads() const { return bins_.entropies.extent(0) > 0; }
-  Work make_work(std::size_t batch, std::size_t length) const {
-    return {reads() ? SiteEntropies(label + "::entropies", batch, length) : SiteEntropies(),
-            FeatureView(label + "::features", batch), Kokkos::View<StepCoeff*, MemorySpace>(label + "::rows", batch)};
-  }
-
-  Step with_factors(ExecSpace const& exec, Process const& process, State const& state, Step const& step,
-                    Work const& work) const {
-    auto const first = static_cast<std::size_t>(step.index) * static_cast<std::size_t>(bins_.count());
-    require(step.index >= 0 && first < phi_.extent(0), "this integrator has the steps of its schedule and serves no other grid");
-    state_features(exec, process, state, step, 0, work.entropies, work.features);
-    auto const rows = Kokkos::subview(work.rows, std::make_pair(0, state.batch()));
-    Kokkos::parallel_for(
-        label + "::factors", rows_of(exec, state),
-        FactorKernel{step.coefficients, work.features, bins_,
-                     Kokkos::subview(phi_, std::make_pair(first, first + static_cast<std::size_t>(bins_.count()))), rows});
-    Step own = step;
-    own.coefficients = rows;
-    own.host = nullptr;
-    return own;
-  }
-
   std::unique_ptr<Integrator> base_;
-  StateBins bins_;
-  Kokkos::View<double const*, MemorySpace> phi_;  // [steps x bins]
+  StateSteps steps_;
+  int length_ = 0;  // that there is room for
   IntegratorInfo info_;
-  Work work_;
 };
 
 }  // namespace
@@ -236,6 +204,29 @@ class ByState final : public Integrator {
 StateBins::StateBins(ExecSpace const& exec, StateFactors const& factors)
     : shares(to_device(exec, factors.shares, label + "::shares")),
       entropies(to_device(exec, factors.entropies, label + "::entropies")) {}
+
+StateSteps::StateSteps(Schedule const& schedule)
+    : bins_(ExecSpace(), *schedule.state), phi_(to_device(ExecSpace(), schedule.state->phi, label + "::phi")) {}
+
+void StateSteps::allocate(int batch, int length) {
+  auto const B = static_cast<std::size_t>(batch);
+  if (bins_.entropies.extent(0) > 0) entropies_ = SiteEntropies(label + "::entropies", B, static_cast<std::size_t>(length));
+  features_ = FeatureView(label + "::features", B);
+  rows_ = Kokkos::View<StepCoeff*, MemorySpace>(label + "::rows", B);
+}
+
+Step StateSteps::operator()(ExecSpace const& exec, Process const& process, State const& state, Step const& step) const {
+  auto const bins = static_cast<std::size_t>(bins_.count()), first = static_cast<std::size_t>(step.index) * bins;
+  require(step.index >= 0 && first < phi_.extent(0), "this integrator has the steps of its schedule and serves no other grid");
+  state_features(exec, process, state, step, 0, entropies_, features_);
+  auto const rows = Kokkos::subview(rows_, std::make_pair(0, state.batch()));
+  Kokkos::parallel_for(label + "::factors", rows_of(exec, state),
+                       FactorKernel{step.coefficients, features_, bins_, Kokkos::subview(phi_, std::make_pair(first, first + bins)), rows});
+  Step own = step;
+  own.coefficients = rows;
+  own.host = nullptr;
+  return own;
+}
 
 void state_features(ExecSpace const& exec, Process const& process, State const& state, Step const& step, int slot,
                     SiteEntropies const& work, FeatureView const& out) {

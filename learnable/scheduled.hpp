@@ -46,6 +46,27 @@ struct StateBins {
   }
 };
 
+/// The steps of a schedule whose factors depend on the state, with a factor for each row.
+class StateSteps {
+ public:
+  explicit StateSteps(Schedule const& schedule);
+
+  /// Room for batches of this size.
+  void allocate(int batch, int length);
+  /// `step` of the schedule with the factors of the rows, by the evaluation that the process holds in slot 0; a forced step
+  /// keeps its own. Its coefficients are valid until the next call. Asynchronous on exec, allocates nothing.
+  Step operator()(ExecSpace const& exec, Process const& process, State const& state, Step const& step) const;
+
+  int batch() const { return static_cast<int>(rows_.extent(0)); }
+
+ private:
+  StateBins bins_;
+  Kokkos::View<double const*, MemorySpace> phi_;  // [steps x bins]
+  SiteEntropies entropies_;                       // empty if no factor depends on them
+  FeatureView features_;
+  Kokkos::View<StepCoeff*, MemorySpace> rows_;
+};
+
 /// What the steps of a schedule are made by. Serves the plan of make_plan() alone: steps are known by their index, and by
 /// the time that they start at. Factors that depend on the state cost no evaluation; they replace `phi` but in a step that
 /// reveals every mask. UserError if a base cannot advance the process, takes no factors, or, with factors of the state, is

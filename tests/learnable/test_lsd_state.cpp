@@ -11,6 +11,7 @@
 #include <saltus/integrators/sampler.hpp>
 #include <saltus/learnable/block_sweep.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/path_kl.hpp>
 #include <saltus/models/product.hpp>
 
 #include "reference/harness.hpp"
@@ -142,6 +143,8 @@ TEST(LsdState, BeatsOneFactorAStepOnTrajectoriesHeldBack) {
     RatioMean const plain = held_out_divergence(ExecSpace(), process, plan, one),
                     state = held_out_divergence(ExecSpace(), process, plan, many);
     EXPECT_LT(state.value + 3 * std::hypot(plain.error, state.error), plain.value) << base;
+    TeacherPlan const paths{.steps = 16, .length = 8, .trajectories = 3000, .batch = 3000, .seed = 77};
+    EXPECT_LT(path_kl(ExecSpace(), process, many, paths).value, path_kl(ExecSpace(), process, one, paths).value) << base;
     for (std::size_t i = 3 * bins_of(*many.state); i < many.state->phi.size(); ++i)
       EXPECT_EQ(many.state->phi[i], 1) << "the forced step";
   }

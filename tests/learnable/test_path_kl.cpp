@@ -282,6 +282,27 @@ TEST(PathKl, DoesNotDependOnTheBatch) {
   EXPECT_SAYS(message_of<UserError>([&] { found(64, 100); }), "allow more memory");
 }
 
+// Factors of the state that are the same for all states are those of the step; others are not.
+TEST(PathKl, FactorsOfTheState) {
+  TableLaw const law = some_law(4, 3);
+  Generator const generator = Generator::absorbing(4);
+  auto const noise = NoiseSchedule::cosine();
+  Process process = Process::reverse(generator, noise, law.denoiser(generator));
+  for (std::string const base : {"euler", "exponential"}) {
+    Schedule by_step = uniform_schedule(base, noise, 0, 3, true), by_state = by_step;
+    by_step.phi = {1.1, 0.8, 1};
+    by_state.state = StateFactors{{0.5}, {0.4, 0.8}, {}};
+    for (double const phi : {1.1, 0.8, 5.0})  // the last step is forced
+      by_state.state->phi.insert(by_state.state->phi.end(), 6, phi);
+    TeacherPlan const plan{.steps = 24, .length = 4, .trajectories = 300, .batch = 128};
+    PathKl const expected = path_kl(ExecSpace(), process, by_step, plan), found = path_kl(ExecSpace(), process, by_state, plan);
+    EXPECT_EQ(found.value, expected.value) << base;
+    EXPECT_EQ(found.discretisation, expected.discretisation) << base;
+    by_state.state->phi[6 + 5] = 3;  // step 1, more than half masked, high entropy
+    EXPECT_NE(path_kl(ExecSpace(), process, by_state, plan).value, expected.value) << base;
+  }
+}
+
 TEST(PathKl, Refusals) {
   TableLaw const law = some_law(2, 3);
   Generator const generator = Generator::absorbing(4);
@@ -295,9 +316,6 @@ TEST(PathKl, Refusals) {
   EXPECT_SAYS(message(uniform_schedule("tau_leaping:rule=reject", noise, 0, 2, true), plan), "rule=first");
   EXPECT_EQ(path_law("tau_leaping"), StepLaw::exponential);
   EXPECT_SAYS(message(uniform_schedule("fixed_count", noise, 0, 2, true), plan), "fixed_count");
-  Schedule stateful = uniform_schedule("tweedie", noise, 0, 2, true);
-  stateful.state = StateFactors{};
-  EXPECT_SAYS(message(stateful, plan), "depend on the state");
   Schedule const good = uniform_schedule("tweedie", noise, 0, 2, true);
   EXPECT_SAYS(message(good, {.steps = 8, .length = 2, .trajectories = 1}), "at least 2 trajectories");
   EXPECT_SAYS(message(good, {.integrator = "top_k", .steps = 8, .length = 2}), "top_k");
