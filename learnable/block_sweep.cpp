@@ -198,12 +198,12 @@ void SumRows::operator()(ExecSpace const& exec, Tokens const& own, SiteMasses co
   }
 }
 
-RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> const& denominators) {
+RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> const& denominators, RatioMean none) {
   double above = 0, below = 0;
   for (double const v : numerators) above += v;
   for (double const v : denominators) below += v;
   double const nothing = std::numeric_limits<double>::quiet_NaN();
-  if (!(below > 0)) return {nothing, nothing};
+  if (!(below > 0)) return none;
   double const ratio = above / below;
   double squares = 0;
   for (std::size_t i = 0; i < numerators.size(); ++i) {
@@ -504,7 +504,7 @@ RatioMean BlockSweep::reveal(int k, std::function<double(std::size_t)> const& ph
       revealed[b] += 1 - (1 - u) * (1 - later);
     }
   }
-  return ratio_mean(revealed, masks);
+  return ratio_mean(revealed, masks, {1, 0});  // of none that are left, all
 }
 
 StepTable BlockSweep::table(int k, StepFactors factors) const { return work_->table(k, factors); }

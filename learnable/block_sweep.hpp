@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -71,12 +72,13 @@ struct StepFactors {
   double phi = 1, power = 1;
 };
 
-/// A mean over trajectories of ratios with its standard error; NaN if there is nothing to average.
+/// A mean over trajectories of ratios with its standard error.
 struct RatioMean {
-  double value, error;
+  double value = std::numeric_limits<double>::quiet_NaN(), error = value;
 };
-/// sum numerators / sum denominators, its error to first order (delta method) over trajectories.
-RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> const& denominators);
+/// sum numerators / sum denominators, its error to first order (delta method) over trajectories; `none` if there is nothing
+/// to average.
+RatioMean ratio_mean(std::vector<double> const& numerators, std::vector<double> const& denominators, RatioMean none = {});
 
 /// One pass over the student's steps for all trajectories of a plan, which are kept as tokens [trajectories, length]
 /// and worked on in batches: every statistic is a sum over rows one after the other, so that results depend on the plan

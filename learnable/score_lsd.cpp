@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <sstream>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/sampler.hpp>
@@ -196,7 +197,7 @@ class Paths {
       }
     });
     check(student_, "student", k);
-    return process_.is_masked() ? ratio_mean(revealed, masks) : ratio_mean({}, {});
+    return process_.is_masked() ? ratio_mean(revealed, masks, {1, 0}) : ratio_mean({}, {});  // of none left, all
   }
 
  private:
@@ -289,10 +290,30 @@ class ScoreLsd final : public Distiller {
     std::optional<Schedule> best;
     double least = 0;
     std::string tried;
-    for (double const relax : {0.0, 0.01, 0.05, 0.1, 0.2}) {
+    std::vector<double> const shares{0, 0.01, 0.05, 0.1, 0.2};
+    std::vector<std::string> states = lines_of(hooks.resume);  // of the shares so far
+    require(states.size() <= shares.size(), "the sweeps to go on from are of another run than one of relax=auto; start anew");
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      double const relax = shares[i];
       Options options = options_;
       options.relax = relax;
-      Schedule s = learn(exec, process, plan, {.progress = hooks.progress}, options);
+      DistillHooks own;
+      if (i < states.size()) own.resume = states[i];
+      states.resize(std::max(states.size(), i + 1));
+      if (hooks.progress) {
+        own.progress = [&](double share, double objective) {
+          hooks.progress((static_cast<double>(i) + share) / static_cast<double>(shares.size()), objective);
+        };
+      }
+      if (hooks.save) {
+        own.save = [&](std::string const& state) {
+          states[i] = state;
+          std::string all;
+          for (auto const& one : states) all += one + "\n";
+          hooks.save(all);
+        };
+      }
+      Schedule s = learn(exec, process, plan, own, options);
       RatioMean const held = held_out_divergence(exec, process, plan, s);
       tried += (tried.empty() ? "" : ", ") + to_text(relax) + ": " + to_text(held.value) + " +- " + to_text(held.error);
       if (!best || held.value < least) {
@@ -305,6 +326,13 @@ class ScoreLsd final : public Distiller {
   }
 
  private:
+  static std::vector<std::string> lines_of(std::string const& text) {
+    std::vector<std::string> lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+  }
+
   Schedule learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
                  Options const& options) const {
     SweepLog log(name_ + ",relax=" + to_text(options.relax), process, plan, hooks);
