@@ -321,7 +321,7 @@ class ScoreLsd final : public Distiller {
         least = held.value;
       }
     }
-    best->note = "divergence by blocks, in nats a trajectory, by share of relaxed sites: " + tried;
+    best->note += (best->note.empty() ? "" : "; ") + std::string("divergence by blocks, in nats a trajectory, by share of relaxed sites: ") + tried;
     return *best;
   }
 

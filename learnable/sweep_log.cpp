@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/learnable/distance.hpp>
 
 namespace saltus {
 namespace {
@@ -124,6 +125,13 @@ Schedule SweepLog::schedule(TimeGrid const& grid, bool forced_last) const {
   s.phi = mean(&SweepRecord::phi, false);
   s.phi_error = mean(&SweepRecord::phi_error, true);
   s.power = mean(&SweepRecord::power, false);
+  for (std::size_t k = 0; k < s.phi.size(); ++k) {
+    bool const low = s.phi[k] <= least_phi * (1 + 1e-9);
+    if (!low && s.phi[k] < most_phi * (1 - 1e-9)) continue;
+    s.note += (s.note.empty() ? "" : "; ") + std::string("phi of step ") + std::to_string(k + 1) + " lies at the " +
+              (low ? "lower" : "upper") + " end of its range, " + to_text(least_phi) + " to " + to_text(most_phi) +
+              ": the rates at its start say little of the step; take the base tweedie";
+  }
   s.reveal = mean(&SweepRecord::reveal, false);
   s.reveal_error = mean(&SweepRecord::reveal_error, true);
   s.clamps.assign(sweeps_.front().clamps.size(), 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cmath>
+#include <numeric>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/learnable/block_sweep.hpp>
@@ -85,12 +86,17 @@ class Lsd final : public Distiller {
       student += row.student;
     }
     if (!(teacher > 0) || !(student > 0)) return {};
-    for (int i = 0; i < 12 && std::abs(std::log(teacher / student)) > 1e-7; ++i) {
+    for (int i = 0; i < 24 && std::abs(std::log(teacher / student)) > 1e-7; ++i) {
       double const next = std::clamp(phi * std::exp(std::log(teacher / student) / slope), least_phi, most_phi);
       if (next == phi) break;  // at the end of the range
       auto const masses = sweep.student_masses(k, {next});
-      double total = 0;
-      for (std::size_t b = 0; b < rows.size(); ++b) total += rows[b].student = masses[b];
+      double const total = std::accumulate(masses.begin(), masses.end(), 0.0);
+      if (!(total > 0)) {
+        // Long steps of tweedie without a mask hang on small differences of scores: little less leaves no jump at all.
+        slope *= 4;
+        continue;
+      }
+      for (std::size_t b = 0; b < rows.size(); ++b) rows[b].student = masses[b];
       double const seen = std::log(total / student) / std::log(next / phi);
       if (seen > 0.05) slope = seen;
       phi = next;

@@ -275,6 +275,20 @@ TEST(Lsd, EulerFactorsUnderUniformNoise) {
   }
 }
 
+// Log-linear noise has nearly infinite rates where it begins: a step that goes by them says so.
+TEST(Lsd, AFactorAtTheEndOfItsRangeIsNoted) {
+  ProductLaw const law(2, 3, {0.5, 0.3, 0.2, 0.1, 0.1, 0.8});
+  auto process = Process::reverse(Generator::uniform(3), NoiseSchedule::log_linear(), law.denoiser(Generator::uniform(3)));
+  DistillPlan plan = plan_of("euler", 4, 1e-3, 2);
+  plan.trajectories = 200;
+  Schedule const s = make_distiller("lsd")->distill(ExecSpace(), process, plan, {});
+  EXPECT_EQ(s.phi[0], least_phi);
+  EXPECT_NE(s.note.find("phi of step 1 lies at the lower end of its range, 0.1 to 10"), std::string::npos) << s.note;
+  EXPECT_EQ(s.note.find("step 2"), std::string::npos) << s.note;
+  plan.base = "tweedie";
+  EXPECT_EQ(make_distiller("lsd")->distill(ExecSpace(), process, plan, {}).note, "");
+}
+
 // Tweedie knows of repeated jumps, so that sites on their own need no factor.
 TEST(Lsd, TweedieNeedsNoFactorForIndependentSites) {
   ProductLaw const law(3, 3, {0.5, 0.3, 0.2, 0.2, 0.7, 0.1, 0.9, 0.05, 0.05});
