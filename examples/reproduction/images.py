@@ -143,7 +143,7 @@ def main():
 
     rows = [[method, *(shown(plain(method, b)) for b in budgets)] for method in PLAIN]
     rows += [[label, *(shown(learned(method, base, b)) for b in budgets)] for label, method, base in LEARNED]
-    rows.append(["tweedie, 1024 steps", shown(plain("tweedie", 1024)), *[""] * (len(budgets) - 1)])
+    rows.append(["teacher: tweedie, 256 steps", shown(plain("tweedie", 256)), *[""] * (len(budgets) - 1)])
     rows.append(["draws of the field", shown(store.cell(f"field {options.samples}", lambda: judge(field, field.draw(options.samples, 5)))),
                  *[""] * (len(budgets) - 1)])
     cells.write_page(options.page, [

@@ -144,7 +144,7 @@ TEST(LsdPlus, ApproachesTheBestTimesOfAChain) {
     EXPECT_LT(cost, uniform);
     EXPECT_LT(cost - least, 0.1 * (uniform - least));
     EXPECT_GE(cost, least - 1e-12);
-    // By default all of the teacher's grid: not behind times that are not bound to a grid.
+    // By default finer: not behind times that are bound to no grid.
     double const fine = exact_cost(profile, noise, learned(process, plan, "lsd_plus").times),
                  jys = exact_cost(profile, noise, learned(process, plan, "jys").times);
     EXPECT_LT(fine - least, 0.1 * (uniform - least)) << fine;
