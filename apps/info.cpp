@@ -8,6 +8,7 @@
 #include <saltus/integrators/registry.hpp>
 #include <saltus/learnable/distiller.hpp>
 
+#include "manual.hpp"
 #include "problem.hpp"
 
 namespace saltus::app {
@@ -112,6 +113,10 @@ Json distiller_details(std::vector<DistillerInfo> const& infos) {
 }  // namespace
 
 int run_info(Options const& options) {
+  if (options.flag("man") || options.has("completion")) {
+    std::fputs((options.flag("man") ? manual_page() : completion(options.text("completion"))).c_str(), stdout);
+    return 0;
+  }
   std::vector<IntegratorInfo> methods, correctors;
   for (auto const& name : integrator_names()) methods.push_back(make_integrator(name)->info());
   for (auto const& name : corrector_names()) correctors.push_back(corrector_info(name));

@@ -56,7 +56,7 @@ OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "al
                      "threads", "device", "out", "name", "weights", "source", "licence", "quiet", "help"},
            "evaluate": {"samples", "model", "condition", "precision", "device", "reference", "valid", "kind", "windows", "judge", "judge-data", "nearest", "seed", "threads",
                         "out", "json", "quiet", "help"},
-           "info": {"integrators", "json", "help"}}
+           "info": {"integrators", "json", "man", "completion", "help"}}
 
 
 # Threads that wait must not take the cores from those that work when tests run side by side.
@@ -578,6 +578,45 @@ class Help(Case):
                     shown[match[1]] = match[2]
             self.assertGreater(len(shown), 6)
             self.assertEqual(shown, config_values(self.run_well(command, "--print-config").decode()))
+
+    def test_man_page(self):
+        page = self.run_well("info", "--man").decode()
+        for command in OPTIONS:
+            self.assertRegex(page, rf"(?m)^\.SS {command}$")
+            text = self.run_well(command, "--help").decode()
+            part = re.search(rf"(?ms)^\.SS {command}\n(.*?)^\.S[SH] ", page)[1].replace("\\-", "-")
+            self.assertEqual(re.findall(r"^\.BI? \"?--([a-z-]+)", part, re.M), re.findall(r"^  --([a-z-]+)", text, re.M))
+        if shutil.which("groff"):
+            done = subprocess.run(["groff", "-ww", "-man", "-Tutf8", "-z"], input=page.encode(), capture_output=True)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+
+    def test_completion(self):
+        script = self.run_well("info", "--completion", "bash").decode()
+
+        def completed(*words):
+            call = f"{script}\nCOMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}; _saltus; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+            done = subprocess.run(["bash", "-c", call], cwd=self.cwd, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return set(done.stdout.split())
+
+        self.assertEqual(completed("saltus", ""), {*OPTIONS, "--help", "--version"})
+        for command in OPTIONS:
+            text = self.run_well(command, "--help").decode()
+            self.assertEqual(completed("saltus", command, "--"), {"--" + o for o in re.findall(r"^  --([a-z-]+)", text, re.M)})
+        self.assertEqual(completed("saltus", "sample", "--integrator", "next"), {"next_reaction"})
+        self.assertIn("qm9", completed("saltus", "distill", "--model", "q"))
+        (pathlib.Path(self.cwd) / "mine.fasta").touch()
+        self.assertEqual(completed("saltus", "sample", "--data", "min"), {"mine.fasta"})
+        self.assertEqual(completed("saltus", "sample", "--samples", "1"), set())
+        for shell in ("zsh", "fish"):
+            script = self.run_well("info", "--completion", shell)
+            self.assertIn(b"--schedule" if shell == "zsh" else b"-l schedule", script)
+            if shutil.which(shell):
+                (pathlib.Path(self.cwd) / "script").write_bytes(script)
+                subprocess.run([shell, "-n", "script"], cwd=self.cwd, check=True)
+        refused = saltus("info", "--completion", "tcsh", cwd=self.cwd)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn(b"bash, fish, zsh", refused.stderr)
 
     def test_program_help(self):
         text = self.run_well("--help").decode()
