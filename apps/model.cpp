@@ -47,6 +47,7 @@ Model of_network(std::string const& folder, Options const& options) {
   model.alphabet = model.network->alphabet;
   model.length = model.network->length;
   model.how.device = options.text("device");
+  model.how.trusted = options.flag("trust");
   auto const& precision = options.text("precision");
   if (precision != "fp32" && precision != "bf16") throw UserError(unknown_name("precision", precision, {"bf16", "fp32"}));
   model.how.bf16 = precision == "bf16";

@@ -259,6 +259,8 @@ std::vector<OptionSpec> const& option_table() {
       {"Machine", "threads", "N", "0", command_train | command_evaluate, "threads; 0: all cores"},
       {"Machine", "device", "NAME", "cpu", models | command_evaluate, "networks: cpu or cuda:N"},
       {"Machine", "device", "NAME", "cpu", command_train, "cpu or cuda:N"},
+      {"Machine", "trust", "", "", models | command_evaluate,
+       "networks: also load AOTInductor packages (.pt2), machine code that may do whatever you may"},
       {"Machine", "batch", "N", "", command_simulate,
        "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
       {"Machine", "threads", "N", "0", runs | models, "threads; 0: all cores"},

@@ -106,6 +106,9 @@ Backbone::Backbone(std::string const& folder, BackboneOptions const& options)
           "the backbone '" + manifest_.name + "' takes " +
               (manifest_.condition_size ? "a condition of " + std::to_string(manifest_.condition_size) + " numbers" : "no condition") +
               ", got " + std::to_string(condition_.size()) + " (--condition)");
+  require(options.trusted || manifest_.format != BackboneManifest::Format::aoti,
+          "'" + path + "' is an AOTInductor package: machine code that may do whatever you may. Look where it comes from; if you "
+          "trust it, --trust loads it");
   require(options.device == "cpu" || !on_host, "this build of Kokkos keeps its data in host memory: --device must be cpu, got " + options.device);
 
   saltus_network network{};

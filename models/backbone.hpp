@@ -16,6 +16,7 @@ struct BackboneOptions {
   int threads = 0;               ///< 0: as many as Kokkos has
   bool bf16 = false;             ///< run the network in bfloat16; scores are single precision all the same
   std::vector<float> condition{};  ///< for networks that take one
+  bool trusted = false;          ///< may hold machine code: an AOTInductor package is loaded (UserError if not)
 };
 
 /// A network that lies in a folder (docs/backbones.md), through the LibTorch adapter. Scores are the network's own output,

@@ -2,6 +2,7 @@
 // What a backbone gives, for test_exports.py:
 //   scores FOLDER TOKENS.npy TIME.npy|- SCORES.npy [CONDITION...]   scores [batch, length, states] of one evaluation
 //   bf16   (the same)                                               with the network in bfloat16
+//   wary   (the same)                                               without trust in machine code
 //   sample FOLDER STEPS SAMPLES TOKENS.npy                          tokens [samples, length] drawn by tweedie
 // Prints the number of rows that the network was evaluated at. Exit codes and messages as those of saltus.
 #include <cstdio>
@@ -21,9 +22,10 @@ using namespace saltus;
 
 namespace {
 
-void scores(std::vector<std::string> const& args, bool bf16) {
+void scores(std::vector<std::string> const& args, std::string const& how) {
   BackboneOptions options;
-  options.bf16 = bf16;
+  options.bf16 = how == "bf16";
+  options.trusted = how != "wary";
   for (std::size_t i = 4; i < args.size(); ++i) options.condition.push_back(std::strtof(args[i].c_str(), nullptr));
   Backbone backbone(args.at(0), options);
   auto const given = read_npy(args.at(1));
@@ -59,7 +61,7 @@ void scores(std::vector<std::string> const& args, bool bf16) {
 }
 
 void sample_from(std::vector<std::string> const& args) {
-  auto const backbone = std::make_shared<Backbone>(args.at(0), BackboneOptions{});
+  auto const backbone = std::make_shared<Backbone>(args.at(0), BackboneOptions{.trusted = true});
   auto const& manifest = backbone->manifest();
   Generator const generator = manifest.masked                    ? Generator::absorbing(manifest.states)
                               : manifest.generator == "uniform" ? Generator::uniform(manifest.states)
@@ -87,8 +89,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> const args(argv + (argc > 1 ? 2 : 1), argv + argc);
   try {
     std::string const command = argc > 1 ? argv[1] : "";
-    require(command == "scores" || command == "bf16" || command == "sample", "expected scores, bf16 or sample, got '" + command + "'");
-    command == "sample" ? sample_from(args) : scores(args, command == "bf16");
+    require(command == "scores" || command == "bf16" || command == "wary" || command == "sample",
+            "expected scores, bf16, wary or sample, got '" + command + "'");
+    command == "sample" ? sample_from(args) : scores(args, command);
   } catch (UserError const& e) {
     return failed(2, e);
   } catch (NumericalError const& e) {

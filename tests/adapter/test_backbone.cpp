@@ -335,11 +335,13 @@ TEST_F(Backbones, NetworkFilesThatDoNotLoad) {
   for (auto const format : {BackboneManifest::Format::torchscript, BackboneManifest::Format::aoti}) {
     manifest_.format = format;
     write_manifest(folder_, manifest_);
+    bool const wary = message_of<UserError>([&] { open(); }).find("--trust") != std::string::npos;
+    EXPECT_EQ(wary, format == BackboneManifest::Format::aoti);
     fs::remove(fs::path(folder_) / "network.pt");
-    EXPECT_TRUE(says(message_of<UserError>([&] { open(); }), {"network.pt", "No such file"}));
+    EXPECT_TRUE(says(message_of<UserError>([&] { open({.trusted = true}); }), {"network.pt", "No such file"}));
     for (auto const* const content : {"", "this is no network", "PK\x03\x04 nor is this"}) {
       std::ofstream(fs::path(folder_) / "network.pt") << content;
-      auto const message = message_of<UserError>([&] { open(); });
+      auto const message = message_of<UserError>([&] { open({.trusted = true}); });
       EXPECT_TRUE(says(message, {folder_, "does not load: "}));
       EXPECT_EQ(message.find('\n'), std::string::npos) << message;
       EXPECT_GT(message.size(), folder_.size() + 50) << message;  // LibTorch says more than nothing

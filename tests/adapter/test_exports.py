@@ -211,6 +211,7 @@ class Published(Case):
     @unittest.skipUnless(AOTI, "SALTUS_WITHOUT_AOTI")
     def test_sedd_aoti(self):
         self.check_sedd("absorb", "--format", "aoti")
+        self.scores("sedd", [[0] * LENGTH], [1.0], command="wary", refused=["machine code", "--trust"])
         # Another length than it was exported for is refused before the first step.
         self.change("sedd", length=LENGTH + 1)
         self.scores("sedd", [[0] * (LENGTH + 1)], [1.0], refused=["cannot be evaluated", "got: 13"])

@@ -58,7 +58,7 @@ std::map<std::string, unsigned> const readers{
     {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate}, {"condition", models | command_evaluate},
     {"precision", models | command_train | command_evaluate},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
-    {"man", command_info}, {"completion", command_info}, {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
+    {"man", command_info}, {"trust", models | command_evaluate}, {"completion", command_info}, {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
     {"nearest", command_evaluate}, {"schedule", reverse}, {"force", reverse}, {"method", command_distill},
     {"base", command_distill}, {"teacher", command_distill}, {"teacher-steps", command_distill},
     {"trajectories", command_distill}, {"sweeps", command_distill}, {"relax", command_distill}, {"memory", command_distill},
