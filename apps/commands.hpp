@@ -20,6 +20,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos);
 int run_distill(Options const& options, KokkosArguments kokkos);
 int run_train(Options const& options);
 int run_evaluate(Options const& options, KokkosArguments kokkos);
+int run_bench(Options const& options, KokkosArguments kokkos);
 int run_info(Options const& options);
 
 }  // namespace saltus::app

@@ -48,6 +48,7 @@ int run(std::vector<std::string> arguments) {
       case command_distill: return run_distill(options, std::move(kokkos));
       case command_train: return run_train(options);
       case command_evaluate: return run_evaluate(options, std::move(kokkos));
+      case command_bench: return run_bench(options, std::move(kokkos));
       case command_info: return run_info(options);
     }
   }

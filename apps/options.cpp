@@ -21,7 +21,7 @@ namespace {
 namespace po = boost::program_options;
 constexpr unsigned reverse = command_sample | command_compare, forward = command_simulate | command_compare,
                    runs = reverse | forward, models = reverse | command_distill,
-                   every = runs | models | command_info | command_train | command_evaluate;
+                   every = runs | models | command_info | command_train | command_evaluate | command_bench;
 
 std::string joined(std::vector<std::string> const& items, char const* separator) {
   std::string text;
@@ -92,6 +92,7 @@ std::vector<CommandSpec> const& command_table() {
       {command_distill, "distill", "learn a schedule of few steps from a sampler of many"},
       {command_train, "train", "fit a small network to sequences of one's own: molecules, proteins, text"},
       {command_evaluate, "evaluate", "judge samples against reference sequences"},
+      {command_bench, "bench", "how fast the steps are on this machine, and how near to the speed of reading"},
       {command_info, "info", "what this build has: backend, integrators, models"}};
   return table;
 }
@@ -242,6 +243,10 @@ std::vector<OptionSpec> const& option_table() {
       {"Training", "checkpoint", "K", "500", command_train, "steps between checkpoints and validations"},
       {"Training", "resume", "", "", command_train, "go on with the run in --out, with the options that it began with"},
       {"Training", "seed", "S", "1", command_train, "of everything random; equal runs with equal threads agree bit for bit"},
+      {"Timing", "model", "NAME|FOLDER", "", command_bench, "also a masked network beside the sampler's own time: see saltus info"},
+      {"Timing", "condition", "A,B,...|FILE", "", command_bench, "networks that take a condition: its numbers, or an .npy file"},
+      {"Timing", "precision", "NAME", "fp32", command_bench, "networks: fp32 or bf16"},
+      {"Timing", "seconds", "S", "0.3", command_bench, "for each row of the table, and at least three rounds"},
       {"Learning", "method", "NAME", "lsd", command_distill, learned.c_str()},
       {"Learning", "base", "NAME", "euler", command_distill,
        "integrator of the steps to learn for: euler, exponential, tau_leaping, tweedie or tweedie_trapezoidal, as far as the method can"},
@@ -256,17 +261,17 @@ std::vector<OptionSpec> const& option_table() {
       {"Machine", "batch", "N", "256", reverse, "sequences at a time"},
       {"Machine", "batch", "N", "64", command_distill, "trajectories at a time"},
       {"Machine", "memory", "MIB", "1024", command_distill, "for statistics, in MiB; batches are cut to fit"},
-      {"Machine", "threads", "N", "0", command_train | command_evaluate, "threads; 0: all cores"},
-      {"Machine", "device", "NAME", "cpu", models | command_evaluate, "networks: cpu or cuda:N"},
+      {"Machine", "threads", "N", "0", command_train | command_evaluate | command_bench, "threads; 0: all cores"},
+      {"Machine", "device", "NAME", "cpu", models | command_evaluate | command_bench, "networks: cpu or cuda:N"},
       {"Machine", "device", "NAME", "cpu", command_train, "cpu or cuda:N"},
-      {"Machine", "trust", "", "", models | command_evaluate,
+      {"Machine", "trust", "", "", models | command_evaluate | command_bench,
        "networks: also load AOTInductor packages (.pt2), machine code that may do whatever you may"},
       {"Machine", "batch", "N", "", command_simulate,
        "samples at a time; default: what fits into 32 MB (trees: 256 MB)"},
       {"Machine", "threads", "N", "0", runs | models, "threads; 0: all cores"},
       {"Output", "out", "FOLDER", "", command_evaluate, "report.html, results.csv and results.json"},
-      {"Output", "json", "FILE", "", command_evaluate, "the results as JSON"},
-      {"Output", "quiet", "", "", command_evaluate, "no table"},
+      {"Output", "json", "FILE", "", command_evaluate | command_bench, "the results as JSON"},
+      {"Output", "quiet", "", "", command_evaluate | command_bench, "no table"},
       {"Output", "out", "FOLDER", "", command_train, "the backbone: model.json and weights; checkpoint and curve beside them"},
       {"Output", "name", "NAME", "", command_train, "of the backbone; default: the folder's"},
       {"Output", "weights", "F16|F32", "f32", command_train, "precision of the stored weights"},

@@ -18,7 +18,8 @@ enum Command : unsigned {
   command_simulate = 8,
   command_train = 16,
   command_evaluate = 32,
-  command_distill = 64
+  command_distill = 64,
+  command_bench = 128
 };
 
 struct CommandSpec {

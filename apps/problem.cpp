@@ -147,16 +147,17 @@ std::string machine() {
 Json run_header(Options const& options) {
   Json parameters;
   for (auto const& [name, value] : options.values()) parameters[name] = value;
-  return {{"version", version()},
-          {"git_state", git_state()},
-          {"build_type", build_type()},
-          {"compiler", compiler()},
-          {"kokkos", kokkos_version()},
-          {"backend", backend()},
-          {"machine", machine()},
-          {"threads", ExecSpace().concurrency()},
-          {"seed", options.seed("seed")},
-          {"parameters", parameters}};
+  Json header{{"version", version()},
+              {"git_state", git_state()},
+              {"build_type", build_type()},
+              {"compiler", compiler()},
+              {"kokkos", kokkos_version()},
+              {"backend", backend()},
+              {"machine", machine()},
+              {"threads", ExecSpace().concurrency()}};
+  if (options.has("seed")) header["seed"] = options.seed("seed");
+  header["parameters"] = parameters;
+  return header;
 }
 
 Json run_header(Options const& options, Problem const& problem) {

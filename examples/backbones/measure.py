@@ -62,7 +62,7 @@ def main():
                              lambda: shipped.judge(store.run, network, arguments, options.samples, options.data, options.work))
             used = got["network_evaluations"]
             rows.append([label, f"{got['nfe']:.4g}", "" if used is None else f"{used:.3g}",
-                         f"{options.samples / got['seconds']:.3g}", *(shipped.shown(got, c) for c in columns)])
+                         *(shipped.shown(got, c) for c in columns)])
             held_out = [shipped.shown(got, c, "held_out") for c in columns]
         cells.write_page(options.out / f"{network}.md", [
             "<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# The network {network}: samples by method and budget", "",
@@ -70,8 +70,8 @@ def main():
             f"Bound on the validation data: {bound:.3f} ± {1.96 * quality['standard_error']:.3f} nats a sequence, "
             f"{quality['valid_nats_per_token']:.4f} a token. {options.samples} samples a row; brackets are 95 % intervals. "
             "'of the network' counts rows that were evaluated, which are fewer where they did not change.", "",
-            *cells.table(["method", "evaluations", "of the network", "samples/s", *columns],
-                         [*rows, ["held-out data", "", "", "", *held_out]])])
+            *cells.table(["method", "evaluations", "of the network", *columns],
+                         [*rows, ["held-out data", "", "", *held_out]])])
     summary(options)
 
 

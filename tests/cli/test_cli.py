@@ -56,6 +56,7 @@ OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "al
                      "threads", "device", "out", "name", "weights", "source", "licence", "quiet", "help"},
            "evaluate": {"samples", "model", "condition", "precision", "device", "reference", "valid", "kind", "windows", "judge", "judge-data", "nearest", "seed", "threads",
                         "out", "json", "quiet", "help"},
+           "bench": {"model", "condition", "precision", "seconds", "threads", "device", "trust", "json", "quiet", "help"},
            "info": {"integrators", "json", "man", "completion", "help"}}
 
 
@@ -626,6 +627,27 @@ class Help(Case):
         bare = saltus(cwd=self.cwd)
         self.assertEqual((bare.returncode, bare.stdout), (2, b""))
         self.assertIn(b"sample", bare.stderr)
+
+
+class Bench(Case):
+    def test_table_and_json(self):
+        text = self.run_well("bench", "--seconds", 0, "--json", "bench.json", "--threads", 1).decode()
+        got = json.loads((pathlib.Path(self.cwd) / "bench.json").read_text())
+        self.assertEqual((got["version"] in text, got["threads"]), (True, 1))
+        self.assertEqual({row["states"] for row in got["steps"]}, {4, 20, 33, 50258})
+        for row in got["steps"]:
+            self.assertRegex(text, rf"{row['scores']} +{row['states']} +{row['method']} ")
+            self.assertGreater(row["nanoseconds_a_site"], 0)
+            # What the sum takes a site follows from the bytes of a row: no share is made up.
+            summed = 4e9 * row["states"] / row["plain_sum_bytes_a_second"]
+            self.assertGreater(row["sum_by_step"], 0.1 * summed / row["nanoseconds_a_site"])
+            self.assertLess(row["sum_by_step"], 10 * summed / row["nanoseconds_a_site"])
+        self.assertNotIn("network", got)
+
+    def test_refusals(self):
+        for arguments, part in ((["--model", "countdown"], "countdown"), (["--seconds", "-1"], "--seconds"), (["--json", "no/such/file"], "no/such")):
+            done = saltus("bench", *arguments, cwd=self.cwd)
+            self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), done.stderr)
 
 
 class Start(Case):

@@ -34,15 +34,15 @@ constexpr unsigned reverse = command_sample | command_compare, forward = command
 // Who reads what, by hand from sample.cpp, simulate.cpp, compare.cpp, info.cpp, problem.cpp, forward.cpp, decoration.cpp,
 // step_rules.cpp, reweighting.cpp, law_runs.cpp, model.cpp, schedules.cpp, distill.cpp, train.cpp, evaluate.cpp and evaluation.cpp.
 std::map<std::string, unsigned> const readers{
-    {"model", models | command_evaluate}, {"data", models | command_train}, {"pseudo-count", models}, {"homogeneous", models},
+    {"model", models | command_evaluate | command_bench}, {"data", models | command_train}, {"pseudo-count", models}, {"homogeneous", models},
     {"config", models}, {"generator", runs | models | command_train}, {"noise", runs | models}, {"alphabet", runs | models},
     {"samples", runs | command_evaluate}, {"seed", runs | models | command_train | command_evaluate},
-    {"batch", runs | models | command_train}, {"threads", runs | models | command_train | command_evaluate},
+    {"batch", runs | models | command_train}, {"threads", runs | models | command_train | command_evaluate | command_bench},
     {"out", runs | models | command_train | command_evaluate}, {"format", runs}, {"summary", runs},
-    {"quiet", runs | models | command_train | command_evaluate}, {"print-config", runs | models}, {"process", forward},
+    {"quiet", runs | models | command_train | command_evaluate | command_bench}, {"print-config", runs | models}, {"process", forward},
     {"site-rates", forward}, {"fix-diagonal", forward}, {"normalise", forward}, {"start", forward},
-    {"length", forward | command_train}, {"times", forward}, {"json", command_info | command_evaluate},
-    {"help", runs | models | command_info | command_train | command_evaluate},
+    {"length", forward | command_train}, {"times", forward}, {"json", command_info | command_evaluate | command_bench},
+    {"help", runs | models | command_info | command_train | command_evaluate | command_bench},
     {"integrator", command_sample | command_simulate}, {"steps", command_sample | command_train},
     {"integrators", command_compare | command_info}, {"nfe", command_compare | command_distill}, {"check", command_compare},
     {"law", command_compare}, {"most-transitions", command_compare}, {"guide", models}, {"guide-weight", models},
@@ -55,10 +55,10 @@ std::map<std::string, unsigned> const readers{
     {"tokenizer", command_train}, {"windows", command_train | command_evaluate}, {"width", command_train},
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
-    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate}, {"condition", models | command_evaluate},
-    {"precision", models | command_train | command_evaluate},
+    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate | command_bench}, {"condition", models | command_evaluate | command_bench},
+    {"precision", models | command_train | command_evaluate | command_bench},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
-    {"man", command_info}, {"trust", models | command_evaluate}, {"completion", command_info}, {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
+    {"seconds", command_bench}, {"man", command_info}, {"trust", models | command_evaluate | command_bench}, {"completion", command_info}, {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
     {"nearest", command_evaluate}, {"schedule", reverse}, {"force", reverse}, {"method", command_distill},
     {"base", command_distill}, {"teacher", command_distill}, {"teacher-steps", command_distill},
     {"trajectories", command_distill}, {"sweeps", command_distill}, {"relax", command_distill}, {"memory", command_distill},
@@ -122,7 +122,7 @@ TEST(CommandTable, NamesAreUniqueAndEveryCommandHasHelp) {
     EXPECT_TRUE(has(program_help(), "\n  " + std::string(spec.name) + " "));
     EXPECT_LE(widest_line(help), 80u) << spec.name;
   }
-  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "distill", "train", "evaluate", "info"}));
+  EXPECT_EQ(names, (std::set<std::string>{"sample", "simulate", "compare", "distill", "train", "evaluate", "bench", "info"}));
   EXPECT_LE(widest_line(program_help()), 80u);
 }
 
@@ -243,6 +243,8 @@ TEST(OptionTable, DefaultsParse) {
     check(*options, "seed", [&] { options->seed("seed"); });
   }
   auto const learning = Options::parse(command_distill, {});
+  auto const timing = Options::parse(command_bench, {});
+  check(timing, "seconds", [&] { EXPECT_GT(timing.number("seconds"), 0); });
   check(learning, "method", [&] { make_distiller(learning.text("method")); });
   for (char const* const name : {"base", "teacher"}) check(learning, name, [&] { make_integrator(learning.text(name)); });
   for (char const* const name : {"nfe", "teacher-steps", "trajectories", "sweeps", "batch", "memory"})

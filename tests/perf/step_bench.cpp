@@ -4,62 +4,18 @@
 //   step_bench [--repeats N] [--threads N] [--cases a,b,...] [--memory-steps K]
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include <saltus/integrators/registry.hpp>
-#include <saltus/integrators/sampler.hpp>
+#include "timing.hpp"
 
 namespace {
 
 using namespace saltus;
-
-using Scores = Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace>;
-
-// A model that hands out stored scores: what is timed is the step alone.
-class StoredScores final : public ScoreModel {
- public:
-  StoredScores(Scores scores, ScoreKind kind) : scores_(std::move(scores)), kind_(kind) {}
-  ModelInfo info() const override {
-    int const states = static_cast<int>(scores_.extent(2));
-    return {"stored", states, states - 1, kind_, TimeInput::none, static_cast<int>(scores_.extent(1)), false};
-  }
-  void reserve(Extents, int) override {}
-  Evaluation evaluate(ExecSpace const&, Query const&, int) override {
-    return {ScalarType::f32, scores_.data(), static_cast<std::int64_t>(scores_.stride(0)),
-            static_cast<std::int64_t>(scores_.stride(1)), static_cast<int>(scores_.extent(2)), kind_};
-  }
-
- private:
-  Scores scores_;
-  ScoreKind kind_;
-};
-
-// Scores like a network's: log-scores with a spread of a few nats (or their normalised law).
-struct Fill {
-  Scores scores;
-  bool law;
-  KOKKOS_FUNCTION void operator()(int b, int l) const {
-    int const states = static_cast<int>(scores.extent(2));
-    double sum = 0;
-    for (int y = 0; y < states; ++y) {
-      double const u = uniform53(StreamKey{7, static_cast<std::uint32_t>(y)}
-                                     .draw(static_cast<std::uint64_t>(b), Role::ancestral, static_cast<std::uint32_t>(l))
-                                     .event);
-      // E exp(6u - 3) = sinh(3)/3: unnormalised, but summing to about 1 = alpha/(1-alpha) at t = 1/2
-      double const o = 6 * u - 3 - std::log(states * std::sinh(3.0) / 3);
-      scores(b, l, y) = static_cast<float>(law ? std::exp(o) : o);
-      sum += std::exp(o);
-    }
-    if (law) {
-      for (int y = 0; y < states; ++y) scores(b, l, y) = static_cast<float>(scores(b, l, y) / sum);
-    }
-  }
-};
+using timing::median;
 
 struct Case {
   char const* name;
@@ -67,24 +23,6 @@ struct Case {
   ScoreKind kind;
   char const* method = "euler";
   Interval interval{0.5, 0.46875};  // jump probability 1/16 on log-linear noise in the middle of a run
-};
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-struct Sum {
-  Kokkos::View<float const*, MemorySpace> v;
-  std::int64_t chunk;
-  KOKKOS_FUNCTION void operator()(std::int64_t i, double& sum) const {
-    std::int64_t const begin = i * chunk, end = std::min<std::int64_t>(begin + chunk, static_cast<std::int64_t>(v.extent(0)));
-    float s = 0;
-    float const* const p = v.data();
-#pragma omp simd reduction(+ : s)
-    for (std::int64_t k = begin; k < end; ++k) s += p[k];
-    sum += static_cast<double>(s);
-  }
 };
 
 int run(int argc, char** argv) {
@@ -111,43 +49,16 @@ int run(int argc, char** argv) {
   };
   for (auto const& c : cases) {
     if (!only.empty() && only.find(std::string(",") + c.name + ",") == std::string::npos) continue;
-    Scores const scores(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::perf::scores"),
-                        static_cast<std::size_t>(c.batch), static_cast<std::size_t>(c.length), static_cast<std::size_t>(c.states));
-    Kokkos::parallel_for("saltus::perf::fill", Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {c.batch, c.length}),
-                         Fill{scores, is_x0(c.kind)});
+    auto const scores = scores_like_a_network(exec, c.batch, c.length, c.states, c.kind);
     auto process = Process::reverse(Generator::absorbing(c.states), NoiseSchedule::log_linear(),
-                                    std::make_shared<StoredScores>(scores, c.kind));
-    auto const integrator = make_integrator(c.method, process);
-    Extents const extents{c.batch, c.length};
-    process.reserve(extents, 1);
-    CounterView const counters("saltus::perf::counters", integrator->reserve(process, extents));
-    State const state{Tokens("saltus::perf::tokens", static_cast<std::size_t>(c.batch), static_cast<std::size_t>(c.length)),
-                      Times("saltus::perf::time", static_cast<std::size_t>(c.batch)), {}, 0};
-    StepTable const table(exec, process.noise(), TimeGrid::from_points({c.interval.from, c.interval.to}));
+                                    std::make_shared<StoredScores>(std::vector{scores}, c.kind));
+    timing::TimedStep step(exec, process, c.method, {c.batch, c.length}, c.interval);
     double const sites = static_cast<double>(c.batch) * c.length;
-    // Small cases: many steps a measurement, each from all masks, so that every site is active.
-    int const inner = c.states > 1000 ? 1 : 200;
+    int const inner = c.states > 1000 ? 1 : 200;  // small cases: many steps a measurement
     std::vector<double> step_ns, sum_ns;
-    Kokkos::View<float const*, MemorySpace> const flat(scores.data(), scores.size());
-    int k = 0;
     for (int r = -2; r < repeats; ++r) {
-      double seconds = 0;
-      for (int i = 0; i < inner; ++i) {
-        draw_prior(exec, process, state, 1);
-        exec.fence("saltus::perf: before");
-        Kokkos::Timer timer;
-        integrator->advance(exec, process, state, table.step(0, k++), {1, 0}, counters);
-        exec.fence("saltus::perf: after");
-        seconds += timer.seconds();
-      }
-      Kokkos::Timer timer;
-      double total = 0;
-      std::int64_t const chunk = 65536;
-      Kokkos::parallel_reduce("saltus::perf::sum", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(exec, 0, (static_cast<std::int64_t>(flat.size()) + chunk - 1) / chunk),
-                              Sum{flat, chunk}, total);
-      exec.fence("saltus::perf: after the sum");
-      double const sum_seconds = timer.seconds();
-      if (!std::isfinite(total)) return 1;
+      double const seconds = step(inner), sum_seconds = timing::plain_sum(exec, scores);
+      if (!std::isfinite(sum_seconds)) return 1;
       if (r >= 0) {
         step_ns.push_back(seconds * 1e9 / sites / inner);
         sum_ns.push_back(sum_seconds * 1e9 / sites);
@@ -161,10 +72,10 @@ int run(int argc, char** argv) {
     std::size_t const states = 50258, length = 1024, batch = 5;
     rusage before{};
     getrusage(RUSAGE_SELF, &before);
-    Scores const scores(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::perf::scores"), batch, length, states);
+    StoredScores::Scores const scores(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::perf::scores"), batch, length, states);
     Kokkos::deep_copy(scores, -10.0f);
     auto process = Process::reverse(Generator::absorbing(static_cast<int>(states)), NoiseSchedule::log_linear(),
-                                    std::make_shared<StoredScores>(scores, ScoreKind::log_score));
+                                    std::make_shared<StoredScores>(std::vector{scores}, ScoreKind::log_score));
     auto const euler = make_integrator("euler", process);
     auto plan = make_plan(process, *euler, memory_steps, static_cast<int>(length));
     plan.samples = batch;
