@@ -1885,7 +1885,7 @@ class BadInput(Refusals):
 
     def test_options(self):
         good = ["--data", self.data]
-        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, distill, train, evaluate, info")
+        self.refused(["smaple"], "unknown command 'smaple'", "did you mean sample", "compare, distill, train, evaluate, bench, info")
         self.both([*good, "--smaples", 3], "unknown option '--smaples'", "did you mean --samples")
         self.both([*good, "--sample", 3], "unknown option '--sample'", "did you mean --samples")
         self.refused(["info", "--jsno"], "unknown option '--jsno'", "did you mean --json")
