@@ -14,6 +14,7 @@
 #include <saltus/learnable/path_kl.hpp>
 #include <saltus/learnable/schedule_file.hpp>
 
+#include "checkpoint.hpp"
 #include "distill_report.hpp"
 #include "schedules.hpp"
 
@@ -70,10 +71,7 @@ std::string resumed(Options const& options, std::string const& partial, Json con
   Json json;
   try {
     json = Json::parse(read_file(partial));
-    for (auto const& [key, value] : here.items()) {
-      require(json.at("run").at(key) == value, "--resume: the run in '" + partial + "' has " + key + " " + json["run"][key].dump() +
-                                                   ", and this call " + value.dump() + "; a run goes on with the options that it began with");
-    }
+    require_same_run(partial, json.at("run"), here);
     return json.at("state").get<std::string>();
   } catch (Json::exception const& e) {
     throw UserError("--resume: '" + partial + "' is none of this program's files: " + e.what());

@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
 
+#include "checkpoint.hpp"
 #include "forward.hpp"
 #include "infilling.hpp"
 #include "methods.hpp"
@@ -12,6 +14,44 @@
 #include "step_rules.hpp"
 
 namespace saltus::app {
+namespace {
+
+// What decides the samples: every option but those that do not.
+Json identity(Options const& options, Problem const& problem) {
+  Json run;
+  for (auto const& [name, value] : options.values()) run[name] = value;
+  for (char const* const other : {"checkpoint", "checkpoint-minutes", "resume", "quiet", "summary", "batch", "threads", "config"}) run.erase(other);
+  run["model hash"] = model_of(problem).hash;
+  run["version"] = version();
+  return run;
+}
+
+// Draws the samples that the checkpoint does not have yet, about a second's worth at a time.
+SampleReport sample_with(Checkpoint& checkpoint, Process& process, Integrator& integrator, SamplePlan plan, SequenceWriter& writer,
+                         ProgressLine& line) {
+  SampleReport report = checkpoint.report();
+  std::size_t const all = plan.samples, batch = static_cast<std::size_t>(plan.batch);
+  auto const save = [&] {
+    checkpoint.save(writer.sync(), report, checkpoint.rows_evaluated() + std::max<std::int64_t>(process.model()->rows_evaluated(), 0));
+  };
+  save();
+  for (std::size_t chunk = batch; report.samples < all;) {
+    plan.first_sample = report.samples;
+    plan.samples = std::min(chunk, all - report.samples);
+    double const start = now();
+    report = together(report, sample(ExecSpace(), process, integrator, plan,
+                                     [&](std::uint64_t, HostTokens const& rows) { writer.append({rows.data(), rows.size()}); }, {},
+                                     [&](std::size_t done) { line(plan.first_sample + done); }));
+    if (now() - start < 0.5) chunk *= 2;
+    if (now() - start > 2) chunk = std::max(chunk / 2 / batch * batch, batch);
+    if (!checkpoint.due()) continue;
+    save();
+    checkpoint.stop();
+  }
+  return report;
+}
+
+}  // namespace
 
 int run_sample(Options const& options, KokkosArguments kokkos) {
   auto const samples = static_cast<std::size_t>(options.integer("samples", 1, 1'000'000'000'000));
@@ -57,11 +97,19 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   plan.batch = batch;
   plan.fixed = fixed;
   auto const reweighting = read_reweighting(options, problem, plan);
+  std::optional<Checkpoint> checkpoint;
   // Outputs are opened before anything runs: what cannot be written is a usage error.
   std::optional<SequenceWriter> writer;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));
-    writer.emplace(path, format, alphabet, samples, problem.length());
+    if (options.has("checkpoint")) {
+      require(!reweighting, "--checkpoint is for samples that do not depend on each other, not for --particles");
+      checkpoint.emplace(options, identity(options, problem));
+      writer.emplace(path, format, alphabet, samples, problem.length(), checkpoint->kept());
+    } else {
+      require(!options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
+      writer.emplace(path, format, alphabet, samples, problem.length());
+    }
   } catch (OutputError const& e) {
     throw UserError(e.what());
   }
@@ -75,6 +123,9 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     report = {.samples = done.results, .evaluations = done.evaluations,
               .max_evaluations = static_cast<std::int64_t>(std::ceil(done.evaluations)), .jumps = done.jumps,
               .clamps = done.clamps, .seconds = done.seconds};
+  } else if (checkpoint) {
+    ProgressLine line(options, name, samples);
+    report = sample_with(*checkpoint, process, *integrator, plan, *writer, line);
   } else {
     ProgressLine line(options, name, samples);
     report = sample(
@@ -84,6 +135,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   }
   count_networks(report, process);
   writer->commit();
+  if (checkpoint) checkpoint->remove();
   if (options.has("summary")) {
     Json summary = run_header(options, problem);
     if (!profile.empty()) summary["model"]["information_profile"] = profile;
@@ -98,8 +150,10 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     summary["max_nfe"] = report.max_evaluations;
     summary["jumps"] = report.jumps;
     summary["clamps"] = report.clamps;
-    if (auto const rows = process.model()->rows_evaluated(); rows >= 0)  // fewer than nfe where rows did not change
-      summary["network_evaluations"] = static_cast<double>(rows) / static_cast<double>(report.samples);
+    if (auto const rows = process.model()->rows_evaluated(); rows >= 0) {  // fewer than nfe where rows did not change
+      summary["network_evaluations"] =
+          static_cast<double>(rows + (checkpoint ? checkpoint->rows_evaluated() : 0)) / static_cast<double>(report.samples);
+    }
     summary["violations"] = report.violations;
     summary.update(weights);
     summary["timings"] = {{"fit_seconds", problem.seconds},

@@ -116,12 +116,46 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (destination.mode) (void)!::fchmod(fd_, *destination.mode);  // not possible on every file system: no matter
 }
 
+AtomicFile AtomicFile::kept(std::string path, std::uint64_t kept) {
+  AtomicFile file;
+  file.path_ = std::move(path);
+  Destination const destination = destination_of(file.path_);
+  require(destination.fd < 0 && !destination.special,
+          "'" + file.path_ + "' is a pipe or a device: of it nothing can be kept; name a file");
+  file.buffer_.reserve(buffer_bytes);
+  file.target_ = destination.target;
+  file.temporary_ = partial_name(file.target_);
+  file.keep_ = true;
+  file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (kept > 0 ? 0 : O_TRUNC), 0666);
+  if (file.fd_ < 0) refuse(file.temporary_, errno);
+  struct stat status;
+  if (::fstat(file.fd_, &status) != 0) refuse(file.temporary_, errno);
+  require(static_cast<std::uint64_t>(status.st_size) >= kept,
+          "'" + file.temporary_ + "' should have at least " + std::to_string(kept) + " bytes, and has " +
+              std::to_string(status.st_size) + ": it is not that of the run to go on with");
+  if (::ftruncate(file.fd_, static_cast<off_t>(kept)) != 0 || ::lseek(file.fd_, 0, SEEK_END) < 0)
+    refuse(file.temporary_, errno);
+  if (destination.mode) (void)!::fchmod(file.fd_, *destination.mode);
+  return file;
+}
+
+std::uint64_t AtomicFile::sync() {
+  SALTUS_ASSERT(fd_ >= 0);
+  send(buffer_);
+  buffer_.clear();
+  if (::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS) fail(errno);
+  off_t const size = ::lseek(fd_, 0, SEEK_CUR);
+  if (size < 0) fail(errno);
+  return static_cast<std::uint64_t>(size);
+}
+
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(other.path_),
       target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})),
       buffer_(std::move(other.buffer_)),
-      fd_(std::exchange(other.fd_, -1)) {}
+      fd_(std::exchange(other.fd_, -1)),
+      keep_(other.keep_) {}
 
 void AtomicFile::write(std::string_view bytes) {
   SALTUS_ASSERT(fd_ >= 0);
@@ -172,7 +206,7 @@ void AtomicFile::fail(int error) {
 
 void AtomicFile::discard() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (!temporary_.empty() && !keep_) ::unlink(temporary_.c_str());
   temporary_.clear();
 }
 

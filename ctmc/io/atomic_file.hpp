@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,11 @@ class AtomicFile {
   /// Throws OutputError if the target cannot be written, so that a run can be refused before it starts. Opening a pipe
   /// waits for its reader.
   explicit AtomicFile(std::string path);
+  /// A file that outlives a run that breaks off: bytes go to partial_name(path), which stays until commit(). Goes on
+  /// after the first `kept` bytes of an earlier one, the rest of which is cut off; 0: begins anew. Throws OutputError as
+  /// above, and UserError for what cannot be renamed over or if fewer bytes are there.
+  static AtomicFile kept(std::string path, std::uint64_t kept);
+  static std::string partial_name(std::string const& path) { return path + ".partial"; }
   ~AtomicFile() { discard(); }
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
@@ -24,9 +30,13 @@ class AtomicFile {
   /// Puts the file in its place, once; nothing can be written afterwards. Throws OutputError as write() does.
   void commit();
 
+  /// Waits until everything written so far is on the disk, and says how many bytes that is. Throws OutputError as write().
+  std::uint64_t sync();
+
   std::string const& path() const { return path_; }
 
  private:
+  AtomicFile() = default;
   void send(std::string_view bytes);
   [[noreturn]] void fail(int error);
   void discard() noexcept;
@@ -36,6 +46,7 @@ class AtomicFile {
   std::string temporary_;  ///< empty: written directly
   std::string buffer_;
   int fd_ = -1;
+  bool keep_ = false;  ///< the temporary file stays
 };
 
 /// Throws the OutputError that AtomicFile(path) would throw; leaves nothing behind and does not open pipes or devices.

@@ -408,7 +408,23 @@ SequenceWriter::SequenceWriter(std::string path, SequenceFormat format, Alphabet
       alphabet_(std::move(alphabet)),
       count_(count),
       length_(static_cast<std::size_t>(length)) {
-  require(length >= 1, "sequences have at least 1 site, got " + std::to_string(length));
+  begin();
+}
+
+SequenceWriter::SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count,
+                               int length, Kept kept)
+    : file_(AtomicFile::kept(std::move(path), kept.bytes)),
+      format_(format),
+      alphabet_(std::move(alphabet)),
+      count_(count),
+      length_(static_cast<std::size_t>(length)),
+      written_(kept.rows) {
+  if (kept.bytes == 0) begin();
+}
+
+void SequenceWriter::begin() {
+  require(length_ >= 1 && length_ <= static_cast<std::size_t>(std::numeric_limits<int>::max()),
+          "sequences have at least 1 site, got " + std::to_string(static_cast<std::ptrdiff_t>(length_)));
   if (format_ == SequenceFormat::csv) {
     require(alphabet_.symbols().find_first_of(",\"") == std::string::npos,
             "CSV would have to quote the symbols of the alphabet '" + alphabet_.name() + "'; choose fasta, txt or npy");

@@ -86,6 +86,16 @@ class SequenceWriter {
   /// would have to quote.
   SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count, int length);
 
+  /// Rows and bytes of a file that are on the disk.
+  struct Kept {
+    std::size_t rows = 0;
+    std::uint64_t bytes = 0;
+  };
+  /// A file that outlives a run that breaks off (AtomicFile::kept()), after what an earlier run kept.
+  SequenceWriter(std::string path, SequenceFormat format, Alphabet alphabet, std::size_t count, int length, Kept kept);
+  /// Waits until all rows so far are on the disk. Throws OutputError.
+  Kept sync() { return {written_, file_.sync()}; }
+
   /// Adds whole rows. Throws OutputError; InternalError if a token is not in the alphabet, if a row is not whole or if
   /// there are more than `count` rows.
   void append(std::span<token_t const> rows);
@@ -93,6 +103,7 @@ class SequenceWriter {
   void commit();
 
  private:
+  void begin();
   char* put_numbers(char* to, std::span<token_t const> row) const;
 
   AtomicFile file_;

@@ -40,6 +40,7 @@ LEARNED = [  # label, method, base, for masked models without time only
     ("LSD, code", "lsd:mode=code", "euler", False),
     ("LSD, block", "lsd", "euler", False),
     ("LSD, block, tweedie", "lsd", "tweedie", False),
+    ("LSD, block, trapezoidal", "lsd", "tweedie_trapezoidal", True),
     ("LSD+, euler", "lsd_plus", "euler", True),
     ("LSD+, exponential", "lsd_plus", "exponential", False),
     ("LSD, state", "lsd_state", "euler", False),

@@ -44,7 +44,8 @@ PROCESS = {"generator", "alphabet", "process", "site-rates", "fix-diagonal", "no
 REVERSE = {"guide", "guide-weight", "guidance", "temperature", "top-tokens", "nucleus", "grid", "last", "categorical",
            "condition", "precision", "device"}
 OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "alphabet", "template",
-                               "particles", "reward", "strength", "power", "selection", "schedule", "force"},
+                               "particles", "reward", "strength", "power", "selection", "schedule", "force", "checkpoint",
+                               "checkpoint-minutes", "resume"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
            | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
            "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference", "schedule", "force"},
@@ -627,6 +628,83 @@ class Help(Case):
         bare = saltus(cwd=self.cwd)
         self.assertEqual((bare.returncode, bare.stdout), (2, b""))
         self.assertIn(b"sample", bare.stderr)
+
+
+class Checkpoints(Case):
+    """sample --checkpoint: a run that is broken off at any moment gives, taken up again, what a whole run gives."""
+
+    CALL = ["sample", "--model", "countdown", "--steps", 8, "--batch", 16, "--threads", 1, "--quiet"]
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.cwd)
+
+    def start(self, *arguments, minutes=0):
+        return subprocess.Popen([PROGRAM, *map(str, [*self.CALL, "--checkpoint", "run.json", "--checkpoint-minutes", minutes, *arguments])],
+                                cwd=self.cwd, stderr=subprocess.PIPE)
+
+    def whole(self, *arguments):
+        self.run_well(*self.CALL, *arguments, "--out", "whole.fasta", "--summary", "whole.json")
+        return (self.folder / "whole.fasta").read_bytes(), json.loads((self.folder / "whole.json").read_text())
+
+    def test_killed_at_random_moments(self):
+        samples = ["--samples", 3000]
+        began = time.time()
+        expected, summary = self.whole(*samples)
+        length = time.time() - began
+        draw = random.Random(1)
+        kills, finished = 0, False
+        for _ in range(50):
+            more = ["--resume"] if (self.folder / "run.json").exists() else []
+            run = self.start(*samples, "--out", "cut.fasta", "--summary", "cut.json", *more)
+            time.sleep(draw.uniform(0, 0.2 * length))
+            if run.poll() is None:
+                run.kill()
+                kills += 1
+            run.communicate()
+            if run.returncode == 0:
+                finished = True
+                break
+            self.assertFalse((self.folder / "cut.fasta").exists())
+        self.assertGreater(kills, 3)
+        if not finished:
+            run = self.start(*samples, "--out", "cut.fasta", "--summary", "cut.json", *(["--resume"] if (self.folder / "run.json").exists() else []))
+            self.assertEqual((run.communicate()[1], run.returncode), (b"", 0))
+        self.assertEqual((self.folder / "cut.fasta").read_bytes(), expected)
+        got = json.loads((self.folder / "cut.json").read_text())
+        for key in ("samples", "max_nfe", "jumps", "clamps"):
+            self.assertEqual(got[key], summary[key], key)
+        self.assertAlmostEqual(got["nfe"], summary["nfe"], places=9)
+        self.assertEqual([p.name for p in self.folder.iterdir() if p.name.startswith("cut.fasta.") or p.name == "run.json"], [])
+
+    def test_signals_save_first(self):
+        for signal_, format_ in ((signal.SIGTERM, "npy"), (signal.SIGINT, "csv")):
+            out = f"out.{format_}"
+            run = self.start("--samples", 200000, "--out", out, minutes=60)
+            for _ in range(6000):
+                if (self.folder / "run.json").exists():
+                    break
+                time.sleep(0.01)
+            time.sleep(0.3)
+            run.send_signal(signal_)
+            message = run.communicate()[1].decode()
+            self.assertEqual(run.returncode, -signal_)
+            kept = json.loads((self.folder / "run.json").read_text())
+            self.assertGreater(kept["samples"], 0)
+            self.assertIn(f"stopped after {kept['samples']} samples; --resume", message)
+            self.assertGreaterEqual((self.folder / f"{out}.partial").stat().st_size, kept["bytes"])
+            # Another run does not go on with it, and none is lost by mistake.
+            for more, part in (([], "--resume, or remove"), (["--resume", "--seed", 5], "has seed \"1\", and this call \"5\"")):
+                done = saltus(*self.CALL, "--samples", 200000, "--out", out, "--checkpoint", "run.json", *more, cwd=self.cwd)
+                self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), done.stderr)
+            (self.folder / "run.json").unlink()
+
+    def test_refusals(self):
+        for arguments, part in ((["--resume"], "--checkpoint FILE"), (["--resume", "--checkpoint", "none.json", "--out", "x.npy"], "no 'none.json'"),
+                                (["--checkpoint", "a.json"], "of it nothing can be kept"),
+                                (["--checkpoint", "a.json", "--out", "x.npy", "--checkpoint-minutes", -1], "at least 0")):
+            done = saltus(*self.CALL, "--samples", 2, *arguments, cwd=self.cwd)
+            self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), (arguments, done.stderr))
 
 
 class Bench(Case):

@@ -55,7 +55,7 @@ std::map<std::string, unsigned> const readers{
     {"tokenizer", command_train}, {"windows", command_train | command_evaluate}, {"width", command_train},
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
-    {"clip", command_train}, {"checkpoint", command_train}, {"resume", command_train | command_distill}, {"device", command_train | models | command_evaluate | command_bench}, {"condition", models | command_evaluate | command_bench},
+    {"clip", command_train}, {"checkpoint", command_train | command_sample}, {"checkpoint-minutes", command_sample}, {"resume", command_train | command_distill | command_sample}, {"device", command_train | models | command_evaluate | command_bench}, {"condition", models | command_evaluate | command_bench},
     {"precision", models | command_train | command_evaluate | command_bench},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
     {"seconds", command_bench}, {"man", command_info}, {"trust", models | command_evaluate | command_bench}, {"completion", command_info}, {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
@@ -209,6 +209,7 @@ TEST(OptionTable, DefaultsParse) {
       check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
       for (char const* name : {"strength", "power"}) check(options, name, [&] { EXPECT_EQ(options.number(name), 1); });
       EXPECT_FALSE(options.flag("selection"));
+      check(options, "checkpoint-minutes", [&] { EXPECT_GT(options.number("checkpoint-minutes"), 0); });
     }
     for (char const* name : {"quiet", "print-config", "help"}) EXPECT_FALSE(options.flag(name)) << name;
     if (command == command_simulate) {
