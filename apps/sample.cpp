@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cmath>
+#include <filesystem>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/atomic_file.hpp>
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
 
@@ -48,6 +50,7 @@ SampleReport sample_with(Checkpoint& checkpoint, Process& process, Integrator& i
     save();
     checkpoint.stop();
   }
+  save();
   return report;
 }
 
@@ -105,7 +108,10 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     if (options.has("checkpoint")) {
       require(!reweighting, "--checkpoint is for samples that do not depend on each other, not for --particles");
       checkpoint.emplace(options, identity(options, problem));
-      writer.emplace(path, format, alphabet, samples, problem.length(), checkpoint->kept());
+      // Broken off between the last rename and the end: all is there.
+      bool const written = checkpoint->kept().rows == samples && std::filesystem::exists(path) &&
+                           !std::filesystem::exists(AtomicFile::partial_name(path));
+      if (!written) writer.emplace(path, format, alphabet, samples, problem.length(), checkpoint->kept());
     } else {
       require(!options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
       writer.emplace(path, format, alphabet, samples, problem.length());
@@ -123,6 +129,8 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     report = {.samples = done.results, .evaluations = done.evaluations,
               .max_evaluations = static_cast<std::int64_t>(std::ceil(done.evaluations)), .jumps = done.jumps,
               .clamps = done.clamps, .seconds = done.seconds};
+  } else if (!writer) {
+    report = checkpoint->report();
   } else if (checkpoint) {
     ProgressLine line(options, name, samples);
     report = sample_with(*checkpoint, process, *integrator, plan, *writer, line);
@@ -134,7 +142,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
         [&](std::size_t done) { line(done); });
   }
   count_networks(report, process);
-  writer->commit();
+  if (writer) writer->commit();
   if (checkpoint) checkpoint->remove();
   if (options.has("summary")) {
     Json summary = run_header(options, problem);

@@ -665,7 +665,8 @@ class Checkpoints(Case):
             if run.returncode == 0:
                 finished = True
                 break
-            self.assertFalse((self.folder / "cut.fasta").exists())
+            if (self.folder / "cut.fasta").exists():  # killed between the last rename and its end
+                self.assertEqual((self.folder / "cut.fasta").read_bytes(), expected)
         self.assertGreater(kills, 3)
         if not finished:
             run = self.start(*samples, "--out", "cut.fasta", "--summary", "cut.json", *(["--resume"] if (self.folder / "run.json").exists() else []))
@@ -676,6 +677,26 @@ class Checkpoints(Case):
             self.assertEqual(got[key], summary[key], key)
         self.assertAlmostEqual(got["nfe"], summary["nfe"], places=9)
         self.assertEqual([p.name for p in self.folder.iterdir() if p.name.startswith("cut.fasta.") or p.name == "run.json"], [])
+
+    def test_killed_between_the_last_rename_and_the_end(self):
+        expected, _ = self.whole("--samples", 40)
+        run = self.start("--samples", 200000, "--out", "out.fasta", "--summary", "cut.json")
+        for _ in range(6000):
+            if (self.folder / "run.json").exists():
+                break
+            time.sleep(0.01)
+        run.kill()
+        run.communicate()
+        kept = json.loads((self.folder / "run.json").read_text())
+        kept["run"]["samples"], kept["samples"], kept["bytes"] = "40", 40, len(expected)
+        (self.folder / "run.json").write_text(json.dumps(kept))
+        (self.folder / "out.fasta.partial").rename(self.folder / "out.fasta")
+        (self.folder / "out.fasta").write_bytes(expected)
+        run = self.start("--samples", 40, "--out", "out.fasta", "--summary", "cut.json", "--resume")
+        self.assertEqual((run.communicate()[1], run.returncode), (b"", 0))
+        self.assertEqual((self.folder / "out.fasta").read_bytes(), expected)
+        self.assertEqual(json.loads((self.folder / "cut.json").read_text())["samples"], 40)
+        self.assertFalse((self.folder / "run.json").exists())
 
     def test_signals_save_first(self):
         for signal_, format_ in ((signal.SIGTERM, "npy"), (signal.SIGINT, "csv")):
