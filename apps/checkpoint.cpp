@@ -19,7 +19,7 @@ void note(int signal) { came = signal; }
 Checkpoint::Checkpoint(Options const& options, Json identity)
     : path_(options.text("checkpoint")),
       identity_(std::move(identity)),
-      interval_(60 * options.number("checkpoint-minutes")),
+      interval_(60 * (options.has("checkpoint-minutes") ? options.number("checkpoint-minutes") : 5)),
       last_(now()) {
   require(interval_ >= 0, "--checkpoint-minutes must be at least 0, got " + options.text("checkpoint-minutes"));
   bool const there = std::filesystem::exists(path_);

@@ -285,7 +285,7 @@ std::vector<OptionSpec> const& option_table() {
       {"Output", "out", "PATH", "", runs, "file for the sequences (default: standard output); compare: folder"},
       {"Output", "checkpoint", "FILE", "", command_sample,
        "keep what is finished, beside --out, and in FILE how much that is: now and then, and when told to stop (SIGTERM, SIGINT)"},
-      {"Output", "checkpoint-minutes", "M", "5", command_sample, "between two such times; 0: as often as may be"},
+      {"Output", "checkpoint-minutes", "M", "", command_sample, "between two such times, 5 if not given; 0: as often as may be"},
       {"Output", "resume", "", "", command_sample, "go on with the run that --checkpoint kept; the result is that of a run that never stopped"},
       {"Output", "trajectory", "FILE", "", command_simulate, "every jump as CSV or .npy: sample, time, site, from, to"},
       {"Output", "statistics", "FILE", "", command_simulate,

@@ -209,7 +209,6 @@ TEST(OptionTable, DefaultsParse) {
       check(options, "steps", [&] { options.integer("steps", 1, 1'000'000); });
       for (char const* name : {"strength", "power"}) check(options, name, [&] { EXPECT_EQ(options.number(name), 1); });
       EXPECT_FALSE(options.flag("selection"));
-      check(options, "checkpoint-minutes", [&] { EXPECT_GT(options.number("checkpoint-minutes"), 0); });
     }
     for (char const* name : {"quiet", "print-config", "help"}) EXPECT_FALSE(options.flag(name)) << name;
     if (command == command_simulate) {
