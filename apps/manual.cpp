@@ -68,7 +68,7 @@ Completed completed(OptionSpec const& spec) {
       {"integrator", integrator_names()},
       {"integrators", integrator_names()},
       {"teacher", integrator_names()},
-      {"base", {"euler", "exponential", "tau_leaping", "tweedie", "tweedie_trapezoidal"}},
+      {"base", make_distiller("lsd")->info().bases},
       {"noise", NoiseSchedule::names()},
       {"generator", generator_names()},
       {"method", distiller_names()},
