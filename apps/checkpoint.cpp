@@ -92,17 +92,4 @@ void require_same_run(std::string const& path, Json const& before, Json const& h
   }
 }
 
-SampleReport together(SampleReport const& one, SampleReport const& other) {
-  SampleReport sum = one;
-  sum.samples += other.samples;
-  auto const all = static_cast<double>(std::max<std::size_t>(sum.samples, 1));
-  sum.evaluations = (one.evaluations * static_cast<double>(one.samples) + other.evaluations * static_cast<double>(other.samples)) / all;
-  sum.max_evaluations = std::max(one.max_evaluations, other.max_evaluations);
-  sum.jumps += other.jumps;
-  sum.clamps += other.clamps;
-  sum.violations += other.violations;
-  sum.seconds += other.seconds;
-  return sum;
-}
-
 }  // namespace saltus::app

@@ -45,7 +45,4 @@ class Checkpoint {
 /// UserError that names key and both values unless the run that began with `before`, in the file `path`, is this one.
 void require_same_run(std::string const& path, Json const& before, Json const& here);
 
-/// Both as one run.
-SampleReport together(SampleReport const& one, SampleReport const& other);
-
 }  // namespace saltus::app

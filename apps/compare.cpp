@@ -6,6 +6,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/registry.hpp>
 
+#include "by_ranks.hpp"
 #include "check.hpp"
 #include "contest.hpp"
 #include "law_runs.hpp"
@@ -39,12 +40,12 @@ std::vector<token_t> reference_tokens(Contest& contest, Subject const& subject, 
   plan.seed = subject.seed ^ 0x0EFE'12E4'CE00'0000u;  // other numbers than those of any run
   ProgressLine line(options, "reference", plan.samples);
   std::vector<token_t> tokens;
-  sample(
-      ExecSpace(), contest.process, *tweedie, plan,
+  sample_by_ranks(
+      Ranks::world(), contest.process, *tweedie, plan,
       [&](std::uint64_t, HostTokens const& rows) {
         tokens.insert(tokens.end(), rows.data(), rows.data() + rows.size());
       },
-      {}, [&](std::size_t done) { line(done); });
+      [&](std::size_t done) { line(done); });
   return tokens;
 }
 
@@ -76,6 +77,27 @@ std::vector<NullBand> reference_bands(Contest const& contest, std::span<token_t 
   return bands;
 }
 
+// The sequences of one entrant, at the first rank.
+std::vector<token_t> entrant_tokens(Contest& contest, Entrant const& entrant, Integrator& integrator, Options const& options, SampleReport& report) {
+  std::vector<token_t> tokens;
+  if (Ranks::world().first()) tokens.reserve(entrant.plan.samples * static_cast<std::size_t>(contest.length));
+  ProgressLine line(options, entrant.label, entrant.plan.samples);
+  report = sample_by_ranks(
+      Ranks::world(), contest.process, integrator, entrant.plan,
+      [&](std::uint64_t, HostTokens const& rows) { tokens.insert(tokens.end(), rows.data(), rows.data() + rows.size()); },
+      [&](std::size_t done) { line(done); });
+  return tokens;
+}
+
+// What a rank other than the first does for run_all(): its share of all sequences, in the same order.
+void help_run_all(Contest& contest, Subject const& subject, Options const& options) {
+  if (reference_steps(subject, options) > 0) reference_tokens(contest, subject, options);
+  for (auto const& entrant : contest.entrants) {
+    SampleReport report;
+    entrant_tokens(contest, entrant, *make_method(entrant, contest.process), options, report);
+  }
+}
+
 Run run_entrant(Contest& contest, Entrant const& entrant, std::vector<token_t> const& reference, Options const& options,
                 OutputFolder const& folder) {
   auto const integrator = make_method(entrant, contest.process);
@@ -83,18 +105,8 @@ Run run_entrant(Contest& contest, Entrant const& entrant, std::vector<token_t> c
   SequenceFormat const format = output_format(options, contest.alphabet, "");
   SequenceWriter writer(folder.path("samples/" + entrant.label + ending(format)), format, contest.alphabet, samples,
                         contest.length);
-  std::vector<token_t> tokens;
-  tokens.reserve(samples * length);
   Run run{.integrator = entrant.integrator, .exact = entrant.exact, .own_steps = entrant.own_steps};
-  {
-    ProgressLine line(options, entrant.label, samples);
-    run.report = sample(
-        ExecSpace(), contest.process, *integrator, entrant.plan,
-        [&](std::uint64_t, HostTokens const& rows) {
-          tokens.insert(tokens.end(), rows.data(), rows.data() + rows.size());
-        },
-        {}, [&](std::size_t done) { line(done); });
-  }
+  std::vector<token_t> const tokens = entrant_tokens(contest, entrant, *integrator, options, run.report);
   writer.append(tokens);
   writer.commit();
   run.steps = entrant.own_steps && !contest.forward ? run.report.evaluations : entrant.steps;
@@ -278,6 +290,12 @@ int run_compare(Options const& options, KokkosArguments kokkos) {
                                              (subject.reverse && !subject.reverse->decoration.text.empty()
                                                   ? " with a decorated model"
                                                   : ""));
+  Ranks& ranks = Ranks::world();
+  require(!ranks.several() || !contest.exact_law, "--law exact runs as one rank, and a launcher started " + std::to_string(ranks.size()));
+  if (!ranks.first()) {
+    help_run_all(contest, subject, options);
+    return 0;
+  }
   std::optional<OutputFolder> folder;
   try {
     if (options.has("summary")) check_writable(options.text("summary"));

@@ -14,6 +14,7 @@
 #include <saltus/learnable/path_kl.hpp>
 #include <saltus/learnable/schedule_file.hpp>
 
+#include "by_ranks.hpp"
 #include "checkpoint.hpp"
 #include "distill_report.hpp"
 #include "schedules.hpp"
@@ -198,7 +199,7 @@ int run_distill(Options const& options, KokkosArguments kokkos) {
   Problem const problem = read_problem(options, {plan.base, plan.teacher});
 
   KokkosSession const session(options, std::move(kokkos));
-  Process process = problem.process();
+  Process process = problem.process(true);
   int const networks = process.model()->info().evaluations;
   plan.steps = steps_for(options, *base, networks);
   plan.length = problem.length();
@@ -210,10 +211,12 @@ int run_distill(Options const& options, KokkosArguments kokkos) {
   if (std::string const why = distiller->refuses(process, plan); !why.empty()) throw UserError("--method " + name + " " + why);
   Schedule::Model const model = model_of(problem);
   Json const here = identity(plan, method, model);
-  DistillHooks hooks{.resume = resumed(options, partial, here)};
+  // Every rank learns the same, from the same numbers; the first one alone reads what was kept, and writes.
+  Ranks& ranks = Ranks::world();
+  DistillHooks hooks{.resume = ranks.share(ranks.first() ? resumed(options, partial, here) : std::string())};
   std::string const stem = fs::path(out).extension() == ".json" ? fs::path(out).replace_extension().string() : out;
   std::optional<OutputFolder> folder;
-  try {
+  if (ranks.first()) try {
     check_writable(out);
     check_writable(partial);
     folder.emplace(options.has("report") ? options.text("report") : stem + "_report");
@@ -226,7 +229,7 @@ int run_distill(Options const& options, KokkosArguments kokkos) {
   {
     Progress progress(options, name);
     hooks.progress = [&](double share, double objective) { progress(share, objective); };
-    hooks.save = [&](std::string const& state) { write_text(partial, json_text({{"run", here}, {"state", state}})); };
+    if (ranks.first()) hooks.save = [&](std::string const& state) { write_text(partial, json_text({{"run", here}, {"state", state}})); };
     distilled.schedule = distiller->distill(ExecSpace(), process, plan, hooks);
   }
   distilled.seconds = now() - start;
@@ -236,6 +239,7 @@ int run_distill(Options const& options, KokkosArguments kokkos) {
   schedule.teacher = {plan.teacher, plan.teacher_steps};
   schedule.seed = plan.seed;
   judge(distilled, problem, process, plan);
+  if (!ranks.first()) return 0;
   write_schedule(out, schedule);
   write_report(distilled, *folder);
   folder->commit();

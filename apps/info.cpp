@@ -7,9 +7,11 @@
 #include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/models/torch_library.hpp>
 
 #include "manual.hpp"
 #include "problem.hpp"
+#include "ranks.hpp"
 
 namespace saltus::app {
 namespace {
@@ -133,6 +135,7 @@ int run_info(Options const& options) {
               {"compiler", compiler()},
               {"kokkos", kokkos_version()},
               {"backend", backend()},
+              {"adapters", {{"torch", adapter_file(torch_adapter)}, {"mpi", adapter_file(mpi_adapter)}}},
               {"integrators", integrator_names()},
               {"correctors", corrector_names()},
               {"distillers", distiller_details(distillers)},
@@ -158,6 +161,8 @@ int run_info(Options const& options) {
   std::printf("saltus %s (%s, %s, %s)\n", version().c_str(), git_state().c_str(), build_type().c_str(),
               compiler().c_str());
   std::printf("Kokkos %s, backend %s\n", kokkos_version().c_str(), backend().c_str());
+  auto const there = [](AdapterLibrary const& library) { return adapter_file(library).empty() ? "not in this build" : "there"; };
+  std::printf("adapters: LibTorch (networks) %s, MPI (several ranks) %s\n", there(torch_adapter), there(mpi_adapter));
   constexpr std::size_t left = 23;
   std::printf("\nIntegrators (in full: saltus info --integrators):\n");
   for (auto const& info : methods) print_wrapped("  " + info.name, left, info.summary);

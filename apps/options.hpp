@@ -57,6 +57,8 @@ class Options {
   bool has(std::string_view name) const { return !text(name).empty(); }
   std::string const& text(std::string_view name) const;
   bool flag(std::string_view name) const;
+  /// As if --quiet were given: a rank other than the first.
+  void silence() { values_["quiet"] = "true"; }
   /// A whole number in [least, most].
   std::int64_t integer(std::string_view name, std::int64_t least, std::int64_t most) const;
   std::uint64_t seed(std::string_view name) const;

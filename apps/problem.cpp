@@ -18,6 +18,7 @@
 #include <saltus/models/product.hpp>
 
 #include "methods.hpp"
+#include "by_ranks.hpp"
 
 namespace saltus::app {
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -28,8 +29,10 @@ SequenceLaw const& Problem::law(char const* what) const {
   return *model.law;
 }
 
-Process Problem::process() const {
-  return Process::reverse(generator, noise, decoration.denoiser(model, generator, at_revealed));
+Process Problem::process(bool by_ranks) const {
+  auto scores = decoration.denoiser(model, generator, at_revealed);
+  if (by_ranks) scores = evaluated_by_ranks(Ranks::world(), std::move(scores));
+  return Process::reverse(generator, noise, std::move(scores));
 }
 
 void count_networks(SampleReport& report, Process const& process) {
@@ -115,8 +118,9 @@ KokkosArguments take_kokkos_arguments(std::vector<std::string>& arguments) {
 }
 
 KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) {
-  // More threads than cores only wait for each other.
-  auto const cores = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
+  // More threads than cores only wait for each other. Ranks that no launcher has bound to cores of their own share all.
+  std::int64_t cores = std::max(1u, std::thread::hardware_concurrency());
+  if (cores == sysconf(_SC_NPROCESSORS_ONLN)) cores = std::max<std::int64_t>(1, cores / Ranks::world().on_this_machine());
   std::int64_t const asked = options.integer("threads", 0, 4096);
   arguments.insert(arguments.begin(), {"saltus", "--kokkos-disable-warnings",
                                        "--kokkos-num-threads=" + std::to_string(asked > 0 ? asked : cores)});

@@ -33,8 +33,9 @@ struct Problem {
   /// The model's law. UserError for a network, whose law is not known, naming what asked for it.
   SequenceLaw const& law(char const* what) const;
   bool masked() const { return generator.mask().has_value(); }
-  /// The reverse process with the model's scores, decorated. Needs Kokkos.
-  Process process() const;
+  /// The reverse process with the model's scores, decorated. Needs Kokkos. `by_ranks`: evaluations are shared among the
+  /// ranks (evaluated_by_ranks()), for a run that all of them go through whole.
+  Process process(bool by_ranks = false) const;
   /// The law of the sequences that an exact sampler ends with: the data's, or without a mask p at default_end_time; null
   /// for a network.
   std::shared_ptr<SequenceLaw const> final_law() const;

@@ -11,6 +11,7 @@
 #include "forward.hpp"
 #include "infilling.hpp"
 #include "methods.hpp"
+#include "by_ranks.hpp"
 #include "reweighting.hpp"
 #include "schedules.hpp"
 #include "step_rules.hpp"
@@ -28,29 +29,28 @@ Json identity(Options const& options, Problem const& problem) {
   return run;
 }
 
-// Draws the samples that the checkpoint does not have yet, about a second's worth at a time.
-SampleReport sample_with(Checkpoint& checkpoint, Process& process, Integrator& integrator, SamplePlan plan, SequenceWriter& writer,
-                         ProgressLine& line) {
-  SampleReport report = checkpoint.report();
-  std::size_t const all = plan.samples, batch = static_cast<std::size_t>(plan.batch);
-  auto const save = [&] {
-    checkpoint.save(writer.sync(), report, checkpoint.rows_evaluated() + std::max<std::int64_t>(process.model()->rows_evaluated(), 0));
-  };
-  save();
-  for (std::size_t chunk = batch; report.samples < all;) {
-    plan.first_sample = report.samples;
-    plan.samples = std::min(chunk, all - report.samples);
-    double const start = now();
-    report = together(report, sample(ExecSpace(), process, integrator, plan,
-                                     [&](std::uint64_t, HostTokens const& rows) { writer.append({rows.data(), rows.size()}); }, {},
-                                     [&](std::size_t done) { line(plan.first_sample + done); }));
-    if (now() - start < 0.5) chunk *= 2;
-    if (now() - start > 2) chunk = std::max(chunk / 2 / batch * batch, batch);
-    if (!checkpoint.due()) continue;
-    save();
-    checkpoint.stop();
+// Draws the samples that the checkpoint, if there is one, does not have yet. Checkpoint and writer are the first rank's.
+SampleReport sample_with(Checkpoint* checkpoint, SequenceWriter* writer, Ranks& ranks, Process& process, Integrator& integrator,
+                         SamplePlan plan, ProgressLine& line, std::int64_t& network_rows) {
+  SampleReport const before = checkpoint ? checkpoint->report() : SampleReport{};
+  plan.first_sample = ranks.share(std::uint64_t{before.samples});
+  plan.samples -= plan.first_sample;
+  auto const save = [&](SampleReport const& report) { checkpoint->save(writer->sync(), report, network_rows); };
+  std::function<void(SampleReport const&)> after;
+  if (checkpoint) {
+    network_rows = checkpoint->rows_evaluated();
+    save(before);
+    after = [&](SampleReport const& so_far) {
+      if (!checkpoint->due()) return;
+      save(together(before, so_far));
+      checkpoint->stop();
+    };
   }
-  save();
+  SampleReport const report = together(
+      before, sample_by_ranks(ranks, process, integrator, plan,
+                              [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); },
+                              [&](std::size_t done) { line(before.samples + done); }, &network_rows, after));
+  if (checkpoint) save(report);
   return report;
 }
 
@@ -100,28 +100,35 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   plan.batch = batch;
   plan.fixed = fixed;
   auto const reweighting = read_reweighting(options, problem, plan);
+  Ranks& ranks = Ranks::world();
+  require(!reweighting || !ranks.several(), "--particles runs as one rank, and a launcher started " + std::to_string(ranks.size()));
+  require(!options.has("checkpoint") || !reweighting,
+          "--checkpoint is for samples that do not depend on each other, not for --particles");
+  require(options.has("checkpoint") || !options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
   std::optional<Checkpoint> checkpoint;
   // Outputs are opened before anything runs: what cannot be written is a usage error.
   std::optional<SequenceWriter> writer;
-  try {
-    if (options.has("summary")) check_writable(options.text("summary"));
-    if (options.has("checkpoint")) {
-      require(!reweighting, "--checkpoint is for samples that do not depend on each other, not for --particles");
-      checkpoint.emplace(options, identity(options, problem));
-      // Broken off between the last rename and the end: all is there.
-      bool const written = checkpoint->kept().rows == samples && std::filesystem::exists(path) &&
-                           !std::filesystem::exists(AtomicFile::partial_name(path));
-      if (!written) writer.emplace(path, format, alphabet, samples, problem.length(), checkpoint->kept());
-    } else {
-      require(!options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
-      writer.emplace(path, format, alphabet, samples, problem.length());
+  bool written = false;  // broken off between the last rename and the end: all is there
+  if (ranks.first()) {
+    try {
+      if (options.has("summary")) check_writable(options.text("summary"));
+      if (options.has("checkpoint")) {
+        checkpoint.emplace(options, identity(options, problem));
+        written = checkpoint->kept().rows == samples && std::filesystem::exists(path) &&
+                  !std::filesystem::exists(AtomicFile::partial_name(path));
+        if (!written) writer.emplace(path, format, alphabet, samples, problem.length(), checkpoint->kept());
+      } else {
+        writer.emplace(path, format, alphabet, samples, problem.length());
+      }
+    } catch (OutputError const& e) {
+      throw UserError(e.what());
     }
-  } catch (OutputError const& e) {
-    throw UserError(e.what());
   }
+  written = ranks.share(std::uint64_t{written}) != 0;
 
   SampleReport report;
   Json weights = Json::object();
+  std::int64_t network_rows = 0;
   if (reweighting) {
     ProgressLine line(options, name, samples);
     ParticleReport const done = run_reweighting(process, *integrator, *reweighting, *writer,
@@ -129,18 +136,17 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     report = {.samples = done.results, .evaluations = done.evaluations,
               .max_evaluations = static_cast<std::int64_t>(std::ceil(done.evaluations)), .jumps = done.jumps,
               .clamps = done.clamps, .seconds = done.seconds};
-  } else if (!writer) {
-    report = checkpoint->report();
-  } else if (checkpoint) {
-    ProgressLine line(options, name, samples);
-    report = sample_with(*checkpoint, process, *integrator, plan, *writer, line);
+    network_rows = std::max<std::int64_t>(process.model()->rows_evaluated(), 0);
+  } else if (written) {
+    if (checkpoint) {
+      report = checkpoint->report();
+      network_rows = checkpoint->rows_evaluated();
+    }
   } else {
     ProgressLine line(options, name, samples);
-    report = sample(
-        ExecSpace(), process, *integrator, plan,
-        [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); }, {},
-        [&](std::size_t done) { line(done); });
+    report = sample_with(checkpoint ? &*checkpoint : nullptr, writer ? &*writer : nullptr, ranks, process, *integrator, plan, line, network_rows);
   }
+  if (!ranks.first()) return 0;
   count_networks(report, process);
   if (writer) writer->commit();
   if (checkpoint) checkpoint->remove();
@@ -158,10 +164,8 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     summary["max_nfe"] = report.max_evaluations;
     summary["jumps"] = report.jumps;
     summary["clamps"] = report.clamps;
-    if (auto const rows = process.model()->rows_evaluated(); rows >= 0) {  // fewer than nfe where rows did not change
-      summary["network_evaluations"] =
-          static_cast<double>(rows + (checkpoint ? checkpoint->rows_evaluated() : 0)) / static_cast<double>(report.samples);
-    }
+    if (process.model()->rows_evaluated() >= 0)  // fewer than nfe where rows did not change
+      summary["network_evaluations"] = static_cast<double>(network_rows) / static_cast<double>(report.samples);
     summary["violations"] = report.violations;
     summary.update(weights);
     summary["timings"] = {{"fit_seconds", problem.seconds},

@@ -11,6 +11,7 @@
 #include <saltus/integrators/statistics.hpp>
 #include <saltus/integrators/tree.hpp>
 
+#include "by_ranks.hpp"
 #include "forward.hpp"
 #include "labelled_writer.hpp"
 
@@ -166,7 +167,8 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
       options.given("integrator") ? options.text("integrator") : (transitions ? "tweedie" : "gillespie"), process);
   check_step(step, *integrator, process);
   std::optional<LabelledWriter> writer;
-  try {
+  Ranks& ranks = Ranks::world();
+  if (ranks.first()) try {
     if (options.has("summary")) check_writable(options.text("summary"));
     writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept},
                    problem.length);
@@ -186,8 +188,8 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   SampleReport report;
   {
     ProgressLine line(options, integrator->info().name, samples);
-    report = simulate_tree(
-        ExecSpace(), process, *integrator, branches, plan,
+    report = simulate_tree_by_ranks(
+        ranks, process, *integrator, branches, plan,
         [&](std::uint64_t first, std::size_t rows, std::vector<int> const& nodes, auto const& tokens) {
           for (std::size_t b = 0; b < rows; ++b) {
             for (std::size_t k = 0; k < nodes.size(); ++k) {
@@ -198,6 +200,7 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
         },
         [&](std::size_t done) { line(done); });
   }
+  if (!ranks.first()) return 0;
   writer->commit();
   write_summary(options, problem, *integrator, report);
   return 0;
@@ -243,7 +246,8 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
 
   std::optional<LabelledWriter> writer;
   std::optional<TrajectoryWriter> jumps;
-  try {
+  Ranks& ranks = Ranks::world();
+  if (ranks.first()) try {
     if (options.has("summary")) check_writable(options.text("summary"));
     if (statistics) check_writable(options.text("statistics"));
     if (sequences)
@@ -275,8 +279,8 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   SampleReport report;
   {
     ProgressLine line(options, integrator->info().name, samples);
-    report = simulate(
-        ExecSpace(), process, *integrator, plan,
+    report = simulate_by_ranks(
+        ranks, process, *integrator, plan,
         [&](Sight const& sight) {
           if (statistics) gathered.add(sight);
           if (jumps) jumps->add(sight.records);
@@ -290,6 +294,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
         },
         [&](std::size_t done) { line(done); });
   }
+  if (!ranks.first()) return 0;
   // The largest first: where there is no room, nothing is left behind.
   if (writer) writer->commit();
   if (jumps) jumps->commit();

@@ -36,4 +36,22 @@ KOKKOS_FORCEINLINE_FUNCTION float exp_bounded(float x) {
   return x == x ? p * power : x;
 }
 
+/// 2^t for numbers that are rough themselves, as those of 16 bits: at most 4e-6 off (relative) for -126 <= t <= 127; 2^-126
+/// below, and 2^127 above and for NaN. Fewer operations than exp_bounded(). The polynomial of degree 4 is a minimax fit of the
+/// relative error on |r| <= 1/2. tests/unit/test_fast_exp.cpp measures the error.
+KOKKOS_FORCEINLINE_FUNCTION float exp2_coarse(float t) {
+  constexpr float rounder = 0x1.8p23f + 127.0f;  // the low bits of the sum are the exponent's
+  float const below = t < 127.0f ? t : 127.0f;
+  std::uint32_t const bits = std::bit_cast<std::uint32_t>(below);
+  float const y = std::bit_cast<float>(bits < 0xC2FC0000u ? bits : 0xC2FC0000u);
+  float const shifted = y + rounder;
+  float const r = y - (shifted - rounder);
+  float p = 0x1.3997d4p-7f;
+  p = p * r + 0x1.ca1442p-5f;
+  p = p * r + 0x1.ec06dap-3f;
+  p = p * r + 0x1.62e0dcp-1f;
+  p = p * r + 0x1.ffffe8p-1f;
+  return p * std::bit_cast<float>(std::bit_cast<std::uint32_t>(shifted) << 23);
+}
+
 }  // namespace saltus

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <bit>
+#include <cstring>
 #include <type_traits>
 
 #include <saltus/ctmc/fast_exp.hpp>
 #include <saltus/ctmc/process.hpp>
+#include <saltus/ctmc/stored.hpp>
 
 /// A Field answers, on the device and for one step, what an integrator may ask of site l of row b: its rates at the start
 /// of the interval and the law of the site at its end with the other sites frozen. Every field reduces both to one form:
@@ -54,11 +56,11 @@ struct RowShape {
   double entropy = 0;              ///< nats
 };
 
-/// A row of scores, read in place. Negative entries count as 0; a NaN or infinite one makes the sums not finite.
+/// A row of scores, read in place, whatever type they are stored in. Negative entries count as 0; a NaN or infinite one makes the sums not finite.
 template <class Scalar>
 struct ScoreRow {
   using Scratch = Partials<Scalar>;
-  Scalar const* values;
+  Stored<Scalar> values;
   int size;
   ScoreKind kind;
   Scalar power;
@@ -84,7 +86,7 @@ struct ScoreRow {
       int const n = from + Scratch::cached < size ? Scratch::cached : size - from;
       Scalar const* v = scratch.cache;
       if (size > Scratch::cached) {
-        transform(values + from, n, own - from, scratch.shift, buffer);
+        transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
         v = buffer;
       }
       for (int i = 0; i < n; ++i) out[from + i] = scratch.unit * static_cast<double>(v[i]);
@@ -93,7 +95,7 @@ struct ScoreRow {
   /// v_y in true units (not for the inner loops).
   KOKKOS_INLINE_FUNCTION double value(int y, Scratch const& scratch) const {
     Scalar out;
-    transform(values + y, 1, -1, scratch.shift, &out);
+    transform(values.load(y, 1, &out), 1, -1, scratch.shift, &out);
     return scratch.unit * static_cast<double>(out);
   }
 
@@ -115,7 +117,7 @@ struct ScoreRow {
   }
   KOKKOS_FORCEINLINE_FUNCTION static Scalar positive(Scalar x) { return x < 0 ? Scalar(0) : x; }
 
-  // out[i] = entry i in the row's units, 0 for i = own; returns their sum. The kind is a branch outside the loop.
+  // out[i] = entry i in the row's units, 0 for i = own; returns their sum. `in` may be `out`. The kind is a branch outside the loop.
   KOKKOS_FORCEINLINE_FUNCTION double transform(Scalar const* in, int n, int own, Scalar shift, Scalar* out) const {
     Scalar s = 0;
     // Computed for every entry and then selected: a branch would keep the loops from being vectorised.
@@ -139,36 +141,103 @@ struct ScoreRow {
     return static_cast<double>(s);
   }
 
-  // The sum alone.
-  KOKKOS_FORCEINLINE_FUNCTION double sum(Scalar const* in, int n, Scalar shift) const {
+  // The sum of n entries from `first` on alone, and the largest exponent among them (a NaN counts as the largest), read
+  // in place.
+  KOKKOS_FORCEINLINE_FUNCTION double sum(int first, int n, Scalar shift) const {
+    if constexpr (std::is_same_v<Scalar, float>) {
+      if (values.narrow()) return narrow_sum(first, n, shift);
+    }
+    return sum_of(values.in_place() + first, n, shift);
+  }
+  KOKKOS_FORCEINLINE_FUNCTION Scalar largest(int first, int n) const {
+    if constexpr (std::is_same_v<Scalar, float>) {
+      if (values.narrow()) return narrow_largest(first, n);
+    }
+    return largest_of(values.in_place() + first, n);
+  }
+  KOKKOS_FUNCTION double narrow_sum(int first, int n, Scalar shift) const {
+    if (values.type() == ScalarType::bf16) {
+      auto const* const in = static_cast<BFloat16 const*>(values.data()) + first;
+      return is_logarithmic(kind) ? narrow_exponentials(in, n, shift) : sum_of(in, n, shift);
+    }
+    auto const* const in = static_cast<Float16 const*>(values.data()) + first;
+    return is_logarithmic(kind) ? narrow_exponentials(in, n, shift) : sum_of(in, n, shift);
+  }
+  KOKKOS_FUNCTION Scalar narrow_largest(int first, int n) const {
+    if (values.type() == ScalarType::bf16) return largest_of(static_cast<BFloat16 const*>(values.data()) + first, n);
+    return largest_of(static_cast<Float16 const*>(values.data()) + first, n);
+  }
+  // The sum of exponentials, with few enough operations to read at the speed of memory.
+  template <class Number>
+  KOKKOS_INLINE_FUNCTION double narrow_exponentials(Number const* in, int n, Scalar shift) const {
+    constexpr Scalar log2e = Scalar(1.4426950408889634);
+    Scalar const factor = power * log2e, offset = shift * log2e;
+    if (shift != shift) return static_cast<double>(shift);
+    constexpr int width = 16;
+    Scalar lanes[width] = {}, rest = 0;
+    int i = 0;
+    if constexpr (std::is_same_v<Number, BFloat16>) {
+      // Two at a time: a shift or a mask widens each half of 32 bits.
+      for (; i + 2 * width <= n; i += 2 * width) {
+#pragma omp simd
+        for (int k = 0; k < width; ++k) {
+          std::uint32_t both;
+          std::memcpy(&both, in + i + 2 * k, sizeof both);
+          lanes[k] += exp2_coarse(factor * std::bit_cast<float>(both << 16) - offset) +
+                      exp2_coarse(factor * std::bit_cast<float>(both & 0xffff0000u) - offset);
+        }
+      }
+    } else {
+      Scalar wide[width];
+      for (; i + width <= n; i += width) {
+        widen_sixteen(in + i, wide);
+#pragma omp simd
+        for (int k = 0; k < width; ++k) lanes[k] += exp2_coarse(factor * wide[k] - offset);
+      }
+    }
+    for (; i < n; ++i) rest += exp2_coarse(factor * static_cast<float>(in[i]) - offset);
+    for (int half = width / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+    }
+    Scalar const total = lanes[0] + rest;
+    // A NaN counts as 2^127.
+    for (i = 0; !(total < Scalar(1e34)) && i < n; ++i) {
+      Scalar const v = in[i];
+      if (v != v) return static_cast<double>(v);
+    }
+    return static_cast<double>(total);
+  }
+
+  template <class Number>
+  KOKKOS_FORCEINLINE_FUNCTION double sum_of(Number const* in, int n, Scalar shift) const {
     Scalar s = 0;
     if (is_logarithmic(kind)) {
 #pragma omp simd reduction(+ : s)
-      for (int i = 0; i < n; ++i) s += exponential(power * in[i] - shift);
+      for (int i = 0; i < n; ++i) s += exponential(power * static_cast<Scalar>(in[i]) - shift);
     } else if (power == Scalar(1)) {
 #pragma omp simd reduction(+ : s)
-      for (int i = 0; i < n; ++i) s += positive(in[i]);
+      for (int i = 0; i < n; ++i) s += positive(static_cast<Scalar>(in[i]));
     } else {
-      for (int i = 0; i < n; ++i) s += Kokkos::pow(positive(in[i]), power);
+      for (int i = 0; i < n; ++i) s += Kokkos::pow(positive(static_cast<Scalar>(in[i])), power);
     }
     return static_cast<double>(s);
   }
 
-  // the largest exponent of a logarithmic block; a NaN counts as the largest
-  KOKKOS_FORCEINLINE_FUNCTION Scalar largest(Scalar const* in, int n) const {
+  template <class Number>
+  KOKKOS_FORCEINLINE_FUNCTION Scalar largest_of(Number const* in, int n) const {
     if constexpr (std::is_same_v<Scalar, float>) {
       // Floats order like their bits read as sign-magnitude integers: an integer maximum needs no -ffinite-math-only.
       std::int32_t m = std::bit_cast<std::int32_t>(-Kokkos::Experimental::infinity_v<float>) ^ 0x7fffffff;
 #pragma omp simd reduction(max : m)
       for (int i = 0; i < n; ++i) {
-        std::int32_t bits = std::bit_cast<std::int32_t>(power * in[i]);
+        std::int32_t bits = std::bit_cast<std::int32_t>(power * static_cast<Scalar>(in[i]));
         bits ^= (bits >> 31) & 0x7fffffff;
         m = m > bits ? m : bits;
       }
       return std::bit_cast<float>(m ^ ((m >> 31) & 0x7fffffff));
     } else {
       Scalar m = -Kokkos::Experimental::infinity_v<Scalar>;
-      for (int i = 0; i < n; ++i) m = power * in[i] <= m ? m : power * in[i];
+      for (int i = 0; i < n; ++i) m = power * static_cast<Scalar>(in[i]) <= m ? m : power * static_cast<Scalar>(in[i]);
       return m;
     }
   }
@@ -181,12 +250,12 @@ KOKKOS_INLINE_FUNCTION RowSums ScoreRow<Scalar>::scan(int own, Scratch& scratch)
   if (size <= Scratch::cached) {
     scratch.blocks = 1;
     scratch.block = Scratch::cached;
-    scratch.total = transform(values, size, own, scratch.shift, scratch.cache);
+    scratch.total = transform(values.load(0, size, scratch.cache), size, own, scratch.shift, scratch.cache);
     if (is_logarithmic(kind) && !in_range(scratch.total)) {
-      Scalar const left = largest(values, own), right = largest(values + own + 1, size - own - 1);
+      Scalar const left = largest(0, own), right = largest(own + 1, size - own - 1);
       Scalar const top = left > right || left != left ? left : right;
       scratch.shift = top == lowest ? Scalar(0) : top;
-      scratch.total = transform(values, size, own, scratch.shift, scratch.cache);
+      scratch.total = transform(values.load(0, size, scratch.cache), size, own, scratch.shift, scratch.cache);
     }
     scratch.sum[0] = scratch.total;
   } else {
@@ -211,18 +280,18 @@ KOKKOS_INLINE_FUNCTION void ScoreRow<Scalar>::scan_blocks(int own, Scratch& scra
   for (int k = 0; k < scratch.blocks; ++k) {
     int const begin = k * block, end = begin + block < size ? begin + block : size;
     bool const split = own >= begin && own < end;
-    double s = split ? sum(values + begin, own - begin, shift) + sum(values + own + 1, end - own - 1, shift)
-                     : sum(values + begin, end - begin, shift);
+    double s = split ? sum(begin, own - begin, shift) + sum(own + 1, end - own - 1, shift)
+                     : sum(begin, end - begin, shift);
     if (logarithmic && !(in_range(s) || (anchored && s < 1))) {
-      Scalar top = largest(values + begin, (split ? own : end) - begin);
+      Scalar top = largest(begin, (split ? own : end) - begin);
       if (split) {
-        Scalar const right = largest(values + own + 1, end - own - 1);
+        Scalar const right = largest(own + 1, end - own - 1);
         top = top > right || top != top ? top : right;
       }
       if (top != lowest) {
         shift = top;
-        s = sum(values + begin, (split ? own : end) - begin, shift);
-        if (split) s += sum(values + own + 1, end - own - 1, shift);
+        s = sum(begin, (split ? own : end) - begin, shift);
+        if (split) s += sum(own + 1, end - own - 1, shift);
       }
     }
     anchored = anchored || in_range(s);
@@ -302,7 +371,7 @@ KOKKOS_FORCEINLINE_FUNCTION int ScoreRow<Scalar>::draw_in_block(int k, int own, 
     int const n = from + Scratch::chunk < end ? Scratch::chunk : end - from;
     Scalar const* v = scratch.cache;
     if (!is_cached) {
-      transform(values + from, n, own - from, scratch.shift, buffer);
+      transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
       v = buffer;
     }
     for (int i = 0; i < n; ++i) {
@@ -323,7 +392,7 @@ KOKKOS_INLINE_FUNCTION RowShape ScoreRow<Scalar>::shape(int own, Scratch const& 
   Scalar buffer[Scratch::chunk];
   for (int from = 0; from < size; from += Scratch::chunk) {
     int const n = from + Scratch::chunk < size ? Scratch::chunk : size - from;
-    transform(values + from, n, own - from, scratch.shift, buffer);
+    transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
     for (int i = 0; i < n; ++i) {
       double const v = static_cast<double>(buffer[i]);
       if (!(v > 0)) continue;
@@ -424,7 +493,7 @@ struct DenseReverseRow {
   struct Scratch {
     double v[most_states];
   };
-  Scalar const* law;
+  Stored<Scalar> law;
   ScoreKind kind;
   int states;
   double const *from, *kernel, *back;  // P_from [S,S]; P_from or P_to [S,S]; row x of Q or P_{from|to} transposed [S]
@@ -510,7 +579,7 @@ KOKKOS_INLINE_FUNCTION Kept kept(StepCoeff const& c, RowSums const& sums) {
 
 template <class Scalar>
 struct ScoredField : FieldBase {
-  Scalar const* scores;
+  Stored<Scalar> scores;  ///< [batch, length, states]
   std::int64_t row_stride, site_stride;
   ScoreKind kind;
   bool sums_to_one;  ///< rows are normalised over the tokens as they are stored
@@ -520,7 +589,7 @@ struct ScoredField : FieldBase {
 
  protected:
   KOKKOS_FORCEINLINE_FUNCTION Row row_at(int b, int l, bool own_counts) const {
-    return {scores + b * row_stride + l * site_stride, states, kind, static_cast<Scalar>(this->coeff(b).power),
+    return {scores.from(b * row_stride + l * site_stride), states, kind, static_cast<Scalar>(this->coeff(b).power),
             own_counts};
   }
 };
@@ -604,7 +673,7 @@ struct ReverseUniformField : ScoredField<Scalar> {
 /// Reverse process of a reversible dense generator, from laws of the clean token.
 template <class Scalar>
 struct ReverseDenseField : FieldBase {
-  Scalar const* scores;
+  Stored<Scalar> scores;  ///< [batch, length, states]
   std::int64_t row_stride, site_stride;
   ScoreKind kind;
   StepMatrices matrices;
@@ -619,7 +688,7 @@ struct ReverseDenseField : FieldBase {
   KOKKOS_FORCEINLINE_FUNCTION RowSums unread() const { return {1, 0}; }
   KOKKOS_FORCEINLINE_FUNCTION Row row(int b, int l) const {
     token_t const x = tokens(b, l);
-    return {scores + b * row_stride + l * site_stride,
+    return {scores.from(b * row_stride + l * site_stride),
             kind,
             states,
             matrices.from.data(),

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include <saltus/ctmc/stored.hpp>
 #include <saltus/ctmc/types.hpp>
 
 namespace saltus {
@@ -48,8 +49,6 @@ struct ModelInfo {
   bool leave_one_out_at_revealed = false;  ///< rows of revealed sites of a masked model are leave-one-out laws too
   int evaluations = 1;           ///< network evaluations that one evaluation costs
 };
-
-enum class ScalarType { f32, f64 };
 
 /// A borrowed view [batch, length, states] of a model's output, in MemorySpace, valid until the same slot is evaluated
 /// again or the model dies. The last index is contiguous.

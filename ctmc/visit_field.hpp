@@ -29,7 +29,7 @@ void visit_field(Process const& process, State const& state, Step const& step, i
   }
   Evaluation const& e = process.evaluation(slot);
   SALTUS_ASSERT(e.data != nullptr);
-  auto const with_scalar = [&]<class Scalar>(Scalar const* scores) {
+  auto const with_scalar = [&]<class Scalar>(Stored<Scalar> const& scores) {
     if (generator.kind() == Generator::Kind::dense) {
       SALTUS_ASSERT(step.matrices.from.size() != 0);
       return visitor(ReverseDenseField<Scalar>{base, scores, e.row_stride, e.site_stride, e.kind, step.matrices,
@@ -40,8 +40,8 @@ void visit_field(Process const& process, State const& state, Step const& step, i
       return visitor(ReverseMaskedField<Scalar>{scored, *mask, process.normalised()});
     return visitor(ReverseUniformField<Scalar>{scored});
   };
-  if (e.type == ScalarType::f32) return with_scalar(static_cast<float const*>(e.data));
-  return with_scalar(static_cast<double const*>(e.data));
+  if (e.type == ScalarType::f64) return with_scalar(Stored<double>(e.data, e.type));
+  return with_scalar(Stored<float>(e.data, e.type));
 }
 
 /// The same with the field of the corrector of a reverse process at the start of the step.

@@ -13,6 +13,8 @@ endfunction()
 
 quoted(README.md examples/01_first_run/main.cpp)
 quoted(README.md examples/01_first_run/expected_output.txt)
+quoted(docs/add-a-generator.md docs/snippets/add_a_generator.cpp)
+quoted(docs/add-a-model.md docs/snippets/add_a_model.cpp)
 quoted(docs/add-an-integrator.md integrators/methods/exponential.cpp)
 quoted(docs/distill.md docs/snippets/distill.cpp)
 quoted(docs/simulate.md docs/snippets/simulate.cpp)

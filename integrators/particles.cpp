@@ -316,29 +316,22 @@ class Relay final : public ScoreModel {
   /// Keeps what `latest` holds. The first call allocates, since only now the type of the scores is known.
   void hold(ExecSpace const& exec, Evaluation const& latest, Indices const& ancestors, State const& state,
             int particles) {
-    bool const single = latest.type == ScalarType::f32;
     auto const size = static_cast<std::size_t>(extents_.batch) * static_cast<std::size_t>(extents_.length) *
-                      static_cast<std::size_t>(latest.states);
-    auto const allocation =
-        Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::particles::held");
-    if (single && singles_.size() < size) singles_ = decltype(singles_)(allocation, size);
-    if (!single && doubles_.size() < size) doubles_ = decltype(doubles_)(allocation, size);
+                      static_cast<std::size_t>(latest.states) * scalar_size(latest.type);
+    if (scores_.size() * sizeof(double) < size)
+      scores_ = decltype(scores_)(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "saltus::integrators::particles::held"),
+                                  (size + sizeof(double) - 1) / sizeof(double));
     held_ = latest;
     held_.site_stride = latest.states;
     held_.row_stride = std::int64_t{latest.states} * state.length();
-    auto const gather = [&]<class Scalar>(Scalar* to) {
-      held_.data = to;
+    held_.data = scores_.data();
+    visit_numbers(latest.data, latest.type, [&]<class Number>(Number const* from) {
       Kokkos::parallel_for("saltus::integrators::particles::scores",
                            items(exec, std::int64_t{state.batch()} * state.length()),
-                           GatherScores<Scalar>{static_cast<Scalar const*>(latest.data), to, ancestors,
+                           GatherScores<Number>{from, reinterpret_cast<Number*>(scores_.data()), ancestors,
                                                 latest.row_stride, latest.site_stride, state.length(), latest.states,
                                                 particles});
-    };
-    if (single) {
-      gather(singles_.data());
-    } else {
-      gather(doubles_.data());
-    }
+    });
   }
   /// Whether the next call gets what is held.
   void lend(bool lent) { lent_ = lent; }
@@ -347,8 +340,7 @@ class Relay final : public ScoreModel {
  private:
   std::shared_ptr<ScoreModel> inner_;
   Extents extents_{};
-  Kokkos::View<float*, MemorySpace> singles_;
-  Kokkos::View<double*, MemorySpace> doubles_;
+  Kokkos::View<double*, MemorySpace> scores_;  // the bytes of what is held
   Evaluation held_{};
   bool lent_ = false;
   std::int64_t count_ = 0;

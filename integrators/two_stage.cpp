@@ -103,7 +103,10 @@ struct Side {
  private:
   KOKKOS_FUNCTION void add_all(double factor, double* out) {
     if constexpr (requires { field.normalised; }) {
-      if (is_law() && !is_logarithmic(row.kind)) return accumulate(factor, {law_slope(), 0, 0}, row.values, out);
+      if (is_law() && !is_logarithmic(row.kind)) {
+        std::remove_const_t<std::remove_pointer_t<decltype(row.values.in_place())>> buffer[most_kept];
+        return accumulate(factor, {law_slope(), 0, 0}, row.values.load(0, field.states, buffer), out);
+      }
     }
     look();
     if constexpr (requires { scratch.cache; }) {
@@ -297,8 +300,10 @@ struct SecondKernel {
     if constexpr (requires { row.values; }) {
       KOKKOS_IF_ON_HOST((
           int const n = row.size < Row::Scratch::cached ? row.size : Row::Scratch::cached;
-          for (int y = 0; y < n; y += 64 / static_cast<int>(sizeof(*row.values))) __builtin_prefetch(row.values + y);
-          __builtin_prefetch(row.values + n - 1);))
+          auto const* const first = static_cast<char const*>(row.values.data());
+          auto const* const last = static_cast<char const*>(row.values.from(n - 1).data());
+          for (auto const* line = first; line < last; line += 64) __builtin_prefetch(line);
+          __builtin_prefetch(last);))
     }
   }
 

@@ -55,16 +55,21 @@ struct Validity {
   }
 };
 
+ScalarType scalar_type(std::int32_t scalar) {
+  return scalar == SALTUS_F16 ? ScalarType::f16 : scalar == SALTUS_BF16 ? ScalarType::bf16 : ScalarType::f32;
+}
+
 // Copies evaluated rows to their places.
+template <class Number>
 struct Scatter {
-  float const* from;
-  float* to;
+  Number const* from;
+  Number* to;
   std::int64_t from_row, from_site, to_row, to_site;
   int const* rows;
   int length, states;
   KOKKOS_FUNCTION void operator()(int i, int l) const {
-    float const* const in = from + i * from_row + l * from_site;
-    float* const out = to + rows[i] * to_row + l * to_site;
+    Number const* const in = from + i * from_row + l * from_site;
+    Number* const out = to + rows[i] * to_row + l * to_site;
     for (int y = 0; y < states; ++y) out[y] = in[y];
   }
 };
@@ -86,7 +91,7 @@ struct Backbone::Slot {
   Kokkos::View<int*, MemorySpace> wanted;
   Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, MemorySpace> valid;
   Kokkos::View<int*, MemorySpace> rows;  // the numbers of those that are evaluated by parts: all on a device
-  Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace> own;  // where the network takes fixed batches only
+  Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace> own;  // room for the scores of networks that take fixed batches only
   saltus_scores scores{};             // of all rows; data null: none yet
   int batch = 0, length = 0;          // of the scores
 };
@@ -190,7 +195,6 @@ void Backbone::probe() {
     }
   }();
   exec.fence("saltus::models: a probe is looked at on the host");
-  SALTUS_ASSERT(e.type == ScalarType::f32);
   if (on_host) check_kind(e);
   slots_.clear();
   rows_evaluated_ = 0;
@@ -202,7 +206,7 @@ void Backbone::check_kind(Evaluation const& e) const {
   for (int l = 0; l < manifest_.length; ++l) {
     double sum = 0;
     for (int y = 0; y < e.states; ++y) {
-      float const v = static_cast<float const*>(e.data)[l * e.site_stride + y];
+      float const v = Stored<float>(e.data, e.type).from(l * e.site_stride)[y];
       require(is_logarithmic(e.kind) || !(v < 0),
               "the manifest of '" + manifest_.name + "' says that the network gives '" + manifest_.output +
                   "', which is never negative, but it gives " + to_text(v) + " for state " + std::to_string(y) + " of site " +
@@ -248,7 +252,7 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
     return scores;
   };
   auto const evaluation = [&] {
-    return Evaluation{ScalarType::f32, slot.scores.data, slot.scores.row_stride, slot.scores.site_stride, manifest_.states, info_.kind};
+    return Evaluation{scalar_type(slot.scores.scalar), slot.scores.data, slot.scores.row_stride, slot.scores.site_stride, manifest_.states, info_.kind};
   };
   // All rows: the network's own output.
   auto const whole = [&] {
@@ -263,12 +267,14 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
     for (int first = 0; first < count; first += most) {
       int const rows = std::min(most, count - first);
       auto const part = ask(static_cast<int>(slots_.size()) + number, tokens, times, first, rows);
-      Kokkos::parallel_for(
-          "saltus::models::scatter",
-          Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {rows, length}),
-          Scatter{static_cast<float const*>(part.data), const_cast<float*>(static_cast<float const*>(slot.scores.data)),
-                  part.row_stride, part.site_stride, slot.scores.row_stride, slot.scores.site_stride,
-                  slot.rows.data() + first, length, manifest_.states});
+      slot.scores.scalar = part.scalar;
+      visit_numbers(part.data, scalar_type(part.scalar), [&]<class Number>(Number const* from) {
+        Kokkos::parallel_for(
+            "saltus::models::scatter",
+            Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {rows, length}),
+            Scatter<Number>{from, const_cast<Number*>(static_cast<Number const*>(slot.scores.data)), part.row_stride, part.site_stride,
+                            slot.scores.row_stride, slot.scores.site_stride, slot.rows.data() + first, length, manifest_.states});
+      });
       exec.fence("saltus::models: LibTorch's own memory is about to be used again");
     }
     return evaluation();

@@ -88,10 +88,32 @@ RowNoise RowNoiser::operator()(StreamKey key, std::uint64_t row, double level, s
   return noise;
 }
 
+namespace {
+// Scores where the host can read them: in place, or copied from a device with their strides.
+class HostScores {
+ public:
+  void const* operator()(ExecSpace const& exec, Evaluation const& e, std::int64_t rows) {
+    if constexpr (Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible) {
+      exec.fence("saltus::models: scores are read on the host");
+      return e.data;
+    } else {
+      auto const size = static_cast<std::size_t>(rows * e.row_stride) * scalar_size(e.type);
+      if (copy_.size() < size) copy_ = Kokkos::View<std::byte*, HostSpace>("saltus::models::bound_scores", size);
+      using Device = Kokkos::View<std::byte const*, MemorySpace, Kokkos::MemoryUnmanaged>;
+      Kokkos::deep_copy(exec, Kokkos::subview(copy_, std::make_pair(std::size_t{0}, size)), Device(static_cast<std::byte const*>(e.data), size));
+      exec.fence("saltus::models: scores are read on the host");
+      return copy_.data();
+    }
+  }
+
+ private:
+  Kokkos::View<std::byte*, HostSpace> copy_;
+};
+}  // namespace
+
 std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const& generator, NoiseSchedule const& noise,
                                              std::span<token_t const> tokens, std::size_t count, int draws, int batch,
                                              std::uint64_t seed) {
-  static_assert(Kokkos::SpaceAccessibility<HostSpace, MemorySpace>::accessible);
   auto const info = model.info();
   SALTUS_ASSERT(count > 0 && tokens.size() % count == 0);
   int const length = static_cast<int>(tokens.size() / count);
@@ -103,6 +125,9 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
   model.reserve({batch, length}, 1);
   Tokens const noisy("saltus::models::bound", rows_of_batch, static_cast<std::size_t>(length));
   Times const time("saltus::models::bound_time", rows_of_batch);
+  auto const host_noisy = Kokkos::create_mirror_view(noisy);
+  auto const host_time = Kokkos::create_mirror_view(time);
+  HostScores host_scores;
   RowNoiser noiser(length, info.states, mask);
   std::vector<RowNoise> levels(rows_of_batch);
   std::vector<double> sums(count, 0.0), squares(count, 0.0), row(static_cast<std::size_t>(info.states));
@@ -117,24 +142,22 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
       double const turned = (static_cast<double>(d) + uniform53(key.draw(first + i, Role::order, 0).event)) / draws +
                             static_cast<double>(b) * (std::numbers::phi - 1);
       levels[i] = noiser(key, first + i, turned - std::floor(turned), tokens.subspan(b * static_cast<std::size_t>(length), static_cast<std::size_t>(length)),
-                         {&noisy(i, 0), static_cast<std::size_t>(length)});
-      time(i) = info.time == TimeInput::total ? levels[i].total : noise.time_at_lost(1 - levels[i].alpha);
+                         {&host_noisy(i, 0), static_cast<std::size_t>(length)});
+      host_time(i) = info.time == TimeInput::total ? levels[i].total : noise.time_at_lost(1 - levels[i].alpha);
     }
     auto const part = std::make_pair(std::size_t{0}, rows);
+    Kokkos::deep_copy(exec, noisy, host_noisy);
+    Kokkos::deep_copy(exec, time, host_time);
     Evaluation const e = model.evaluate(exec, {Kokkos::subview(noisy, part, Kokkos::ALL), Kokkos::subview(time, part), {}}, 0);
-    exec.fence("saltus::models: scores are read on the host");
+    void const* const scores = host_scores(exec, e, static_cast<std::int64_t>(rows));
     for (std::size_t i = 0; i < rows; ++i) {
       std::size_t const b = (first + i) / static_cast<std::size_t>(draws);
       double sum = 0;
       for (int l = 0; l < length; ++l) {
-        token_t const seen = noisy(i, static_cast<std::size_t>(l));
+        token_t const seen = host_noisy(i, static_cast<std::size_t>(l));
         if (mask >= 0 && seen != mask) continue;
         std::int64_t const place = static_cast<std::int64_t>(i) * e.row_stride + l * e.site_stride;
-        if (e.type == ScalarType::f32) {
-          read_row(static_cast<float const*>(e.data) + place, info.states, info.kind, row);
-        } else {
-          read_row(static_cast<double const*>(e.data) + place, info.states, info.kind, row);
-        }
+        visit_numbers(scores, e.type, [&](auto const* numbers) { read_row(numbers + place, info.states, info.kind, row); });
         sum += term(row, seen, tokens[b * static_cast<std::size_t>(length) + static_cast<std::size_t>(l)], levels[i].alpha);
       }
       sums[b] += sum * levels[i].weight;

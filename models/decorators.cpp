@@ -70,8 +70,9 @@ struct RowsOf {
   /// The entry of a token that cannot be.
   KOKKOS_FORCEINLINE_FUNCTION Scalar nothing() const { return logarithmic ? lowest<Scalar> : Scalar(0); }
   /// Row `from` into `to`, without negative entries and without the mask's.
-  KOKKOS_FORCEINLINE_FUNCTION void load(Scalar const* from, Scalar* to) const {
+  KOKKOS_FORCEINLINE_FUNCTION void load(Stored<Scalar> const& row, Scalar* to) const {
     bool const any_sign = logarithmic;
+    Scalar const* const from = row.load(0, states, to);
 #pragma omp simd
     for (int y = 0; y < states; ++y) to[y] = any_sign || !(from[y] < 0) ? from[y] : Scalar(0);
     if (mask >= 0) to[mask] = nothing();
@@ -80,17 +81,16 @@ struct RowsOf {
 
 template <class Scalar>
 struct ScoresIn {
-  Scalar const* data;
+  Stored<Scalar> data;
   std::int64_t row_stride, site_stride;
-  explicit ScoresIn(Evaluation const& e)
-      : data(static_cast<Scalar const*>(e.data)), row_stride(e.row_stride), site_stride(e.site_stride) {}
-  KOKKOS_FORCEINLINE_FUNCTION Scalar const* row(int b, int l) const { return data + b * row_stride + l * site_stride; }
+  explicit ScoresIn(Evaluation const& e) : data(e.data, e.type), row_stride(e.row_stride), site_stride(e.site_stride) {}
+  KOKKOS_FORCEINLINE_FUNCTION Stored<Scalar> row(int b, int l) const { return data.from(b * row_stride + l * site_stride); }
 };
 
-/// Calls the visitor with the scores in the precision that they are in.
+/// Calls the visitor with the scores in the precision that they are computed with.
 template <class Visitor>
 decltype(auto) with_scores(Evaluation const& e, Visitor&& visitor) {
-  return e.type == ScalarType::f32 ? visitor(ScoresIn<float>(e)) : visitor(ScoresIn<double>(e));
+  return e.type == ScalarType::f64 ? visitor(ScoresIn<double>(e)) : visitor(ScoresIn<float>(e));
 }
 
 template <class Scalar>
@@ -101,7 +101,7 @@ struct TemperatureKernel {
 
   KOKKOS_FUNCTION void operator()(int b, int l) const {
     if (!rows.wanted(b, l)) return;
-    Scalar const* const from = in.row(b, l);
+    auto const from = in.row(b, l);
     Scalar* const to = rows.row(b, l);
     int const n = rows.states;
     rows.load(from, to);
@@ -142,7 +142,7 @@ struct TruncationKernel {
 
   KOKKOS_FUNCTION void operator()(int b, int l) const {
     if (!rows.wanted(b, l)) return;
-    Scalar const* const from = in.row(b, l);
+    auto const from = in.row(b, l);
     Scalar* const to = rows.row(b, l);
     int const n = rows.states;
     rows.load(from, to);
@@ -214,7 +214,7 @@ struct FactorKernel {
 
   KOKKOS_FUNCTION void operator()(int b, int l) const {
     if (!rows.wanted(b, l)) return;
-    In const* const from = in.row(b, l);
+    auto const from = in.row(b, l);
     Scalar* const to = rows.row(b, l);
     for (int y = 0; y < rows.states; ++y) {
       std::common_type_t<Scalar, In> const v = from[y];

@@ -156,10 +156,10 @@ struct MaskKernel {
 };
 
 // Entropies of the normalised laws at masked sites.
-template <class Scalar>
+template <class Number>
 struct EntropyKernel {
   Tokens tokens;
-  Scalar const* scores;
+  Number const* scores;
   std::int64_t row_stride, site_stride;
   Entropies out;
   int states;
@@ -169,11 +169,11 @@ struct EntropyKernel {
   KOKKOS_FUNCTION void operator()(int b, int l) const {
     out(b, l) = 0;
     if (tokens(b, l) != mask) return;
-    Scalar const* const row = scores + b * row_stride + l * site_stride;
+    Number const* const row = scores + b * row_stride + l * site_stride;
     double top = 0;
     if (logarithmic) {
       top = -Kokkos::Experimental::infinity_v<double>;
-      for (int y = 0; y < states; ++y) top = y != mask && row[y] > top ? static_cast<double>(row[y]) : top;
+      for (int y = 0; y < states; ++y) top = y != mask && static_cast<double>(row[y]) > top ? static_cast<double>(row[y]) : top;
     }
     double sum = 0, weighted = 0;
     for (int y = 0; y < states; ++y) {
@@ -249,16 +249,11 @@ SampledProfile sampled_profile(ExecSpace const& exec, ScoreModel& model, HostTok
     for (int i = 0; i < length; ++i) {
       Kokkos::parallel_for("saltus::models::profile::mask", policy, MaskKernel{clean, ranks, tokens, i, *info.mask});
       Evaluation const e = model.evaluate(exec, {tokens, {}, {}}, 0);
-      auto const launch = [&]<class Scalar>(Scalar const* scores) {
+      visit_numbers(e.data, e.type, [&]<class Number>(Number const* scores) {
         Kokkos::parallel_for("saltus::models::profile::entropies", policy,
-                             EntropyKernel<Scalar>{tokens, scores, e.row_stride, e.site_stride, entropies, info.states,
+                             EntropyKernel<Number>{tokens, scores, e.row_stride, e.site_stride, entropies, info.states,
                                                    *info.mask, is_logarithmic(e.kind)});
-      };
-      if (e.type == ScalarType::f32) {
-        launch(static_cast<float const*>(e.data));
-      } else {
-        launch(static_cast<double const*>(e.data));
-      }
+      });
       Kokkos::deep_copy(exec, host_entropies, entropies);
       exec.fence("saltus::models::profile: entropies are averaged on the host");
       auto const at = static_cast<std::size_t>(i);

@@ -9,14 +9,36 @@
 
 namespace saltus {
 
+namespace detail {
+struct NarrowNumbers {
+  float const* from;
+  std::uint16_t* to;
+  bool bfloat;
+  KOKKOS_FUNCTION void operator()(std::int64_t i) const {
+    to[i] = bfloat ? BFloat16::nearest(from[i]).bits : Float16::nearest(from[i]).bits;
+  }
+};
+}  // namespace detail
+
 /// Scores that lie in memory, the same whatever is asked: what a step costs when no network is evaluated.
 class StoredScores final : public ScoreModel {
  public:
   using Scores = Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace>;  ///< [batch, length, states]
 
-  /// One array for each slot, all of the same extents; rows of an x0 kind are normalised. The mask is the last state.
-  StoredScores(std::vector<Scores> slots, ScoreKind kind, bool masked = true)
-      : slots_(std::move(slots)), kind_(kind), masked_(masked) {}
+  /// One array for each slot, all of the same extents; rows of an x0 kind are normalised. The mask is the last state. `type`:
+  /// what they are stored as; f16 and bf16 are copies, rounded to nearest.
+  StoredScores(std::vector<Scores> slots, ScoreKind kind, bool masked = true, ScalarType type = ScalarType::f32)
+      : slots_(std::move(slots)), kind_(kind), masked_(masked), type_(type) {
+    for (auto const& slot : slots_) {
+      data_.push_back(slot.data());
+      if (type_ == ScalarType::f32) continue;
+      narrow_.emplace_back(Kokkos::view_alloc(Kokkos::WithoutInitializing, "saltus::models::stored_scores"), slot.size());
+      Kokkos::parallel_for("saltus::models::narrow", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>(0, static_cast<std::int64_t>(slot.size())),
+                           detail::NarrowNumbers{slot.data(), narrow_.back().data(), type_ == ScalarType::bf16});
+      data_.back() = narrow_.back().data();
+    }
+    Kokkos::fence("saltus::models: stored scores are ready");
+  }
 
   ModelInfo info() const override {
     ModelInfo info;
@@ -30,7 +52,7 @@ class StoredScores final : public ScoreModel {
   void reserve(Extents, int) override {}
   Evaluation evaluate(ExecSpace const&, Query const&, int slot) override {
     Scores const& s = slots_[static_cast<std::size_t>(slot)];
-    return {ScalarType::f32, s.data(), static_cast<std::int64_t>(s.stride(0)), static_cast<std::int64_t>(s.stride(1)),
+    return {type_, data_[static_cast<std::size_t>(slot)], static_cast<std::int64_t>(s.stride(0)), static_cast<std::int64_t>(s.stride(1)),
             static_cast<int>(s.extent(2)), kind_, is_x0(kind_)};
   }
 
@@ -38,6 +60,9 @@ class StoredScores final : public ScoreModel {
   std::vector<Scores> slots_;
   ScoreKind kind_;
   bool masked_;
+  ScalarType type_;
+  std::vector<void const*> data_;
+  std::vector<Kokkos::View<std::uint16_t*, MemorySpace>> narrow_;
 };
 
 namespace detail {

@@ -3,13 +3,15 @@
 
 #include <string>
 
+#include <saltus/models/adapter_library.hpp>
+
 #include "torch/table.h"
 
 namespace saltus {
 
-/// The LibTorch adapter, loaded by the first call and never unloaded. Looked for in SALTUS_TORCH_ADAPTER (a file), beside
-/// the program (../lib/saltus, and the same below the name of the architecture) and where the build put it. Throws UserError that says how to
-/// get it.
+extern AdapterLibrary const torch_adapter;
+
+/// The LibTorch adapter, loaded by the first call. Throws as adapter_table().
 saltus_torch_table const& torch_library();
 
 /// The adapter's message for what just failed, as UserError.

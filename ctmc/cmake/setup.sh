@@ -111,9 +111,16 @@ missing_packages() {
   venv_site >/dev/null || python_for_venv >/dev/null || echo python3-venv
 }
 
+# missing_test_packages: the same for what only tests need.
+missing_test_packages() {
+  command -v mpirun >/dev/null && command -v mpicxx >/dev/null || printf '%s\n' openmpi-bin libopenmpi-dev
+  command -v valgrind >/dev/null || echo valgrind
+}
+
+# install_packages LIST: LIST prints the names of those that are missing.
 install_packages() {
-  local missing as_root=()
-  mapfile -t missing < <(missing_packages)
+  local list=$1 missing as_root=()
+  mapfile -t missing < <("$list")
   ((${#missing[@]})) || return 0
   command -v apt-get >/dev/null ||
     die "please install what Debian calls ${missing[*]}, then start this again (there is no apt-get here)"
@@ -135,7 +142,7 @@ install_packages() {
   run "${apt[@]}" install -y --no-install-recommends "${missing[@]}" ||
     die "apt-get could not install ${missing[*]} (see above)"
   hash -r
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <("$list")
   ((${#missing[@]} == 0)) || die "installed, but still not found: ${missing[*]} (is PATH or python3 not Debian's?)"
 }
 
@@ -189,6 +196,7 @@ install_wheels() {
 
 # setup_tests: what only tests need, after setup. Without it they are skipped, saying so.
 setup_tests() {
+  if command -v apt-get >/dev/null; then install_packages missing_test_packages; fi
   has_wheel rdkit "$saltus_rdkit" || pip_install "rdkit==$saltus_rdkit" || say "RDKit could not be installed: its tests are skipped"
   if has_wheel torch "$saltus_torch"; then
     has_wheel transformers "$saltus_transformers" || pip_install "transformers==$saltus_transformers" ||
@@ -210,7 +218,7 @@ setup() {
   # shellcheck disable=SC2206 # split at the separators on purpose
   saltus_prefixes=(${CMAKE_PREFIX_PATH:-})
   IFS=$old_ifs
-  install_packages
+  install_packages missing_packages
   install_wheels "$1"
 }
 

@@ -613,9 +613,11 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
   std::vector<double> equal;
   for (int k = 0; k <= plan.steps; ++k) equal.push_back(static_cast<double>(k) * count / plan.steps);
   char note[160];
+  // A site may jump again, which a student of one jump a step cannot do: the sum of what is compared knows nothing of it.
+  char const* const only_first = process.is_masked() ? "" : "; without a mask only the first jump of a site in a step is compared, which makes long steps look cheap";
   std::snprintf(note, sizeof note, "path KL on the paths learned from: %.4g nats a sequence, of steps of equal length %.4g",
                 schedule.objective.back(), smooth(equal) / scale);
-  schedule.note = note;
+  schedule.note = std::string(note) + only_first;
   schedule.trajectories = all;
 }
 

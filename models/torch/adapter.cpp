@@ -174,7 +174,9 @@ struct saltus_model {
       }
       if (extra) out = out.narrow(0, 0, rows);
     }
-    if (out.scalar_type() != torch::kFloat32) out = out.to(torch::kFloat32);
+    // Numbers of 16 bits are handed over as they are, unless something has to be added to them.
+    bool const narrow = out.scalar_type() == torch::kBFloat16 || out.scalar_type() == torch::kFloat16;
+    if (out.scalar_type() != torch::kFloat32 && !(narrow && network.output == SALTUS_OUTPUT_AS_IT_IS)) out = out.to(torch::kFloat32);
     if (ids.defined()) out = out.index_select(-1, ids);
     // What comes back is written to (below, and by the caller, who puts rows among others): it must be the network's no
     // longer, nor the same memory twice.
@@ -225,7 +227,8 @@ saltus_torch_table const table = {
         auto& out = model->outputs[slot];
         out = torch::Tensor();  // its memory serves the new one
         out = model->run(*batch);
-        *scores = {out.const_data_ptr(), SALTUS_F32, out.stride(0), out.stride(1)};
+        std::int32_t const scalar = out.scalar_type() == torch::kFloat32 ? SALTUS_F32 : out.scalar_type() == torch::kFloat16 ? SALTUS_F16 : SALTUS_BF16;
+        *scores = {out.const_data_ptr(), scalar, out.stride(0), out.stride(1)};
         return 0;
       });
     },

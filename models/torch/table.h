@@ -68,7 +68,7 @@ typedef struct {
   void* stream;            /* the device's stream; null: the default one */
 } saltus_batch;
 
-/* The network's own output, [batch, length, columns]: valid until the same slot is evaluated again. */
+/* The network's own output, [batch, length, columns], single precision or 16 bits: valid until the same slot is evaluated again. */
 typedef struct {
   void const* data;
   int32_t scalar;

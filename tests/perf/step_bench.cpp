@@ -23,6 +23,7 @@ struct Case {
   ScoreKind kind;
   char const* method = "euler";
   Interval interval{0.5, 0.46875};  // jump probability 1/16 on log-linear noise in the middle of a run
+  ScalarType type = ScalarType::f32;
 };
 
 int run(int argc, char** argv) {
@@ -40,7 +41,12 @@ int run(int argc, char** argv) {
                                 {"masked_step_normalised_S33", 64, 256, 33, ScoreKind::x0_leave_one_out},
                                 // every site is revealed from its own row: at best a plain sum of it a site
                                 {"first_hitting_S50258", 2, 1024, 50258, ScoreKind::x0_leave_one_out, "first_hitting",
-                                 {1, 0}}};
+                                 {1, 0}},
+                                {"masked_euler_log_scores_S50258_bf16", 2, 1024, 50258, ScoreKind::log_score, "euler", {0.5, 0.46875}, ScalarType::bf16},
+                                {"masked_euler_log_scores_S50258_f16", 2, 1024, 50258, ScoreKind::log_score, "euler", {0.5, 0.46875}, ScalarType::f16},
+                                {"masked_euler_log_scores_S4", 64, 256, 4 + 1, ScoreKind::log_score},
+                                {"masked_euler_log_scores_S20", 64, 256, 20 + 1, ScoreKind::log_score},
+                                {"uniform_euler_log_scores_S33", 64, 256, 33, ScoreKind::log_score}};
   std::string json;
   auto add = [&](std::string const& name, double value) {
     char text[160];
@@ -50,8 +56,9 @@ int run(int argc, char** argv) {
   for (auto const& c : cases) {
     if (!only.empty() && only.find(std::string(",") + c.name + ",") == std::string::npos) continue;
     auto const scores = scores_like_a_network(exec, c.batch, c.length, c.states, c.kind);
-    auto process = Process::reverse(Generator::absorbing(c.states), NoiseSchedule::log_linear(),
-                                    std::make_shared<StoredScores>(std::vector{scores}, c.kind));
+    bool const masked = std::strncmp(c.name, "uniform", 7) != 0;
+    auto process = Process::reverse(masked ? Generator::absorbing(c.states) : Generator::uniform(c.states), NoiseSchedule::log_linear(),
+                                    std::make_shared<StoredScores>(std::vector{scores}, c.kind, masked, c.type));
     timing::TimedStep step(exec, process, c.method, {c.batch, c.length}, c.interval);
     double const sites = static_cast<double>(c.batch) * c.length;
     int const inner = c.states > 1000 ? 1 : 200;  // small cases: many steps a measurement

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -72,6 +73,20 @@ TEST(FastExp, ErrorAtTheSeamsOfTheRangeReduction) {
       }
     }
   }
+}
+
+TEST(FastExp, CoarsePowersOfTwo) {
+  double worst = 0;
+  for (std::int64_t i = 0; i <= 2'530'000; ++i) {
+    float const t = -126.0f + static_cast<float>(i) * 1e-4f;
+    if (t > 127) break;
+    double const exact = std::exp2(static_cast<double>(t));
+    worst = std::max(worst, std::abs(static_cast<double>(exp2_coarse(t)) / exact - 1));
+  }
+  EXPECT_LE(worst, 4e-6);
+  EXPECT_GT(worst, 1e-7) << "better than the polynomial can be: the measurement is broken";
+  for (float const low : {-127.0f, -1e30f, -infinity}) EXPECT_NEAR(exp2_coarse(low) * 0x1p126f, 1, 4e-6);
+  for (float const high : {127.5f, 1e30f, infinity, std::numeric_limits<float>::quiet_NaN()}) EXPECT_GE(exp2_coarse(high), 0x1.ffffp126f);
 }
 
 TEST(FastExp, Specials) {

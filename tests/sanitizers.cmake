@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# cmake -DSOURCE=<repository> -DBINARY=<build tree> -DCOMPILER=... -DLAUNCHER=... [-DKokkos_DIR=...] -P sanitizers.cmake
+# Builds the flags of the preset asan in BINARY/sanitizers and runs its programs of tests: AddressSanitizer and
+# UndefinedBehaviorSanitizer, of which any report ends the program. (ThreadSanitizer reports races inside of OpenMP that are none.)
+# Left out: statistical and determinism, whose kernels the others run too, and what starts other programs.
+set(work "${BINARY}/sanitizers")
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code COMMAND_ECHO STDOUT)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "exit code ${code}")
+  endif()
+endfunction()
+
+set(arguments "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" -DSALTUS_TORCH=OFF -DSALTUS_MPI=OFF -DSALTUS_BUILD_EXAMPLES=OFF)
+if(Kokkos_DIR)
+  list(APPEND arguments "-DKokkos_DIR=${Kokkos_DIR}")
+endif()
+run(${CMAKE_COMMAND} --preset asan -S "${SOURCE}" -B "${work}" ${arguments})
+set(kinds unit method learnable tools cli)
+set(parsers sequences tokens table npy generator generator_name newick process manifest law schedule safetensors)
+list(TRANSFORM kinds REPLACE "(.+)" "saltus_\\1_tests" OUTPUT_VARIABLE targets)
+list(TRANSFORM parsers REPLACE "(.+)" "saltus_fuzz_\\1" OUTPUT_VARIABLE programs)
+run(${CMAKE_COMMAND} --build "${work}" --target ${targets} ${programs})
+set(ENV{ASAN_OPTIONS} "detect_leaks=0:allocator_may_return_null=1:malloc_context_size=10")
+set(ENV{UBSAN_OPTIONS} "print_stacktrace=1")
+foreach(target ${targets})
+  run("${work}/tests/${target}" --gtest_brief=1)
+endforeach()
+foreach(parser ${parsers})
+  run("${work}/tests/fuzz/${parser}" 2 2 "${SOURCE}/tests/fuzz/corpus/${parser}")
+endforeach()
