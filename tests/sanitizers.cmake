@@ -2,7 +2,7 @@
 # cmake -DSOURCE=<repository> -DBINARY=<build tree> -DCOMPILER=... -DLAUNCHER=... [-DKokkos_DIR=...] -P sanitizers.cmake
 # Builds the flags of the preset asan in BINARY/sanitizers and runs its programs of tests: AddressSanitizer and
 # UndefinedBehaviorSanitizer, of which any report ends the program. (ThreadSanitizer reports races inside of OpenMP that are none.)
-# Left out: statistical and determinism, whose kernels the others run too, and what starts other programs.
+# Left out: statistical, determinism, tools and cli, whose code the others run too, and what starts other programs.
 set(work "${BINARY}/sanitizers")
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE code COMMAND_ECHO STDOUT)
@@ -11,12 +11,13 @@ function(run)
   endif()
 endfunction()
 
-set(arguments "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" -DSALTUS_TORCH=OFF -DSALTUS_MPI=OFF -DSALTUS_BUILD_EXAMPLES=OFF)
+set(arguments "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" -DSALTUS_TORCH=OFF -DSALTUS_MPI=OFF -DSALTUS_BUILD_EXAMPLES=OFF
+  "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
 if(Kokkos_DIR)
   list(APPEND arguments "-DKokkos_DIR=${Kokkos_DIR}")
 endif()
 run(${CMAKE_COMMAND} --preset asan -S "${SOURCE}" -B "${work}" ${arguments})
-set(kinds unit method learnable tools cli)
+set(kinds unit method learnable)
 set(parsers sequences tokens table npy generator generator_name newick process manifest law schedule safetensors)
 list(TRANSFORM kinds REPLACE "(.+)" "saltus_\\1_tests" OUTPUT_VARIABLE targets)
 list(TRANSFORM parsers REPLACE "(.+)" "saltus_fuzz_\\1" OUTPUT_VARIABLE programs)

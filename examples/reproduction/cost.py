@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Time and memory of learning a schedule of 8 evaluations from a teacher of 256, by every method.
 
-    python3 examples/reproduction/cost.py [--networks books,qm9] [--work results/cost] [--page docs/reproduction/cost.md]
+    python3 examples/reproduction/cost.py [--networks books,qm9] [--precision bf16] [--methods "LSD, block;LSD+, euler"]
+        [--work results/cost] [--page docs/reproduction/cost.md]
 
 With the trajectories and sweeps that 'saltus distill' takes by default, and its path KLs before and after, which it computes in
 the same run. Seconds of wall time on all cores; the largest memory of the process. A run that was cut short goes on where it
@@ -27,13 +28,15 @@ def main():
     parser.add_argument("--networks", default="books,qm9")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("results/cost"))
     parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("docs/reproduction/cost.md"))
+    parser.add_argument("--precision", default="fp32", help="of the networks")
+    parser.add_argument("--methods", default="", help="only learned methods with these labels, separated by ;")
     parser.add_argument("--saltus", default="build/release/apps/saltus")
     options = parser.parse_args()
     store = cells.Cells(options.work, options.saltus)
 
     def learn(network, method, base):
         command = [store.program, "distill", "--model", network, "--method", method, "--base", base, "--nfe", "8", "--teacher-steps", "256",
-                   "--out", str(options.work / "schedule.json"), "--quiet"]
+                   "--precision", options.precision, "--out", str(options.work / "schedule.json"), "--quiet"]
         start = time.time()
         process = subprocess.Popen(command)
         _, status, usage = os.wait4(process.pid, 0)
@@ -42,15 +45,16 @@ def main():
         return {"seconds": time.time() - start, "megabytes": usage.ru_maxrss / 1024, "processor": usage.ru_utime + usage.ru_stime}
 
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", "# What learning costs", "",
-             f"Made by examples/reproduction/cost.py on {os.cpu_count()} cores; see [reproduction](../reproduction.md). A schedule of 8 "
-             "evaluations from a teacher of 256 steps, path KLs before and after included."]
+             f"Made by examples/reproduction/cost.py --precision {options.precision} on {os.cpu_count()} cores; see "
+             "[reproduction](../reproduction.md). A schedule of 8 evaluations from a teacher of 256 steps, path KLs before and after "
+             "included."]
     for network in options.networks.split(","):
         manifest = shipped.manifest(network)
         rows = []
         for label, method, base, needs_mask in experiment.LEARNED:
-            if not experiment.suits(manifest, base, needs_mask):
+            if not experiment.suits(manifest, base, needs_mask) or (options.methods and label not in options.methods.split(";")):
                 continue
-            got = store.cell(f"{network} {method} {base}", lambda: learn(network, method, base))
+            got = store.cell(f"{network} {options.precision} {method} {base}", lambda: learn(network, method, base))
             rows.append([label, f"{got['seconds']:.0f}", f"{got['processor']:.0f}", f"{got['megabytes']:.0f}"])
         lines += ["", f"## {network}", "", *cells.table(["method", "seconds", "seconds of the processor", "megabytes"], rows)]
     cells.write_page(options.page, lines)

@@ -29,6 +29,7 @@ LEARNED = [  # label, method, base
     ("LSD, paper, gKL", "lsd:mode=paper,distance=gkl", "euler"),
     ("LSD, code", "lsd:mode=code", "euler"),
     ("LSD, block", "lsd", "euler"),
+    ("LSD+, paths", "lsd_plus:estimate=paths", "euler"),
     ("LSD+", "lsd_plus", "euler"),
     ("LSD, state", "lsd_state", "euler"),
     ("blocks", "blocks", "fixed_count"),
@@ -82,7 +83,7 @@ def main():
 
         def compute():
             # Steps of tweedie make impossible sequences now and then, which no student can be near; exact paths are none.
-            teacher = ["--teacher", "first_hitting"] if method in ("lsd_plus", "jys", "blocks") else []
+            teacher = ["--teacher", "first_hitting"] if method.split(":")[0] in ("lsd_plus", "jys", "blocks") else []
             store.run("distill", "--model", model, *noise(model), *teacher, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
                       "--trajectories", options.trajectories, "--sweeps", options.sweeps, "--out", schedule, "--quiet")
             got = sampled(model, budget, ["--schedule", schedule])

@@ -41,6 +41,7 @@ LEARNED = [  # label, method, base, for masked models without time only
     ("LSD, block", "lsd", "euler", False),
     ("LSD, block, tweedie", "lsd", "tweedie", False),
     ("LSD, block, trapezoidal", "lsd", "tweedie_trapezoidal", True),
+    ("LSD+, euler, paths", "lsd_plus:estimate=paths", "euler", True),
     ("LSD+, euler", "lsd_plus", "euler", True),
     ("LSD+, exponential", "lsd_plus", "exponential", False),
     ("LSD, state", "lsd_state", "euler", False),

@@ -8,6 +8,7 @@
 #include <saltus/ctmc/error.hpp>
 #include <saltus/learnable/distiller.hpp>
 #include <saltus/learnable/path_kl.hpp>
+#include <saltus/learnable/profile_draws.hpp>
 #include <saltus/learnable/saved_numbers.hpp>
 
 namespace saltus {
@@ -340,16 +341,18 @@ std::vector<double> literal_times(NoiseSchedule const& noise, double end, int st
 class LsdPlus final : public Distiller {
  public:
   explicit LsdPlus(Parameters const& parameters) {
-    parameters.allow({"candidates", "objective", "optimiser"});
+    parameters.allow({"candidates", "estimate", "objective", "optimiser"});
     candidates_ = parameters.integer("candidates", 0, 0, most_candidates);
     objective_ = parameters.text("objective", "girsanov");
     optimiser_ = parameters.text("optimiser", "dp");
+    estimate_ = parameters.text("estimate", "auto");
     auto const known = [](std::string const& kind, std::string const& given, std::vector<std::string> const& names) {
       if (std::find(names.begin(), names.end(), given) == names.end())
         throw UserError(unknown_name(kind, given, names));
     };
     known("objective of lsd_plus", objective_, {"block", "girsanov", "literal"});
     known("optimiser of lsd_plus", optimiser_, {"dp", "gradient"});
+    known("estimate of lsd_plus", estimate_, {"auto", "paths", "profile"});
   }
 
   DistillerInfo const& info() const override { return info_; }
@@ -376,7 +379,9 @@ class LsdPlus final : public Distiller {
       return "lsd_plus finds no factor for the first step of '" + plan.base + "', since the rates under the noise " +
              process.noise().describe() + " begin at 0; take the base tweedie";
     }
-    int const points = candidates(plan, process.generator().states());
+    if (std::string const why = no_profile(process, plan); estimate_ == "profile" && !why.empty())
+      return "lsd_plus with estimate=profile " + why + "; take estimate=paths";
+    int const points = by_profile(process, plan) ? times_by_profile(plan) : candidates(plan, process.generator().states());
     if (plan.steps > points) {
       return "lsd_plus chooses " + std::to_string(plan.steps) + " steps among " + std::to_string(points) +
              " intervals of its candidate times; raise candidates (at most " + std::to_string(most_candidates) +
@@ -395,7 +400,7 @@ class LsdPlus final : public Distiller {
     auto const M = static_cast<std::size_t>(plan.steps);
     schedule.phi.assign(M, 1.0);
     if (objective_ == "girsanov") {
-      learn(exec, process, plan, hooks, schedule);
+      by_profile(process, plan) ? learn_by_profile(exec, process, plan, hooks, schedule) : learn(exec, process, plan, hooks, schedule);
     } else {
       int const parts = objective_ == "literal" ? plan.teacher_steps : plan.steps;
       schedule.times = literal_times(process.noise(), plan.end, plan.steps, (process.noise().end() - plan.end) / parts);
@@ -420,6 +425,26 @@ class LsdPlus final : public Distiller {
  private:
   void learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
              Schedule& schedule) const;
+  // The same where the cost of a step is known from the information profile: far fewer draws serve, and every time of the
+  // teacher's grid.
+  void learn_by_profile(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
+                        Schedule& schedule) const;
+  // Why costs do not follow from the profile; empty: they do.
+  std::string no_profile(Process const& process, DistillPlan const& plan) const {
+    if (std::string const why = ProfileDraws::refuses(process); !why.empty()) return "would " + why;
+    if (!process.normalised() || path_law(plan.base) == StepLaw::exponential)
+      return "would need laws of the clean token, and a base whose factors make its reveals those of the process";
+    if (plan.end != 0) return "would need steps that end at t = 0";
+    if (optimiser_ != "dp") return "would need optimiser=dp";
+    std::size_t const draws = plan.trajectories * static_cast<std::size_t>(std::max(plan.sweeps, 0));
+    return draws < 2 * ProfileDraws::groups ? "would need at least " + std::to_string(2 * ProfileDraws::groups) + " trajectories" : "";
+  }
+  bool by_profile(Process const& process, DistillPlan const& plan) const {
+    return estimate_ != "paths" && objective_ == "girsanov" && no_profile(process, plan).empty();
+  }
+  int times_by_profile(DistillPlan const& plan) const {
+    return candidates_ > 0 ? std::min(candidates_, plan.teacher_steps) : plan.teacher_steps;
+  }
 
   // Of a row of a batch.
   static double bytes(int count, int length, int states) {
@@ -439,11 +464,47 @@ class LsdPlus final : public Distiller {
   }
 
   int candidates_;  // 0: by the steps and the memory
-  std::string objective_, optimiser_;
+  std::string objective_, optimiser_, estimate_;
   DistillerInfo info_{.name = "lsd_plus",
                       .summary = "times and factors together: least path KL among times of the teacher's grid",
                       .reference = "Fu et al. 2025 (LSD+), arXiv:2509.19962; objective=literal: its Eq. 8",
                       .bases = {"euler", "exponential", "tau_leaping", "tweedie"}};
+};
+
+// Path KL of steps of a masked student that reveals each mask by itself, from the profile h_0, h_1, ... of the model. A step
+// from a share s of masks to a share t reveals each with probability u = 1 - t/s; with i sites revealed before it and r in it
+// it costs r h_i - (h_i + ... + h_(i+r-1)) (A§9.3). i is binomial, and so is i + r, so that the mean is
+//   u B(s) + A(s) - A(t),  A(s) = E (h_0 + ... + h_(i-1)),  B(s) = E (length - i) h_i.
+class ProfileCost {
+ public:
+  ProfileCost(std::vector<double> const& profile, std::vector<double> shares) : shares_(std::move(shares)) {
+    auto const L = static_cast<double>(profile.size());
+    for (double const s : shares_) {
+      double a = 0, b = 0, before = 0;
+      for (std::size_t i = 0; i <= profile.size(); ++i) {
+        auto const n = static_cast<double>(i);
+        double const p = s >= 1 ? (i == 0) : s <= 0 ? (i == profile.size())
+                       : std::exp(std::lgamma(L + 1) - std::lgamma(n + 1) - std::lgamma(L - n + 1) + n * std::log1p(-s) + (L - n) * std::log(s));
+        a += p * before;
+        if (i == profile.size()) break;
+        b += p * (L - n) * profile[i];
+        before += profile[i];
+      }
+      a_.push_back(a);
+      b_.push_back(b);
+    }
+  }
+  double operator()(std::size_t from, std::size_t to) const {
+    return (1 - shares_[to] / shares_[from]) * b_[from] + a_[from] - a_[to];
+  }
+  double total(std::vector<int> const& path) const {
+    double sum = 0;
+    for (std::size_t k = 0; k + 1 < path.size(); ++k) sum += (*this)(static_cast<std::size_t>(path[k]), static_cast<std::size_t>(path[k + 1]));
+    return sum;
+  }
+
+ private:
+  std::vector<double> shares_, a_, b_;
 };
 
 std::string saved(std::string const& head, std::size_t done, std::vector<double> const& objective,
@@ -462,6 +523,50 @@ void restore(std::string const& text, std::string const& head, std::size_t& done
   auto const begin = all.begin() + 2, middle = begin + static_cast<std::ptrdiff_t>(all[1]);
   objective.assign(begin, middle);
   sums.assign(middle, all.end());
+}
+
+void LsdPlus::learn_by_profile(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
+                               Schedule& schedule) const {
+  int const count = times_by_profile(plan);
+  std::size_t const all = plan.trajectories * static_cast<std::size_t>(plan.sweeps);
+  NoiseSchedule const& noise = process.noise();
+  TimeGrid const grid = TimeGrid::uniform(noise.end(), plan.end, plan.teacher_steps);
+  std::vector<double> times, shares;
+  for (int c = 0; c <= count; ++c) {
+    times.push_back(grid.point(static_cast<int>(std::int64_t{c} * plan.teacher_steps / count)));
+    shares.push_back(c == count ? 0 : noise.lost(times.back()) / noise.lost(noise.end()));
+  }
+  ProfileDraws draws(plan, all,
+                     "lsd_plus profile " + std::to_string(plan.length) + " " + std::to_string(all) + " " + std::to_string(plan.seed));
+  if (!hooks.resume.empty()) draws.restore(hooks.resume);
+  std::vector<int> path;
+  auto const solve = [&] {
+    ProfileCost const by_profile(draws.mean(), shares);
+    auto const C = static_cast<std::size_t>(count);
+    std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
+    for (std::size_t j = 0; j < C; ++j) {
+      for (std::size_t to = j + 1; to <= C; ++to) cost[j][to] = by_profile(j, to);
+    }
+    path = cheapest(cost, plan.steps);
+    schedule.objective.push_back(by_profile.total(path));
+  };
+  if (draws.done() > 0) solve();
+  while (draws.done() < ProfileDraws::groups) {
+    draws.add(exec, process);
+    solve();
+    if (hooks.progress) hooks.progress(static_cast<double>(draws.done()) / ProfileDraws::groups, schedule.objective.back());
+    if (hooks.save) hooks.save(draws.saved());
+  }
+  schedule.times.clear();
+  for (int const c : path) schedule.times.push_back(times[static_cast<std::size_t>(c)]);
+  std::vector<int> equal;
+  for (int k = 0; k <= plan.steps; ++k) equal.push_back(static_cast<int>(std::int64_t{k} * count / plan.steps));
+  double const error = draws.error([&](auto const& profile) { return ProfileCost(profile, shares).total(path); });
+  char note[160];
+  std::snprintf(note, sizeof note, "path KL by the information profile: %.4g +- %.2g nats a sequence, of steps of equal length %.4g",
+                schedule.objective.back(), error, ProfileCost(draws.mean(), shares).total(equal));
+  schedule.note = note;
+  schedule.trajectories = all;
 }
 
 void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,

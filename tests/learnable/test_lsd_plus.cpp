@@ -77,7 +77,7 @@ TEST(LsdPlus, IsTheBestOfAllChoices) {
                      .sweeps = 1,
                      .batch = 25,
                      .seed = 3};
-    Schedule const found = learned(process, plan, "lsd_plus:candidates=7");
+    Schedule const found = learned(process, plan, "lsd_plus:estimate=paths,candidates=7");
     ASSERT_EQ(found.steps(), 3);
     double least = std::numeric_limits<double>::infinity();
     std::vector<double> best;
@@ -111,7 +111,7 @@ TEST(LsdPlus, IsTheBestOfAllChoices) {
     // A teacher of 30 steps makes impossible sequences of this chain: then every choice may be infinite.
     plan.teacher = "tweedie";
     if (base == "tweedie") continue;
-    EXPECT_SAYS(message_of<NumericalError>([&] { learned(process, plan, "lsd_plus:candidates=7"); }), "first_hitting");
+    EXPECT_SAYS(message_of<NumericalError>([&] { learned(process, plan, "lsd_plus:estimate=paths,candidates=7"); }), "first_hitting");
   }
 }
 
@@ -130,7 +130,7 @@ TEST(LsdPlus, ApproachesTheBestTimesOfAChain) {
                            .trajectories = 512,
                            .sweeps = 1,
                            .batch = 256};
-    Schedule const found = learned(process, plan, "lsd_plus:candidates=32");
+    Schedule const found = learned(process, plan, "lsd_plus:estimate=paths,candidates=32");
     double const cost = exact_cost(profile, noise, found.times);
     double const uniform = binomial_cost(profile, steps);
     double least = std::numeric_limits<double>::infinity();
@@ -150,10 +150,50 @@ TEST(LsdPlus, ApproachesTheBestTimesOfAChain) {
     EXPECT_LT(fine - least, 0.1 * (uniform - least)) << fine;
     EXPECT_LT(fine - jys, 0.1 * (uniform - least)) << jys;
 
-    Schedule const smooth = learned(process, plan, "lsd_plus:candidates=32,optimiser=gradient");
+    Schedule const smooth = learned(process, plan, "lsd_plus:estimate=paths,candidates=32,optimiser=gradient");
     EXPECT_LT(smooth.objective.back(), 1.05 * found.objective.back());
     EXPECT_LT(exact_cost(profile, noise, smooth.times), 1.05 * cost);
   }
+}
+
+// Where costs follow from the information profile they need no paths: nearer to the best of all choices, and the same cost as
+// binomial_cost() of the exact profile.
+TEST(LsdPlus, ByTheInformationProfile) {
+  MarkovChain const chain = cyclic(8);
+  Generator const generator = Generator::absorbing(5);
+  for (auto const& [noise, base] : {std::pair{NoiseSchedule::log_linear(), "tweedie"}, {NoiseSchedule::cosine(), "euler"}}) {
+    Process process = Process::reverse(generator, noise, chain.denoiser(generator));
+    auto const profile = information_profile(chain);
+    DistillPlan const plan{.base = base, .steps = 3, .teacher_steps = 32, .length = 8, .trajectories = 512, .sweeps = 1, .batch = 256};
+    std::vector<std::string> states;
+    Schedule const found = learned(process, plan, "lsd_plus", {.save = [&](std::string const& state) { states.push_back(state); }});
+    double const cost = exact_cost(profile, noise, found.times);
+    double least = std::numeric_limits<double>::infinity(), uniform = 0;
+    for_each_choice(32, 2, [&](std::vector<int> const& points) {
+      std::vector<double> times;
+      for (int const p : points) times.push_back(1 - p / 32.0);
+      least = std::min(least, exact_cost(profile, noise, times));
+    });
+    uniform = exact_cost(profile, noise, {1, 2 / 3.0, 1 / 3.0, 0});
+    SCOPED_TRACE("learned " + to_text(cost) + ", best " + to_text(least) + ", uniform " + to_text(uniform) + ", estimated " + to_text(found.objective.back()));
+    EXPECT_LT(cost - least, 0.02 * (uniform - least));
+    EXPECT_GE(cost, least - 1e-12);
+    EXPECT_NEAR(found.objective.back(), cost, 0.05 * cost);
+    // What it says is that of paths, up to their noise; and as on paths a resumed run is the same.
+    Schedule const paths = learned(process, plan, "lsd_plus:estimate=paths,candidates=32");
+    EXPECT_NEAR(paths.objective.back(), found.objective.back(), 0.2 * found.objective.back());
+    ASSERT_EQ(states.size(), 8u);
+    Schedule const again = learned(process, plan, "lsd_plus", {.resume = states[3]});
+    EXPECT_EQ(again.times, found.times);
+    EXPECT_EQ(again.objective.back(), found.objective.back());
+    EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:estimate=paths,candidates=32", {.resume = states[3]}); }), "lsd_plus");
+  }
+  // Independent sites cost nothing, however they are revealed (in the mean: their entropies differ).
+  ProductLaw const law(4, 3, {0.5, 0.25, 0.25, 0.1, 0.2, 0.7, 0.6, 0.2, 0.2, 0.3, 0.3, 0.4});
+  Generator const four = Generator::absorbing(4);
+  Process process = Process::reverse(four, NoiseSchedule::log_linear(), law.denoiser(four));
+  DistillPlan const plan{.base = "tweedie", .steps = 2, .teacher_steps = 16, .length = 4, .trajectories = 64, .sweeps = 1};
+  EXPECT_NEAR(learned(process, plan, "lsd_plus").objective.back(), 0, 0.05);
 }
 
 // Two sites, V = 3, constant rate, T = 3, end .05 (A§12.6).
@@ -186,7 +226,7 @@ TEST(LsdPlus, FactorsOfAnExponentialStudent) {
   };
   for (auto const& [steps, phi] : {Case{4, {1.517, 1.566, 1.706, 2.464}}, Case{8, {1.223, 0, 0, 0, 0, 0, 0, 2.024}}}) {
     // as many candidates as steps: nothing to choose
-    Schedule const found = learned(two.process, two.plan(steps), "lsd_plus:candidates=" + std::to_string(steps));
+    Schedule const found = learned(two.process, two.plan(steps), "lsd_plus:estimate=paths,candidates=" + std::to_string(steps));
     auto const points = TimeGrid::uniform(3, 0.05, steps);
     for (std::size_t k = 0; k < phi.size(); ++k) {
       EXPECT_DOUBLE_EQ(found.times[k], points.point(static_cast<int>(k)));
@@ -278,7 +318,7 @@ TEST(LsdPlus, ResumesAndDoesNotDependOnTheBatch) {
                    .batch = 16};
   std::vector<std::string> states;
   std::vector<double> shares;
-  Schedule const whole = learned(process, plan, "lsd_plus:candidates=8",
+  Schedule const whole = learned(process, plan, "lsd_plus:estimate=paths,candidates=8",
                                  {.progress = [&](double share, double) { shares.push_back(share); },
                                   .save = [&](std::string const& s) { states.push_back(s); }});
   ASSERT_EQ(states.size(), 6U);  // 16, 16, 8 rows, twice
@@ -286,7 +326,7 @@ TEST(LsdPlus, ResumesAndDoesNotDependOnTheBatch) {
   EXPECT_EQ(whole.objective.size(), 2U);
   for (std::size_t i : {0U, 3U, 5U}) {
     int chunks = 0;
-    Schedule const again = learned(process, plan, "lsd_plus:candidates=8",
+    Schedule const again = learned(process, plan, "lsd_plus:estimate=paths,candidates=8",
                                    {.save = [&](std::string const&) { ++chunks; }, .resume = states[i]});
     EXPECT_EQ(again.times, whole.times);
     EXPECT_EQ(again.phi, whole.phi);
@@ -295,16 +335,16 @@ TEST(LsdPlus, ResumesAndDoesNotDependOnTheBatch) {
     EXPECT_EQ(chunks, 5 - static_cast<int>(i));
   }
   plan.batch = 7;
-  Schedule const other = learned(process, plan, "lsd_plus:candidates=8");
+  Schedule const other = learned(process, plan, "lsd_plus:estimate=paths,candidates=8");
   EXPECT_EQ(other.phi, whole.phi);
   plan.memory = 40'000;
-  EXPECT_EQ(learned(process, plan, "lsd_plus:candidates=8").phi, whole.phi);
+  EXPECT_EQ(learned(process, plan, "lsd_plus:estimate=paths,candidates=8").phi, whole.phi);
   plan.memory = 1000;
-  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:candidates=8"); }),
+  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:estimate=paths,candidates=8"); }),
               "candidate times; fewer need less");
   plan.seed = 2;
   plan.memory = 1 << 20;
-  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:candidates=8", {.resume = states[0]}); }),
+  EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:estimate=paths,candidates=8", {.resume = states[0]}); }),
               "another run");
 }
 
@@ -341,14 +381,16 @@ TEST(LsdPlus, Refusals) {
   Process slow = Process::reverse(absorbing, NoiseSchedule::cosine2(), chain.denoiser(absorbing));
   EXPECT_EQ(why(slow, "tweedie", 8), "");
   EXPECT_TRUE(says(why(slow, "euler", 8), {"'euler'", "cosine2", "tweedie"}));
-  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:candidates=64"), {"65", "among 64", "raise candidates"}));
+  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:estimate=paths,candidates=64"), {"65", "among 64", "raise candidates"}));
   EXPECT_EQ(why(masked, "tweedie", 65), "");
   DistillPlan tight{.base = "tweedie", .steps = 65, .teacher_steps = 128, .length = 500, .memory = 1 << 20};
-  EXPECT_TRUE(says(make_distiller("lsd_plus")->refuses(masked, tight), {"among 64", "--memory"}));
-  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:candidates=200"), {}) &&
-              why(masked, "tweedie", 65, "lsd_plus:candidates=200").empty());
-  EXPECT_TRUE(says(why(masked, "tweedie", 129, "lsd_plus:candidates=200"), {"among 128", "teacher's steps (128)"}));
+  EXPECT_TRUE(says(make_distiller("lsd_plus:estimate=paths")->refuses(masked, tight), {"among 64", "--memory"}));
+  EXPECT_TRUE(says(why(masked, "tweedie", 65, "lsd_plus:estimate=paths,candidates=200"), {}) &&
+              why(masked, "tweedie", 65, "lsd_plus:estimate=paths,candidates=200").empty());
+  EXPECT_TRUE(says(why(masked, "tweedie", 129, "lsd_plus:estimate=paths,candidates=200"), {"among 128", "teacher's steps (128)"}));
   EXPECT_TRUE(says(why(plain, "exponential", 8, "lsd_plus:objective=literal"), {"masked"}));
+  EXPECT_TRUE(says(why(plain, "exponential", 8, "lsd_plus:estimate=profile"), {"estimate=profile", "masked", "estimate=paths"}));
+  EXPECT_TRUE(says(why(masked, "exponential", 8, "lsd_plus:estimate=profile"), {"laws of the clean token"}));
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("lsd_plus:objective=litteral"); }), "literal");
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("lsd_plus:optimiser=sgd"); }), "gradient");
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("lsd_plus:steps=3"); }), "candidates");

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <saltus/learnable/distiller.hpp>
+
+namespace saltus {
+
+/// The information profile of a masked model that is not told the time (models/information_profile), estimated from exact
+/// draws in groups, so that what follows from it has a standard error.
+class ProfileDraws {
+ public:
+  static constexpr int groups = 8;
+
+  /// `draws` in all, at least 2 a group. `head` names the run in saved states.
+  ProfileDraws(DistillPlan const& plan, std::size_t draws, std::string head);
+  /// Empty if the model has a profile that can be estimated; else why not.
+  static std::string refuses(Process const& process);
+
+  /// Goes on after what an earlier run has saved(); UserError unless it is of this run.
+  void restore(std::string const& text);
+  std::string saved() const;
+  int done() const { return static_cast<int>(profiles_.size()); }
+  /// Draws one more group: as many evaluations of each draw as it has sites.
+  void add(ExecSpace const& exec, Process& process);
+
+  /// [length]: mean over the groups so far. NumericalError that names the number of revealed sites where it is not finite.
+  std::vector<double> mean() const;
+  /// Standard error of `value(profile)` by its spread between groups.
+  template <class Value>
+  double error(Value const& value) const {
+    double sum = 0, squares = 0;
+    auto const n = static_cast<double>(profiles_.size());
+    for (auto const& profile : profiles_) sum += value(profile);
+    for (auto const& profile : profiles_) squares += (value(profile) - sum / n) * (value(profile) - sum / n);
+    return std::sqrt(squares / (n - 1) / n);
+  }
+
+ private:
+  DistillPlan const& plan_;
+  std::size_t draws_;
+  std::string head_;
+  std::vector<std::vector<double>> profiles_;  // [groups][length]
+};
+
+}  // namespace saltus
