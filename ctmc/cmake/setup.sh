@@ -222,5 +222,8 @@ setup() {
   install_wheels "$1"
 }
 
+# What ccache knows of one checkout serves another in another folder.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
 # configure PRESET: a Kokkos of the user's own wins over one that an earlier run left in CMake's cache.
 configure() { run cmake --preset "$1" ${saltus_kokkos:+"-DKokkos_DIR=$saltus_kokkos"}; }
