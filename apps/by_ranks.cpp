@@ -152,7 +152,7 @@ SampleReport simulate_by_ranks(Ranks& ranks, Process& process, Integrator& integ
   if (!ranks.several()) return simulate(ExecSpace(), process, integrator, plan, sink, progress);
   auto const times = plan.times.size(), length = static_cast<std::size_t>(plan.length);
   return by_ranks(
-      ranks, plan, times * length * sizeof(token_t),
+      ranks, plan, times * length * (sizeof(token_t) + (plan.count_jumps ? sizeof(std::int64_t) : 0)),
       [&](SimulationPlan const& part, Packer& packer) {
         return simulate(ExecSpace(), process, integrator, part, [&](Sight const& sight) {
           packer.put(sight.first_sample);

@@ -49,10 +49,17 @@ Checkpoint::Checkpoint(Options const& options, Json identity)
   std::signal(SIGINT, note);
 }
 
+void ignore_signals() {
+  std::signal(SIGTERM, SIG_IGN);
+  std::signal(SIGINT, SIG_IGN);
+}
+
 Checkpoint::~Checkpoint() {
   std::signal(SIGTERM, SIG_DFL);
   std::signal(SIGINT, SIG_DFL);
 }
+
+bool Checkpoint::stopping() const { return came != 0; }
 
 bool Checkpoint::due() const { return came != 0 || now() - last_ >= interval_; }
 

@@ -10,7 +10,8 @@ namespace saltus::app {
 
 /// What a run of samples keeps, so that it can be broken off at any moment and taken up again (sample --checkpoint FILE
 /// and --resume): the sequences so far, in the output's .partial, and this file, which says how much of them is certain.
-/// The finished output is that of a run that never stopped. While it lives, SIGTERM and SIGINT are held back until stop().
+/// The finished output is that of a run that never stopped. While it lives, SIGTERM and SIGINT are held back until stop(); other
+/// ranks, which keep nothing, ignore_signals() and leave the end to the first one.
 class Checkpoint {
  public:
   /// `identity`: what decides the samples. Reads the file to go on with; UserError if there is none, if it is of another
@@ -28,6 +29,8 @@ class Checkpoint {
   bool due() const;
   /// Written beside, then renamed; the rows must be on the disk. Throws OutputError.
   void save(SequenceWriter::Kept kept, SampleReport const& report, std::int64_t rows_evaluated);
+  /// Whether a signal asks to stop.
+  bool stopping() const;
   /// After save(): ends the program by the signal that came, if one did.
   void stop() const;
   /// The run is finished: the file goes.
@@ -41,6 +44,9 @@ class Checkpoint {
   SampleReport report_{};
   std::int64_t rows_evaluated_ = 0;
 };
+
+/// See Checkpoint.
+void ignore_signals();
 
 /// UserError that names key and both values unless the run that began with `before`, in the file `path`, is this one.
 void require_same_run(std::string const& path, Json const& before, Json const& here);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "problem.hpp"
 
+#include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -119,7 +120,9 @@ KokkosArguments take_kokkos_arguments(std::vector<std::string>& arguments) {
 
 KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) {
   // More threads than cores only wait for each other. Ranks that no launcher has bound to cores of their own share all.
-  std::int64_t cores = std::max(1u, std::thread::hardware_concurrency());
+  cpu_set_t bound;
+  bool const known = sched_getaffinity(0, sizeof bound, &bound) == 0;
+  std::int64_t cores = known ? CPU_COUNT(&bound) : std::max(1u, std::thread::hardware_concurrency());
   if (cores == sysconf(_SC_NPROCESSORS_ONLN)) cores = std::max<std::int64_t>(1, cores / Ranks::world().on_this_machine());
   std::int64_t const asked = options.integer("threads", 0, 4096);
   arguments.insert(arguments.begin(), {"saltus", "--kokkos-disable-warnings",

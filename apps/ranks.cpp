@@ -55,7 +55,10 @@ struct Ranks::Transfers {
       std::int32_t finished = 0;
       check(mpi().done(transfer, &finished) == 0);
       if (finished) return;
-      if (ranks.first()) look_for_failures();
+      if (ranks.first()) {
+        look_for_failures();
+        if (ranks.idle_) ranks.idle_();
+      }
       if (sleep > 0) usleep(sleep);
       sleep = std::min(std::max(2 * sleep, pause), longest);
     }
@@ -85,6 +88,8 @@ Ranks& Ranks::world() {
       made.rank_ = rank;
       made.size_ = size;
       made.here_ = here;
+      require(size > 1, std::string("a launcher started this as one of several ranks, but its MPI is not that of the adapter (") +
+                            mpi().version() + "): use the launcher that belongs to it");
     }
     return made;
   }();
@@ -108,8 +113,10 @@ void Ranks::gather_all(std::span<std::byte const> mine, std::span<std::byte> all
 }
 
 void Ranks::deal(std::uint64_t first, std::size_t count, std::size_t least, std::size_t most, Work const& work, Take const& take) {
-  std::vector<std::byte> sent, received;
-  std::uint64_t size_sent = 0;
+  // What is on its way outlives an error here: the transfers go on until the run has ended.
+  static std::vector<std::byte> sent;
+  static std::uint64_t size_sent = 0;
+  std::vector<std::byte> received;
   std::vector<saltus_transfer*> under_way;
   auto const ranks = static_cast<std::size_t>(size_);
   std::size_t portion = least;

@@ -44,9 +44,12 @@ class Ranks {
   using Work = std::function<std::vector<std::byte>(std::uint64_t first, std::size_t count)>;
   using Take = std::function<void(std::span<std::byte const> result)>;
   /// Deals the numbers first .. first + count - 1 out in portions, which are computed by all ranks, and hands their results to
-  /// the first rank's `take` in the order of the numbers. The first portions hold `least` numbers; then about a second's
-  /// worth, in multiples of `least` and at most `most`. A rank holds two results at a time.
+  /// the first rank's `take` in the order of the numbers. The first portions hold `least` numbers; then about half a
+  /// second's worth, in multiples of `least` and at most `most`. A rank holds two results at a time.
   void deal(std::uint64_t first, std::size_t count, std::size_t least, std::size_t most, Work const& work, Take const& take);
+
+  /// What the first rank does now and then while it waits for others; empty: nothing.
+  void while_waiting(std::function<void()> idle) { idle_ = std::move(idle); }
 
   /// The end of a run that went well at this rank; waits for the others.
   void leave();
@@ -58,6 +61,7 @@ class Ranks {
   Ranks() = default;
   struct Transfers;  // waits for transfers, and looks for ranks that failed
   int rank_ = 0, size_ = 1, here_ = 1;
+  std::function<void()> idle_;
 };
 
 }  // namespace saltus::app

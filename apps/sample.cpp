@@ -37,19 +37,27 @@ SampleReport sample_with(Checkpoint* checkpoint, SequenceWriter* writer, Ranks& 
   plan.samples -= plan.first_sample;
   auto const save = [&](SampleReport const& report) { checkpoint->save(writer->sync(), report, network_rows); };
   std::function<void(SampleReport const&)> after;
+  SampleReport latest = before;
   if (checkpoint) {
     network_rows = checkpoint->rows_evaluated();
     save(before);
     after = [&](SampleReport const& so_far) {
+      latest = together(before, so_far);
       if (!checkpoint->due()) return;
-      save(together(before, so_far));
+      save(latest);
       checkpoint->stop();
     };
+    ranks.while_waiting([&] {
+      if (!checkpoint->stopping()) return;
+      save(latest);
+      checkpoint->stop();
+    });
   }
   SampleReport const report = together(
       before, sample_by_ranks(ranks, process, integrator, plan,
                               [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); },
                               [&](std::size_t done) { line(before.samples + done); }, &network_rows, after));
+  ranks.while_waiting({});
   if (checkpoint) save(report);
   return report;
 }
@@ -124,6 +132,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
       throw UserError(e.what());
     }
   }
+  if (!ranks.first() && options.has("checkpoint")) ignore_signals();
   written = ranks.share(std::uint64_t{written}) != 0;
 
   SampleReport report;

@@ -172,7 +172,7 @@ struct ScoreRow {
   KOKKOS_INLINE_FUNCTION double narrow_exponentials(Number const* in, int n, Scalar shift) const {
     constexpr Scalar log2e = Scalar(1.4426950408889634);
     Scalar const factor = power * log2e, offset = shift * log2e;
-    if (shift != shift) return static_cast<double>(shift);
+    if (!(shift - shift == 0)) return Kokkos::Experimental::quiet_NaN_v<double>;
     constexpr int width = 16;
     Scalar lanes[width] = {}, rest = 0;
     int i = 0;
@@ -205,7 +205,8 @@ struct ScoreRow {
       Scalar const v = in[i];
       if (v != v) return static_cast<double>(v);
     }
-    return static_cast<double>(total);
+    // What is 0 counts as 2^-126.
+    return total <= static_cast<Scalar>(n) * Scalar(0x1.0001p-126) ? 0.0 : static_cast<double>(total);
   }
 
   template <class Number>

@@ -283,7 +283,7 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
   slot.batch = batch;
   slot.length = length;
   if (slot.own.size() > 0)
-    slot.scores = {slot.own.data(), SALTUS_F32, static_cast<std::int64_t>(slot.own.stride(0)), static_cast<std::int64_t>(slot.own.stride(1))};
+    slot.scores = {slot.own.data(), slot.scores.scalar, static_cast<std::int64_t>(slot.own.stride(0)), static_cast<std::int64_t>(slot.own.stride(1))};
   if constexpr (!on_host) return slot.own.size() > 0 ? parts(query.tokens, time, batch) : whole();
 
   // Rows of an evaluation of other sequences are of no use, but for those that are equal by chance.

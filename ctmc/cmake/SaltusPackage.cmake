@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # SALTUS_PACKAGE (preset 'package'): 'cpack' makes a .deb of the program that needs nothing but Debian 12. Kokkos, and what it
 # was linked with outside of the system's folders (an OpenMP library), go to lib/saltus.
+get_target_property(kokkos_type Kokkos::kokkoscore TYPE)
+if(NOT kokkos_type STREQUAL "SHARED_LIBRARY")
+  message(FATAL_ERROR "SALTUS_PACKAGE takes a shared Kokkos along; this one is a ${kokkos_type}. Leave Kokkos_ROOT away, or build it with BUILD_SHARED_LIBS")
+endif()
 set(libraries "${CMAKE_INSTALL_LIBDIR}/saltus")
 install(CODE "
   file(GET_RUNTIME_DEPENDENCIES LIBRARIES \"$<TARGET_FILE:Kokkos::kokkoscore>\" RESOLVED_DEPENDENCIES_VAR found

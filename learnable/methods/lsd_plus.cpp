@@ -425,8 +425,8 @@ class LsdPlus final : public Distiller {
  private:
   void learn(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
              Schedule& schedule) const;
-  // The same where the cost of a step is known from the information profile: far fewer draws serve, and every time of the
-  // teacher's grid.
+  // The same where the cost of a step follows from the information profile: less noise from as many draws, and every time of
+  // the teacher's grid.
   void learn_by_profile(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
                         Schedule& schedule) const;
   // Why costs do not follow from the profile; empty: they do.
@@ -443,7 +443,9 @@ class LsdPlus final : public Distiller {
     return estimate_ != "paths" && objective_ == "girsanov" && no_profile(process, plan).empty();
   }
   int times_by_profile(DistillPlan const& plan) const {
-    return candidates_ > 0 ? std::min(candidates_, plan.teacher_steps) : plan.teacher_steps;
+    int count = candidates_ > 0 ? std::min(candidates_, plan.teacher_steps) : plan.teacher_steps;
+    while (candidates_ == 0 && count / 2 > plan.steps && 16.0 * count * count > static_cast<double>(plan.memory)) count /= 2;
+    return count;
   }
 
   // Of a row of a batch.

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define SALTUS_TORCH_ABI 1
+#define SALTUS_TORCH_ABI 2
 
 enum { SALTUS_F32 = 0, SALTUS_F64 = 1, SALTUS_F16 = 2, SALTUS_BF16 = 3 };
 

@@ -159,6 +159,19 @@ class Ranks(unittest.TestCase):
             process.stderr.close()
         self.assertFalse((self.at / "x.txt").exists())
 
+    def test_sigterm_keeps_what_there_is(self):
+        arguments = ["sample", "--model", "countdown", "--samples", 400000, "--steps", 16, "--out", "x.txt", "--quiet", "--checkpoint", "c.json",
+                     "--checkpoint-minutes", 60]
+        process = subprocess.Popen(launch(2, *arguments), env=ENVIRONMENT, cwd=self.at, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            time.sleep(0.05)
+            partial = self.at / "x.txt.partial"
+            if partial.exists() and partial.stat().st_size > 1 << 20:
+                break
+        process.send_signal(signal.SIGTERM)
+        self.assertNotEqual(process.wait(timeout=60), 0)
+        self.assertGreater(json.loads((self.at / "c.json").read_text())["samples"], 0)
+
     def test_a_checkpointed_run_goes_on_with_another_number_of_ranks(self):
         arguments = ["sample", "--model", "chain", "--data", KUNITZ, "--samples", 200000, "--steps", 4, "--out", "x.npy", "--quiet"]
         self.run_ranks(0, *arguments)

@@ -151,6 +151,16 @@ TEST(Stored, LongLogarithmicRows) {
         EXPECT_FALSE(std::isfinite(sums.others)) << base << ' ' << nan;
         numbers[1234] = kept;
       }
+      // An infinite entry is found wherever it is, and a row without any weight is nothing.
+      for (std::size_t const at : {std::size_t{0}, std::size_t{1500}, std::size_t{2990}}) {
+        std::uint16_t const infinite = type == ScalarType::bf16 ? 0x7f80 : 0x7c00;
+        auto const kept = std::exchange(numbers[at], infinite);
+        EXPECT_FALSE(std::isfinite(row.scan(own, scratch).others)) << base << ' ' << at;
+        numbers[at] = kept;
+      }
+      std::vector<std::uint16_t> const nothing(states, type == ScalarType::bf16 ? 0xff80 : 0xfc00);
+      ScoreRow<float> const empty{Stored<float>(nothing.data(), type), states, ScoreKind::x0_logits_leave_one_out, 1.0f, false};
+      EXPECT_EQ(empty.scan(own, scratch).others, 0);
     }
   }
 }
