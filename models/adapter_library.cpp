@@ -46,7 +46,7 @@ void const* adapter_table(AdapterLibrary const& library, int abi_version) {
     }
     // Local, so that its libraries' symbols meet nobody else's; never closed, since they have threads of their own.
     void* const handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) throw UserError(name + " does not load: " + dlerror());
+    if (handle == nullptr) throw UserError(name + " does not load: " + dlerror() + " (LD_LIBRARY_PATH may lead to what it needs)");
     auto const entry = reinterpret_cast<void const* (*)()>(dlsym(handle, library.symbol));
     require(entry != nullptr, "'" + place + "' is not " + name + " of Saltus");
     void const* const table = entry();

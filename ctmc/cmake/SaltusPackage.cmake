@@ -9,7 +9,7 @@ set(libraries "${CMAKE_INSTALL_LIBDIR}/saltus")
 install(CODE "
   file(GET_RUNTIME_DEPENDENCIES LIBRARIES \"$<TARGET_FILE:Kokkos::kokkoscore>\" RESOLVED_DEPENDENCIES_VAR found
     POST_EXCLUDE_REGEXES \"^/lib\" \"^/usr/lib\")
-  file(INSTALL \"$<TARGET_FILE:Kokkos::kokkoscore>\" \${found} DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${libraries}\"
+  file(INSTALL \"$<TARGET_SONAME_FILE:Kokkos::kokkoscore>\" \${found} DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${libraries}\"
     TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN)" COMPONENT program)
 install(FILES "${PROJECT_SOURCE_DIR}/apps/package/copyright" "${PROJECT_SOURCE_DIR}/ctmc/io/LICENSE.CherryML"
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/saltus COMPONENT program)

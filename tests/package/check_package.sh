@@ -8,8 +8,8 @@ source ctmc/cmake/setup.sh
 setup asis
 configure package
 run cmake --build --preset package
-run cpack --preset package -B build/package/cpack
-deb=$(first_match build/package/cpack/saltus_*_amd64.deb)
+run cpack --preset package
+deb=$(first_match build/package/saltus_*_amd64.deb)
 run dpkg-deb --info "$deb"
 
 say "nothing beyond x86-64-v2"
@@ -18,18 +18,24 @@ for file in build/package/apps/saltus build/package/lib/saltus/*.so; do
 done
 
 root=${1:-$(mktemp -d)}
-[[ -n ${1:-} ]] || trap 'rm -rf "$root"' EXIT
+temporary=${1:+no}
+leave() {
+  umount "$root/proc" 2>/dev/null || true
+  [[ $temporary == no ]] || rm -rf --one-file-system "$root"
+}
+trap leave EXIT
 if [[ ! -e $root/etc/debian_version ]]; then
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -1)
   run debootstrap --variant=minbase bookworm "$root" "$mirror"
 fi
+mount -t proc proc "$root/proc"  # run paths are found through it
 # However this machine reaches Debian's packages.
 cp -a /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/"
 cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
 cp "$deb" "$root/saltus.deb"
 inside() { run chroot "$root" /usr/bin/env LC_ALL=C OMP_WAIT_POLICY=passive "$@"; }
 inside apt-get -qq -o APT::Sandbox::User=root update || true
-inside apt-get -qq -o APT::Sandbox::User=root install -y --no-install-recommends /saltus.deb
+inside apt-get -qq -o APT::Sandbox::User=root install -y --reinstall --no-install-recommends /saltus.deb
 inside saltus --version
 inside saltus info
 inside saltus sample --model countdown --samples 100 --out /samples.txt --quiet
