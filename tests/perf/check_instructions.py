@@ -10,6 +10,7 @@ should lower it: --write sets every budget to 3 % above what was counted. Skippe
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -34,7 +35,8 @@ def main():
 
     def instructions(case, steps):
         done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", bench, case, str(steps)], check=True,
-                              capture_output=True, text=True)
+                              capture_output=True, text=True,
+                              env={**os.environ, "OMP_NUM_THREADS": "1"})  # other threads would wait, by looking again and again
         return int(re.search(r"Collected : (\d+)", done.stderr).group(1)), int(done.stdout)
 
     counts = {}
