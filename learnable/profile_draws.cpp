@@ -19,6 +19,17 @@ std::string ProfileDraws::refuses(Process const& process) {
              : "need a masked model that is not told the time";
 }
 
+void ProfileDraws::draw(ExecSpace const& exec, Process& process, DistillHooks const& hooks, std::function<double()> const& solve) {
+  if (!hooks.resume.empty()) restore(hooks.resume);
+  if (!profiles_.empty()) solve();
+  while (profiles_.size() < groups) {
+    add(exec, process);
+    double const objective = solve();
+    if (hooks.progress) hooks.progress(static_cast<double>(profiles_.size()) / groups, objective);
+    if (hooks.save) hooks.save(saved());
+  }
+}
+
 void ProfileDraws::restore(std::string const& text) {
   auto const length = static_cast<std::size_t>(plan_.length);
   std::vector<double> const all = restore_numbers(text, head_, head_.substr(0, head_.find(' ')));

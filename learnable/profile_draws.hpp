@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,9 @@ class ProfileDraws {
   /// Empty if the model has a profile that can be estimated; else why not.
   static std::string refuses(Process const& process);
 
-  /// Goes on after what an earlier run has saved(); UserError unless it is of this run.
-  void restore(std::string const& text);
-  std::string saved() const;
-  int done() const { return static_cast<int>(profiles_.size()); }
-  /// Draws one more group: as many evaluations of each draw as it has sites.
-  void add(ExecSpace const& exec, Process& process);
+  /// Draws all groups, or those that hooks.resume does not have (UserError unless it is of this run): as many evaluations of
+  /// each draw as it has sites, twice. After each group, and after what was resumed, `solve` gives the objective so far.
+  void draw(ExecSpace const& exec, Process& process, DistillHooks const& hooks, std::function<double()> const& solve);
 
   /// [length]: mean over the groups so far. NumericalError that names the number of revealed sites where it is not finite.
   std::vector<double> mean() const;
@@ -40,6 +38,10 @@ class ProfileDraws {
   }
 
  private:
+  void restore(std::string const& text);
+  std::string saved() const;
+  void add(ExecSpace const& exec, Process& process);
+
   DistillPlan const& plan_;
   std::size_t draws_;
   std::string head_;

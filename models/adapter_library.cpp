@@ -38,25 +38,23 @@ std::string adapter_file(AdapterLibrary const& library) {
 
 void const* adapter_table(AdapterLibrary const& library, int abi_version) {
   std::string const name = library.name;
-  std::string tried;
-  for (auto const& place : places(library)) {
-    if (!std::filesystem::exists(place)) {
-      tried += (tried.empty() ? "" : ", ") + place;
-      continue;
-    }
-    // Local, so that its libraries' symbols meet nobody else's; never closed, since they have threads of their own.
-    void* const handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) throw UserError(name + " does not load: " + dlerror() + " (LD_LIBRARY_PATH may lead to what it needs)");
-    auto const entry = reinterpret_cast<void const* (*)()>(dlsym(handle, library.symbol));
-    require(entry != nullptr, "'" + place + "' is not " + name + " of Saltus");
-    void const* const table = entry();
-    std::int32_t const version = *static_cast<std::int32_t const*>(table);
-    require(version == abi_version, "'" + place + "' belongs to another version of Saltus (interface " + std::to_string(version) +
-                                        ", expected " + std::to_string(abi_version) + "); build both together");
-    return table;
+  std::string const place = adapter_file(library);
+  if (place.empty()) {
+    std::string tried;
+    for (auto const& one : places(library)) tried += (tried.empty() ? "" : ", ") + one;
+    throw UserError(std::string(library.missing) + " this build does not have (looked for " + tried + "); " + library.remedy +
+                    ", or name the file in " + library.environment);
   }
-  throw UserError(std::string(library.missing) + " this build does not have (looked for " + tried + "); " + library.remedy +
-                  ", or name the file in " + library.environment);
+  // Local, so that its libraries' symbols meet nobody else's; never closed, since they have threads of their own.
+  void* const handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) throw UserError(name + " does not load: " + dlerror() + " (LD_LIBRARY_PATH may lead to what it needs)");
+  auto const entry = reinterpret_cast<void const* (*)()>(dlsym(handle, library.symbol));
+  require(entry != nullptr, "'" + place + "' is not " + name + " of Saltus");
+  void const* const table = entry();
+  std::int32_t const version = *static_cast<std::int32_t const*>(table);
+  require(version == abi_version, "'" + place + "' belongs to another version of Saltus (interface " + std::to_string(version) +
+                                      ", expected " + std::to_string(abi_version) + "); build both together");
+  return table;
 }
 
 }  // namespace saltus

@@ -4,12 +4,7 @@
 # UndefinedBehaviorSanitizer, of which any report ends the program. (ThreadSanitizer reports races inside of OpenMP that are none.)
 # The other programs take minutes each so, which CI does not have: ./test.sh --preset asan -L "method|learnable|tools".
 set(work "${BINARY}/sanitizers")
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code COMMAND_ECHO STDOUT)
-  if(NOT code EQUAL 0)
-    message(FATAL_ERROR "exit code ${code}")
-  endif()
-endfunction()
+include("${CMAKE_CURRENT_LIST_DIR}/run_command.cmake")
 
 set(arguments "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" -DSALTUS_TORCH=OFF -DSALTUS_MPI=OFF -DSALTUS_BUILD_EXAMPLES=OFF
   "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1")

@@ -99,16 +99,11 @@ class Blocks final : public Distiller {
     ProfileDraws draws(plan, plan.trajectories,
                        "blocks " + std::to_string(plan.length) + " " + std::to_string(plan.trajectories) + " " +
                            std::to_string(plan.seed));
-    if (!hooks.resume.empty()) draws.restore(hooks.resume);
     Schedule schedule;
-    auto const solve = [&] { schedule = block_schedule(process.noise(), draws.mean(), plan.steps, plan.base); };
-    if (draws.done() > 0) solve();
-    while (draws.done() < ProfileDraws::groups) {
-      draws.add(exec, process);
-      solve();
-      if (hooks.progress) hooks.progress(static_cast<double>(draws.done()) / ProfileDraws::groups, schedule.objective.back());
-      if (hooks.save) hooks.save(draws.saved());
-    }
+    draws.draw(exec, process, hooks, [&] {
+      schedule = block_schedule(process.noise(), draws.mean(), plan.steps, plan.base);
+      return schedule.objective.back();
+    });
     auto const equal = equal_blocks(plan.length, plan.steps), best = sizes_of(schedule, plan.length);
     schedule.before->error = draws.error([&](auto const& profile) { return cost_of(profile, equal, plan.base); });
     schedule.after->error = draws.error([&](auto const& profile) { return cost_of(profile, best, plan.base); });

@@ -540,9 +540,8 @@ void LsdPlus::learn_by_profile(ExecSpace const& exec, Process& process, DistillP
   }
   ProfileDraws draws(plan, all,
                      "lsd_plus profile " + std::to_string(plan.length) + " " + std::to_string(all) + " " + std::to_string(plan.seed));
-  if (!hooks.resume.empty()) draws.restore(hooks.resume);
   std::vector<int> path;
-  auto const solve = [&] {
+  draws.draw(exec, process, hooks, [&] {
     ProfileCost const by_profile(draws.mean(), shares);
     auto const C = static_cast<std::size_t>(count);
     std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
@@ -551,14 +550,8 @@ void LsdPlus::learn_by_profile(ExecSpace const& exec, Process& process, DistillP
     }
     path = cheapest(cost, plan.steps);
     schedule.objective.push_back(by_profile.total(path));
-  };
-  if (draws.done() > 0) solve();
-  while (draws.done() < ProfileDraws::groups) {
-    draws.add(exec, process);
-    solve();
-    if (hooks.progress) hooks.progress(static_cast<double>(draws.done()) / ProfileDraws::groups, schedule.objective.back());
-    if (hooks.save) hooks.save(draws.saved());
-  }
+    return schedule.objective.back();
+  });
   schedule.times.clear();
   for (int const c : path) schedule.times.push_back(times[static_cast<std::size_t>(c)]);
   std::vector<int> equal;

@@ -12,12 +12,7 @@ set(work "${BINARY}/tests/consumer/${WAY}")
 file(REMOVE_RECURSE "${work}/prefix" "${work}/build/CMakeCache.txt")
 file(MAKE_DIRECTORY "${work}")
 
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code COMMAND_ECHO STDOUT)
-  if(NOT code EQUAL 0)
-    message(FATAL_ERROR "exit code ${code}")
-  endif()
-endfunction()
+include("${CMAKE_CURRENT_LIST_DIR}/../run_command.cmake")
 
 set(arguments -S "${CMAKE_CURRENT_LIST_DIR}" -B "${work}/build" "-DCONSUME=${WAY}")
 foreach(pair GENERATOR:-G BUILD_TYPE:-DCMAKE_BUILD_TYPE= COMPILER:-DCMAKE_CXX_COMPILER=
