@@ -68,6 +68,12 @@ struct ScoreRow {
 
   /// Sums over y != own, and the partial sums by block.
   KOKKOS_INLINE_FUNCTION RowSums scan(int own, Scratch& scratch) const;
+  /// Rows that are scanned together at most.
+  static constexpr int group = 16;
+  /// The sums of scan() but for rounding, of this row of at most Scratch::cached entries and of those behind it in memory, with
+  /// vectors that run across rows; own(i) is the token of row i. NaN where scan() would have to look twice.
+  template <class Own>
+  KOKKOS_INLINE_FUNCTION void scan_together(int rows, Own const& own, RowSums* sums) const;
   /// Turns the partial sums into those of the weights and returns their total over y != own.
   KOKKOS_INLINE_FUNCTION double weigh(int own, Weights const& weights, RowSums const& sums, Scratch& scratch) const;
   /// A target y != own with probability proportional to its weight; -1 if no weight is positive.
@@ -265,6 +271,27 @@ KOKKOS_INLINE_FUNCTION RowSums ScoreRow<Scalar>::scan(int own, Scratch& scratch)
   // Rates need the scores in true units; laws of the clean token are normalised anyway, so that their units do not matter.
   if (scratch.shift != 0 && !is_x0(kind)) scratch.unit = Kokkos::exp(static_cast<double>(scratch.shift));
   return {scratch.unit * scratch.total, own_counts && is_x0(kind) ? value(own, scratch) : 1.0};
+}
+
+template <class Scalar>
+template <class Own>
+KOKKOS_INLINE_FUNCTION void ScoreRow<Scalar>::scan_together(int rows, Own const& own, RowSums* sums) const {
+  Scalar v[group * Scratch::cached], others[group];
+  transform(values.load(0, rows * size, v), rows * size, -1, Scalar(0), v);
+  for (int i = 0; i < rows; ++i) {
+    Scalar& mine = v[i * size + own(i)];
+    sums[i] = {0, own_counts && is_x0(kind) ? static_cast<double>(mine) : 1.0};
+    mine = 0;
+    others[i] = 0;
+  }
+  for (int y = 0; y < size; ++y) {
+#pragma omp simd
+    for (int i = 0; i < rows; ++i) others[i] += v[i * size + y];
+  }
+  for (int i = 0; i < rows; ++i) {
+    double const s = static_cast<double>(others[i]);
+    sums[i].others = is_logarithmic(kind) && !in_range(s) ? Kokkos::Experimental::quiet_NaN_v<double> : s;
+  }
 }
 
 template <class Scalar>
@@ -587,6 +614,11 @@ struct ScoredField : FieldBase {
 
   using Value = Scalar;
   using Row = ScoreRow<Scalar>;
+
+  /// Whether rows are short and lie one behind the other, as ScoreRow::scan_together() needs.
+  KOKKOS_FORCEINLINE_FUNCTION bool adjacent() const {
+    return site_stride == this->states && this->states <= Row::Scratch::cached;
+  }
 
  protected:
   KOKKOS_FORCEINLINE_FUNCTION Row row_at(int b, int l, bool own_counts) const {

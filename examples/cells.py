@@ -25,6 +25,12 @@ class Cells:
             raise SystemExit(f"saltus {' '.join(map(str, arguments))}: exit code {done.returncode}\n{done.stderr}")
         return done.stdout
 
+    def distill(self, schedule, *arguments):
+        """Learns SCHEDULE, a path, with 'saltus distill' and gives its JSON; goes on with a run that was broken off."""
+        broken_off = pathlib.Path(f"{schedule}.partial").exists()
+        self.run("distill", *arguments, "--out", schedule, "--quiet", *(["--resume"] if broken_off else []))
+        return json.loads(pathlib.Path(schedule).read_text())
+
     def cell(self, name, compute):
         """compute(), a dictionary, or what it gave in an earlier run. The key of a cell is its name: it must say everything
         that the result depends on."""

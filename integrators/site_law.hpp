@@ -110,6 +110,8 @@ struct StepKernel {
         finish(count, b, l, own, row, weights, Kokkos::isfinite(sums.others), target[i], scratch);
       }
     } else {
+      // Most of them stay where they are. With few states it is cheaper to see that of many sites at once.
+      if (moving * 2 > n) settle(b, begin, n, c, event, active);
       for (int i = 0; i < n; ++i) {
         if (!active[i]) continue;
         int const l = begin + i;
@@ -126,6 +128,29 @@ struct StepKernel {
   }
 
  private:
+  // Takes from `active` sites that stay for sure, by sums whose rounding is far below the margin. What is left is decided anew.
+  KOKKOS_FORCEINLINE_FUNCTION void settle([[maybe_unused]] int b, [[maybe_unused]] int begin, [[maybe_unused]] int n,
+                                          [[maybe_unused]] StepCoeff const& c, [[maybe_unused]] std::uint64_t const* event,
+                                          [[maybe_unused]] bool* active) const {
+    if constexpr (max_tile > 1 && requires { typename Field::Value; &Field::Row::template scan_together<int (*)(int)>; }) {
+      if (!field.adjacent() || field.forced(c)) return;
+      constexpr int group = Field::Row::group;
+      constexpr double margin = 1 + 1e-4;
+      RowSums sums[group];
+      for (int from = 0; from < n; from += group) {
+        int const first = begin + from, rows = from + group < n ? group : n - from;
+        field.row(b, first).scan_together(rows, [&](int i) { return field.tokens(b, first + i); }, sums);
+        for (int i = 0; i < rows; ++i) {
+          bool clamped = false;
+          Weights const w = Law::weights(field, c, sums[i]);
+          double const jump = Law::jump(c, w.slope * sums[i].others + w.offset * (field.states - 1), w.stay, clamped);
+          bool const stays = w.offset >= 0 && jump >= 0 && uniform53(event[from + i]) > margin * jump;
+          active[from + i] = active[from + i] && !stays;
+        }
+      }
+    }
+  }
+
   template <class Row, class Scratch>
   KOKKOS_FORCEINLINE_FUNCTION void finish(Counters& count, int b, int l, token_t own, Row const& row,
                                           Weights const& weights, bool good, std::uint64_t bits,

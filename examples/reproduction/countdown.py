@@ -12,7 +12,6 @@ Needs NumPy.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -84,10 +83,9 @@ def main():
         def compute():
             # Steps of tweedie make impossible sequences now and then, which no student can be near; exact paths are none.
             teacher = ["--teacher", "first_hitting"] if method.split(":")[0] in ("lsd_plus", "jys", "blocks") else []
-            store.run("distill", "--model", model, *noise(model), *teacher, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
-                      "--trajectories", options.trajectories, "--sweeps", options.sweeps, "--out", schedule, "--quiet")
+            about = store.distill(schedule, "--model", model, *noise(model), *teacher, "--method", method, "--base", base, "--nfe", budget,
+                                  "--teacher-steps", 256, "--trajectories", options.trajectories, "--sweeps", options.sweeps)
             got = sampled(model, budget, ["--schedule", schedule])
-            about = json.loads(schedule.read_text())
             return {**got, "before": about.get("path_kl_before"), "after": about.get("path_kl_after"), "phi": about.get("phi")}
 
         return store.cell(f"{pathlib.Path(model).name} {method} {base} {budget} {options.samples} {options.trajectories} {options.sweeps}", compute)

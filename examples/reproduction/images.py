@@ -13,7 +13,6 @@ NumPy.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -132,9 +131,9 @@ def main():
         schedule = options.work / f"{method}-{base}-{budget}.json".translate(NAMES)
 
         def compute():
-            store.run("distill", *process, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
-                      "--trajectories", options.trajectories, "--out", schedule, "--quiet")
-            return {**sampled(["--schedule", schedule]), "phi": json.loads(schedule.read_text()).get("phi")}
+            about = store.distill(schedule, *process, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
+                                  "--trajectories", options.trajectories)
+            return {**sampled(["--schedule", schedule]), "phi": about.get("phi")}
 
         return store.cell(f"{options.noise} {method} {base} {budget} {options.samples} {options.trajectories}", compute)
 

@@ -15,7 +15,6 @@ looks for it.
 """
 
 import argparse
-import json
 import math
 import pathlib
 import sys
@@ -28,7 +27,7 @@ import shipped
 SCALE = {"valid": lambda v: v, "pair_r": lambda v: v, "judge_perplexity": math.log}
 
 NAMES = str.maketrans(":,=", "___")  # in names of files
-MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal"]
+MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal", "tweedie_trapezoidal:counts=fixed"]
 OTHER_PLAIN = ["euler", "tweedie", "theta_trapezoidal"]
 TEMPERATURES = [0.7, 0.8, 0.9, 1, 1.1]
 MATCHED_BUDGET = 8
@@ -98,9 +97,8 @@ def page(store, options, network, manifest, budgets):
         trajectories = JYS_TRAJECTORIES if method.startswith("jys") else options.trajectories
 
         def compute():
-            store.run("distill", "--model", network, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
-                      "--trajectories", trajectories, "--sweeps", options.sweeps, "--out", schedule, "--quiet", *precision)
-            about = json.loads(schedule.read_text())
+            about = store.distill(schedule, "--model", network, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
+                                  "--trajectories", trajectories, "--sweeps", options.sweeps, *precision)
             return {**judged(count(budget), ["--schedule", schedule]), "before": about.get("path_kl_before"), "after": about.get("path_kl_after"),
                     "phi": about.get("phi")}
 

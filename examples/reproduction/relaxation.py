@@ -12,7 +12,6 @@ was cut short goes on where it was. Needs NumPy, and RDKit where saltus looks fo
 """
 
 import argparse
-import json
 import math
 import pathlib
 import sys
@@ -47,9 +46,9 @@ def main():
             arguments = ["--integrator", "euler", "--steps", budget]
             phi = None
             if share != "plain":
-                store.run("distill", *process, "--method", "lsd:mode=paper", "--base", "euler", "--nfe", budget, "--teacher-steps", 256,
-                          "--trajectories", options.trajectories, "--sweeps", 1, "--relax", share, "--seed", seed, "--out", schedule, "--quiet")
-                arguments, phi = ["--schedule", schedule], json.loads(schedule.read_text())["phi"]
+                about = store.distill(schedule, *process, "--method", "lsd:mode=paper", "--base", "euler", "--nfe", budget, "--teacher-steps", 256,
+                                      "--trajectories", options.trajectories, "--sweeps", 1, "--relax", share, "--seed", seed)
+                arguments, phi = ["--schedule", schedule], about["phi"]
             if model == "countdown":
                 out = options.work / "samples.npy"
                 store.run("sample", *process, "--samples", options.samples, "--out", out, "--seed", 6 + seed, "--quiet", *arguments)
