@@ -148,8 +148,8 @@ SampleReport sample_by_ranks(Ranks& ranks, Process& process, Integrator& integra
 }
 
 SampleReport simulate_by_ranks(Ranks& ranks, Process& process, Integrator& integrator, SimulationPlan const& plan,
-                               SightSink const& sink, Progress const& progress) {
-  if (!ranks.several()) return simulate(ExecSpace(), process, integrator, plan, sink, progress);
+                               SightSink const& sink, Progress const& progress, std::function<void(SampleReport const&)> const& after) {
+  if (!ranks.several() && !after) return simulate(ExecSpace(), process, integrator, plan, sink, progress);
   auto const times = plan.times.size(), length = static_cast<std::size_t>(plan.length);
   return by_ranks(
       ranks, plan, times * length * (sizeof(token_t) + (plan.count_jumps ? sizeof(std::int64_t) : 0)),
@@ -163,7 +163,7 @@ SampleReport simulate_by_ranks(Ranks& ranks, Process& process, Integrator& integ
           packer.put(sight.records.data(), sight.records.size());
         });
       },
-      [&](std::span<std::byte const> result, SampleReport const&) {
+      [&](std::span<std::byte const> result, SampleReport const& report) {
         for (Unpacker unpacker(result); !unpacker.empty();) {
           Sight sight{};
           sight.first_sample = unpacker.get<std::uint64_t>();
@@ -174,13 +174,15 @@ SampleReport simulate_by_ranks(Ranks& ranks, Process& process, Integrator& integ
           unpacker.get(sight.records.data(), sight.records.size());
           sink(sight);
         }
+        if (after) after(report);
       },
       progress);
 }
 
 SampleReport simulate_tree_by_ranks(Ranks& ranks, Process& process, Integrator& integrator, Branches const& tree,
-                                    TreePlan const& plan, TreeSink const& sink, Progress const& progress) {
-  if (!ranks.several()) return simulate_tree(ExecSpace(), process, integrator, tree, plan, sink, progress);
+                                    TreePlan const& plan, TreeSink const& sink, Progress const& progress,
+                                    std::function<void(SampleReport const&)> const& after) {
+  if (!ranks.several() && !after) return simulate_tree(ExecSpace(), process, integrator, tree, plan, sink, progress);
   auto const length = static_cast<std::size_t>(plan.length);
   auto const kept = std::max<std::size_t>(static_cast<std::size_t>(std::ranges::count(plan.keep, true)), 1);
   return by_ranks(
@@ -195,13 +197,14 @@ SampleReport simulate_tree_by_ranks(Ranks& ranks, Process& process, Integrator& 
                                put_rows(packer, tokens, rows);
                              });
       },
-      [&](std::span<std::byte const> result, SampleReport const&) {
+      [&](std::span<std::byte const> result, SampleReport const& report) {
         for (Unpacker unpacker(result); !unpacker.empty();) {
           auto const first = unpacker.get<std::uint64_t>(), rows = unpacker.get<std::uint64_t>();
           std::vector<int> nodes(unpacker.get<std::uint64_t>());
           unpacker.get(nodes.data(), nodes.size());
           sink(first, rows, nodes, get_rows<token_t>(unpacker, nodes.size(), rows, length));
         }
+        if (after) after(report);
       },
       progress);
 }

@@ -14,16 +14,18 @@
 namespace saltus::app {
 
 /// `network_rows`, if it is not null, is added the rows that networks of all ranks were evaluated at; `after` is called at
-/// the first rank after each portion, with the report so far.
+/// the first rank after each portion, with the report so far, once the sink has all of it.
 SampleReport sample_by_ranks(Ranks& ranks, Process& process, Integrator& integrator, SamplePlan const& plan, Sink const& sink,
                              Progress const& progress = {}, std::int64_t* network_rows = nullptr,
                              std::function<void(SampleReport const&)> const& after = {});
 
 SampleReport simulate_by_ranks(Ranks& ranks, Process& process, Integrator& integrator, SimulationPlan const& plan,
-                               SightSink const& sink, Progress const& progress = {});
+                               SightSink const& sink, Progress const& progress = {},
+                               std::function<void(SampleReport const&)> const& after = {});
 
 SampleReport simulate_tree_by_ranks(Ranks& ranks, Process& process, Integrator& integrator, Branches const& tree,
-                                    TreePlan const& plan, TreeSink const& sink, Progress const& progress = {});
+                                    TreePlan const& plan, TreeSink const& sink, Progress const& progress = {},
+                                    std::function<void(SampleReport const&)> const& after = {});
 
 /// Both reports as one run.
 SampleReport together(SampleReport const& one, SampleReport const& other);

@@ -7,6 +7,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/ctmc/version.hpp>
 
 namespace saltus::app {
 namespace {
@@ -31,15 +32,14 @@ Checkpoint::Checkpoint(Options const& options, Json identity)
     try {
       Json const json = Json::parse(read_file(path_));
       require_same_run(path_, json.at("run"), identity_);
-      kept_ = {json.at("samples").get<std::size_t>(), json.at("bytes").get<std::uint64_t>()};
-      report_ = {.samples = kept_.rows,
+      outputs_ = json.at("outputs");
+      report_ = {.samples = json.at("samples").get<std::size_t>(),
                  .evaluations = json.at("evaluations").get<double>(),
                  .max_evaluations = json.at("max_evaluations").get<std::int64_t>(),
                  .jumps = json.at("jumps").get<std::int64_t>(),
                  .clamps = json.at("clamps").get<std::int64_t>(),
                  .violations = json.at("violations").get<std::int64_t>(),
                  .seconds = json.at("seconds").get<double>()};
-      rows_evaluated_ = json.at("rows_evaluated").get<std::int64_t>();
     } catch (Json::exception const& e) {
       throw UserError("--resume: '" + path_ + "' is none of this program's files: " + e.what());
     }
@@ -47,6 +47,14 @@ Checkpoint::Checkpoint(Options const& options, Json identity)
   came = 0;
   std::signal(SIGTERM, note);
   std::signal(SIGINT, note);
+}
+
+Json identity(Options const& options) {
+  Json run;
+  for (auto const& [name, value] : options.values()) run[name] = value;
+  for (char const* const other : {"checkpoint", "checkpoint-minutes", "resume", "quiet", "summary", "batch", "threads", "config"}) run.erase(other);
+  run["version"] = version();
+  return run;
 }
 
 void ignore_signals() {
@@ -63,24 +71,28 @@ bool Checkpoint::stopping() const { return came != 0; }
 
 bool Checkpoint::due() const { return came != 0 || now() - last_ >= interval_; }
 
-void Checkpoint::save(SequenceWriter::Kept kept, SampleReport const& report, std::int64_t rows_evaluated) {
+bool Checkpoint::is_finished(std::string const& output, std::size_t samples) const {
+  return report_.samples == samples && std::filesystem::exists(output) && !std::filesystem::exists(AtomicFile::partial_name(output));
+}
+
+void Checkpoint::save(Json outputs, SampleReport const& report) {
   write_text(path_, json_text({{"run", identity_},
-                               {"samples", kept.rows},
-                               {"bytes", kept.bytes},
+                               {"samples", report.samples},
+                               {"outputs", outputs},
                                {"evaluations", report.evaluations},
                                {"max_evaluations", report.max_evaluations},
                                {"jumps", report.jumps},
                                {"clamps", report.clamps},
                                {"violations", report.violations},
-                               {"seconds", report.seconds},
-                               {"rows_evaluated", rows_evaluated}}));
-  kept_ = kept;
+                               {"seconds", report.seconds}}));
+  outputs_ = std::move(outputs);
+  report_ = report;
   last_ = now();
 }
 
 void Checkpoint::stop() const {
   if (came == 0) return;
-  std::fprintf(stderr, "saltus: stopped after %zu samples; --resume goes on from '%s'\n", kept_.rows, path_.c_str());
+  std::fprintf(stderr, "saltus: stopped after %zu samples; --resume goes on from '%s'\n", report_.samples, path_.c_str());
   std::fflush(stderr);
   int const signal = came;
   std::signal(signal, SIG_DFL);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <saltus/ctmc/io/sequences.hpp>
+#include <functional>
+
 #include <saltus/integrators/sampler.hpp>
 
+#include "by_ranks.hpp"
 #include "problem.hpp"
 
 namespace saltus::app {
 
-/// What a run of samples keeps, so that it can be broken off at any moment and taken up again (sample --checkpoint FILE
-/// and --resume): the sequences so far, in the output's .partial, and this file, which says how much of them is certain.
+/// What a run of samples keeps, so that it can be broken off at any moment and taken up again (--checkpoint FILE and
+/// --resume): the outputs so far, in their .partial, and this file, which says how much of them is certain.
 /// The finished output is that of a run that never stopped. While it lives, SIGTERM and SIGINT are held back until stop(); other
 /// ranks, which keep nothing, ignore_signals() and leave the end to the first one.
 class Checkpoint {
@@ -21,14 +23,19 @@ class Checkpoint {
   Checkpoint(Checkpoint const&) = delete;
   Checkpoint& operator=(Checkpoint const&) = delete;
 
-  SequenceWriter::Kept kept() const { return kept_; }
-  SampleReport const& report() const { return report_; }  ///< of the rows that are kept
-  std::int64_t rows_evaluated() const { return rows_evaluated_; }
+  SampleReport const& report() const { return report_; }  ///< of the samples that are kept
+  /// What the outputs said of themselves when they were saved, or `otherwise` if nothing was.
+  template <class T>
+  T output(char const* name, T otherwise) const {
+    return outputs_.value(name, otherwise);
+  }
+  /// Whether all samples were kept and this output is in its place already: the run was broken off after the last rename.
+  bool is_finished(std::string const& output, std::size_t samples) const;
 
   /// Whether it is time to save: --checkpoint-minutes have passed, or a signal has come.
   bool due() const;
-  /// Written beside, then renamed; the rows must be on the disk. Throws OutputError.
-  void save(SequenceWriter::Kept kept, SampleReport const& report, std::int64_t rows_evaluated);
+  /// Written beside, then renamed; what the outputs say of themselves must be on the disk. Throws OutputError.
+  void save(Json outputs, SampleReport const& report);
   /// Whether a signal asks to stop.
   bool stopping() const;
   /// After save(): ends the program by the signal that came, if one did.
@@ -40,13 +47,45 @@ class Checkpoint {
   std::string path_;
   Json identity_;
   double interval_, last_;
-  SequenceWriter::Kept kept_{};
+  Json outputs_ = Json::object();
   SampleReport report_{};
-  std::int64_t rows_evaluated_ = 0;
 };
 
 /// See Checkpoint.
 void ignore_signals();
+
+/// The options that decide what a run gives, as `identity` of a Checkpoint.
+Json identity(Options const& options);
+
+/// What is left to do of the run `plan`, by `run(plan, after)`, which calls `after` as sample_by_ranks() does. The checkpoint, if
+/// there is one, is the first rank's; `sync` brings the outputs to the disk and gives what they say of themselves.
+template <class Plan, class Run>
+SampleReport run_with(Checkpoint* checkpoint, Ranks& ranks, Plan plan, std::function<Json()> const& sync, Run const& run) {
+  SampleReport const before = checkpoint ? checkpoint->report() : SampleReport{};
+  plan.first_sample = ranks.share(std::uint64_t{before.samples});
+  plan.samples -= plan.first_sample;
+  SampleReport latest = before;
+  std::function<void(SampleReport const&)> after;
+  if (checkpoint) {
+    auto const save = [&, checkpoint] { checkpoint->save(sync(), latest); };
+    save();
+    after = [&, checkpoint, save](SampleReport const& so_far) {
+      latest = together(before, so_far);
+      if (!checkpoint->due()) return;
+      save();
+      checkpoint->stop();
+    };
+    ranks.while_waiting([checkpoint, save] {
+      if (!checkpoint->stopping()) return;
+      save();
+      checkpoint->stop();
+    });
+  }
+  latest = together(before, run(std::as_const(plan), after));
+  ranks.while_waiting({});
+  if (checkpoint) checkpoint->save(sync(), latest);
+  return latest;
+}
 
 /// UserError that names key and both values unless the run that began with `before`, in the file `path`, is this one.
 void require_same_run(std::string const& path, Json const& before, Json const& here);

@@ -15,16 +15,16 @@ void append(std::string& text, std::uint64_t value) {
 }  // namespace
 
 LabelledWriter::LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what,
-                               std::vector<std::size_t> shape, int length)
-    : file_(path), format_(format), alphabet_(std::move(alphabet)), what_(std::move(what)) {
+                               std::vector<std::size_t> shape, int length, std::optional<std::uint64_t> kept)
+    : file_(kept ? AtomicFile::kept(path, *kept) : AtomicFile(path)), format_(format), alphabet_(std::move(alphabet)), what_(std::move(what)) {
   if (format_ == SequenceFormat::csv) {
     for (char const c : alphabet_.symbols())
       require(c != ',' && c != '"',
               "the alphabet " + alphabet_.name() + " has symbols that CSV would have to quote; use another format");
-    file_.write("sample," + what_ + ",sequence\n");
+    if (kept.value_or(0) == 0) file_.write("sample," + what_ + ",sequence\n");
   } else if (format_ == SequenceFormat::npy) {
     shape.push_back(static_cast<std::size_t>(length));
-    file_.write(npy_header("<i4", shape));
+    if (kept.value_or(0) == 0) file_.write(npy_header("<i4", shape));
   }
 }
 

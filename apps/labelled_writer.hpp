@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,10 +18,12 @@ namespace saltus::app {
 class LabelledWriter {
  public:
   /// `what` the labels are: "time" or "node"; `shape`: samples, labels. Throws as SequenceWriter.
+  /// `kept`: a file that outlives a run that breaks off, after so many bytes of an earlier one (AtomicFile::kept()).
   LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what,
-                 std::vector<std::size_t> shape, int length);
+                 std::vector<std::size_t> shape, int length, std::optional<std::uint64_t> kept = {});
   /// `tell_apart`: there are several labels of a time, or several samples of nodes.
   void add(std::uint64_t sample, std::string const& label, bool tell_apart, std::span<token_t const> row);
+  std::uint64_t sync() { return file_.sync(); }
   void commit();
 
  private:

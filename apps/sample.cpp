@@ -1,68 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cmath>
-#include <filesystem>
 
 #include <saltus/ctmc/error.hpp>
-#include <saltus/ctmc/io/atomic_file.hpp>
-#include <saltus/ctmc/version.hpp>
 #include <saltus/integrators/registry.hpp>
 
 #include "checkpoint.hpp"
 #include "forward.hpp"
 #include "infilling.hpp"
 #include "methods.hpp"
-#include "by_ranks.hpp"
 #include "reweighting.hpp"
 #include "schedules.hpp"
 #include "step_rules.hpp"
 
 namespace saltus::app {
-namespace {
-
-// What decides the samples: every option but those that do not.
-Json identity(Options const& options, Problem const& problem) {
-  Json run;
-  for (auto const& [name, value] : options.values()) run[name] = value;
-  for (char const* const other : {"checkpoint", "checkpoint-minutes", "resume", "quiet", "summary", "batch", "threads", "config"}) run.erase(other);
-  run["model hash"] = model_of(problem).hash;
-  run["version"] = version();
-  return run;
-}
-
-// Draws the samples that the checkpoint, if there is one, does not have yet. Checkpoint and writer are the first rank's.
-SampleReport sample_with(Checkpoint* checkpoint, SequenceWriter* writer, Ranks& ranks, Process& process, Integrator& integrator,
-                         SamplePlan plan, ProgressLine& line, std::int64_t& network_rows) {
-  SampleReport const before = checkpoint ? checkpoint->report() : SampleReport{};
-  plan.first_sample = ranks.share(std::uint64_t{before.samples});
-  plan.samples -= plan.first_sample;
-  auto const save = [&](SampleReport const& report) { checkpoint->save(writer->sync(), report, network_rows); };
-  std::function<void(SampleReport const&)> after;
-  SampleReport latest = before;
-  if (checkpoint) {
-    network_rows = checkpoint->rows_evaluated();
-    save(before);
-    after = [&](SampleReport const& so_far) {
-      latest = together(before, so_far);
-      if (!checkpoint->due()) return;
-      save(latest);
-      checkpoint->stop();
-    };
-    ranks.while_waiting([&] {
-      if (!checkpoint->stopping()) return;
-      save(latest);
-      checkpoint->stop();
-    });
-  }
-  SampleReport const report = together(
-      before, sample_by_ranks(ranks, process, integrator, plan,
-                              [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); },
-                              [&](std::size_t done) { line(before.samples + done); }, &network_rows, after));
-  ranks.while_waiting({});
-  if (checkpoint) save(report);
-  return report;
-}
-
-}  // namespace
 
 int run_sample(Options const& options, KokkosArguments kokkos) {
   auto const samples = static_cast<std::size_t>(options.integer("samples", 1, 1'000'000'000'000));
@@ -121,10 +71,13 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
     try {
       if (options.has("summary")) check_writable(options.text("summary"));
       if (options.has("checkpoint")) {
-        checkpoint.emplace(options, identity(options, problem));
-        written = checkpoint->kept().rows == samples && std::filesystem::exists(path) &&
-                  !std::filesystem::exists(AtomicFile::partial_name(path));
-        if (!written) writer.emplace(path, format, alphabet, samples, problem.length(), checkpoint->kept());
+        Json run = identity(options);
+        run["model hash"] = model_of(problem).hash;
+        checkpoint.emplace(options, std::move(run));
+        written = checkpoint->is_finished(path, samples);
+        if (!written)
+          writer.emplace(path, format, alphabet, samples, problem.length(),
+                         SequenceWriter::Kept{checkpoint->report().samples, checkpoint->output("bytes", std::uint64_t{0})});
       } else {
         writer.emplace(path, format, alphabet, samples, problem.length());
       }
@@ -137,7 +90,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
 
   SampleReport report;
   Json weights = Json::object();
-  std::int64_t network_rows = 0;
+  std::int64_t network_rows = checkpoint ? checkpoint->output("rows_evaluated", std::int64_t{0}) : 0;
   if (reweighting) {
     ProgressLine line(options, name, samples);
     ParticleReport const done = run_reweighting(process, *integrator, *reweighting, *writer,
@@ -147,13 +100,15 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
               .clamps = done.clamps, .seconds = done.seconds};
     network_rows = std::max<std::int64_t>(process.model()->rows_evaluated(), 0);
   } else if (written) {
-    if (checkpoint) {
-      report = checkpoint->report();
-      network_rows = checkpoint->rows_evaluated();
-    }
+    if (checkpoint) report = checkpoint->report();
   } else {
     ProgressLine line(options, name, samples);
-    report = sample_with(checkpoint ? &*checkpoint : nullptr, writer ? &*writer : nullptr, ranks, process, *integrator, plan, line, network_rows);
+    auto const sync = [&] { return Json{{"bytes", writer->sync().bytes}, {"rows_evaluated", network_rows}}; };
+    report = run_with(checkpoint ? &*checkpoint : nullptr, ranks, plan, sync, [&](SamplePlan const& rest, auto const& after) {
+      return sample_by_ranks(ranks, process, *integrator, rest,
+                             [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); },
+                             [&](std::size_t done) { line(samples - rest.samples + done); }, &network_rows, after);
+    });
   }
   if (!ranks.first()) return 0;
   count_networks(report, process);

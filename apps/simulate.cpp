@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <set>
 
 #include <saltus/ctmc/error.hpp>
@@ -10,8 +13,9 @@
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/statistics.hpp>
 #include <saltus/integrators/tree.hpp>
+#include <saltus/models/model_hash.hpp>
 
-#include "by_ranks.hpp"
+#include "checkpoint.hpp"
 #include "forward.hpp"
 #include "labelled_writer.hpp"
 
@@ -29,20 +33,25 @@ void append(std::string& text, std::int64_t value) {
   text.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
 }
 
-// Every jump, as CSV while it comes or as NPY at the end.
+// Every jump, as CSV or NPY.
 class TrajectoryWriter {
  public:
-  TrajectoryWriter(std::string const& path, Alphabet alphabet)
-      : path_(path), alphabet_(std::move(alphabet)), npy_(path.ends_with(".npy")), file_(path) {
-    if (!npy_) file_.write("sample,time,site,from,to\n");
+  // `kept`: as a LabelledWriter's.
+  TrajectoryWriter(std::string const& path, Alphabet alphabet, std::optional<std::uint64_t> kept)
+      : alphabet_(std::move(alphabet)), npy_(path.ends_with(".npy")), file_(kept ? AtomicFile::kept(path, *kept) : AtomicFile(path)) {
+    require(!npy_ || file_.rewritable(), "--trajectory '" + path + "' is a pipe or a device, and an NPY file begins with how many jumps there are: write CSV");
+    std::uint64_t const begun = kept.value_or(0);
+    if (begun == 0) file_.write(npy_ ? header(0) : "sample,time,site,from,to\n");
+    if (npy_ && begun > 0) jumps_ = (begun - header(0).size()) / (5 * sizeof(double));
   }
   void add(std::vector<JumpRecord> const& records) {
     buffer_.clear();
     for (auto const& r : records) {
       if (npy_) {
-        for (double const value : {static_cast<double>(r.sample), r.time, static_cast<double>(r.site),
-                                   static_cast<double>(r.from), static_cast<double>(r.to)})
-          values_.push_back(value);
+        double const values[] = {static_cast<double>(r.sample), r.time, static_cast<double>(r.site), static_cast<double>(r.from),
+                                 static_cast<double>(r.to)};
+        file_.write({reinterpret_cast<char const*>(values), sizeof values});
+        ++jumps_;
         continue;
       }
       append(buffer_, static_cast<std::int64_t>(r.sample));
@@ -54,22 +63,52 @@ class TrajectoryWriter {
     }
     file_.write(buffer_);
   }
+  std::uint64_t sync() { return file_.sync(); }
   void commit() {
     if (npy_) {
-      file_.write(npy_header("<f8", {values_.size() / 5, 5}));
-      file_.write({reinterpret_cast<char const*>(values_.data()), values_.size() * sizeof(double)});
+      SALTUS_ASSERT(header(jumps_).size() == header(0).size());  // padded to 128 bytes, whatever the number
+      file_.rewrite_start(header(jumps_));
     }
     file_.commit();
   }
 
  private:
-  std::string path_;
+  static std::string header(std::size_t jumps) { return npy_header("<f8", {jumps, 5}); }
+
   Alphabet alphabet_;
   bool npy_;
   AtomicFile file_;
   std::string buffer_;
-  std::vector<double> values_;
+  std::size_t jumps_ = 0;
 };
+
+// Options of a run that goes on must not only be the same, but mean the same.
+Json identity_of_simulation(Options const& options) {
+  Json run = identity(options);
+  for (char const* const name : {"process", "generator", "start", "site-rates", "tree"}) {
+    if (!options.has(name)) continue;
+    std::string const& text = options.text(name);
+    std::string const file = text.starts_with("table:") ? text.substr(6) : text;
+    std::error_code unknown;
+    if (std::filesystem::is_regular_file(file, unknown)) run["hash of the file of --" + std::string(name)] = model_hash("", read_file(file));
+  }
+  return run;
+}
+
+// Null without --checkpoint, and at other ranks than the first.
+std::unique_ptr<Checkpoint> read_checkpoint(Options const& options, Ranks const& ranks) {
+  require(options.has("checkpoint") || !options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
+  if (!options.has("checkpoint")) return nullptr;
+  if (ranks.first()) return std::make_unique<Checkpoint>(options, identity_of_simulation(options));
+  ignore_signals();
+  return nullptr;
+}
+
+// How many bytes of an output a checkpoint keeps; nothing without one.
+std::optional<std::uint64_t> kept_bytes(std::unique_ptr<Checkpoint> const& checkpoint, char const* output) {
+  if (!checkpoint) return {};
+  return checkpoint->output(output, std::uint64_t{0});
+}
 
 std::string statistics_csv(PathStatistics const& statistics, std::vector<double> const& times,
                            ForwardProblem const& problem, int occupied, bool jumps) {
@@ -168,10 +207,13 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   check_step(step, *integrator, process);
   std::optional<LabelledWriter> writer;
   Ranks& ranks = Ranks::world();
-  if (ranks.first()) try {
-    if (options.has("summary")) check_writable(options.text("summary"));
-    writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept},
-                   problem.length);
+  std::unique_ptr<Checkpoint> checkpoint;
+  try {
+    checkpoint = read_checkpoint(options, ranks);
+    if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
+    if (ranks.first() && !(checkpoint && checkpoint->is_finished(path, samples)))
+      writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept},
+                     problem.length, kept_bytes(checkpoint, "out"));
   } catch (OutputError const& e) {
     throw UserError(e.what());
   }
@@ -188,21 +230,24 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   SampleReport report;
   {
     ProgressLine line(options, integrator->info().name, samples);
-    report = simulate_tree_by_ranks(
-        ranks, process, *integrator, branches, plan,
-        [&](std::uint64_t first, std::size_t rows, std::vector<int> const& nodes, auto const& tokens) {
-          for (std::size_t b = 0; b < rows; ++b) {
-            for (std::size_t k = 0; k < nodes.size(); ++k) {
-              writer->add(first + b, tree.nodes[static_cast<std::size_t>(nodes[k])].name, samples > 1,
-                          std::span(&tokens(k, b, 0), static_cast<std::size_t>(problem.length)));
-            }
-          }
-        },
-        [&](std::size_t done) { line(done); });
+    TreeSink const sink = [&](std::uint64_t first, std::size_t rows, std::vector<int> const& nodes, auto const& tokens) {
+      for (std::size_t b = 0; b < rows; ++b) {
+        for (std::size_t k = 0; k < nodes.size(); ++k) {
+          writer->add(first + b, tree.nodes[static_cast<std::size_t>(nodes[k])].name, samples > 1,
+                      std::span(&tokens(k, b, 0), static_cast<std::size_t>(problem.length)));
+        }
+      }
+    };
+    auto const sync = [&] { return writer ? Json{{"out", writer->sync()}} : Json{{"out", *kept_bytes(checkpoint, "out")}}; };
+    report = run_with(checkpoint.get(), ranks, plan, sync, [&](TreePlan const& rest, auto const& after) {
+      return simulate_tree_by_ranks(ranks, process, *integrator, branches, rest, sink,
+                                    [&](std::size_t done) { line(samples - rest.samples + done); }, after);
+    });
   }
   if (!ranks.first()) return 0;
-  writer->commit();
+  if (writer) writer->commit();
   write_summary(options, problem, *integrator, report);
+  if (checkpoint) checkpoint->remove();
   return 0;
 }
 
@@ -247,13 +292,17 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   std::optional<LabelledWriter> writer;
   std::optional<TrajectoryWriter> jumps;
   Ranks& ranks = Ranks::world();
-  if (ranks.first()) try {
-    if (options.has("summary")) check_writable(options.text("summary"));
-    if (statistics) check_writable(options.text("statistics"));
-    if (sequences)
+  std::unique_ptr<Checkpoint> checkpoint;
+  auto const due = [&](std::string const& file) { return ranks.first() && !(checkpoint && checkpoint->is_finished(file, samples)); };
+  try {
+    checkpoint = read_checkpoint(options, ranks);
+    if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
+    if (ranks.first() && statistics) check_writable(options.text("statistics"));
+    if (sequences && due(path))
       writer.emplace(path, format, problem.named.alphabet, "time", std::vector<std::size_t>{samples, times.size()},
-                     problem.length);
-    if (trajectory) jumps.emplace(options.text("trajectory"), problem.named.alphabet);
+                     problem.length, kept_bytes(checkpoint, "out"));
+    if (trajectory && due(options.text("trajectory")))
+      jumps.emplace(options.text("trajectory"), problem.named.alphabet, kept_bytes(checkpoint, "trajectory"));
   } catch (OutputError const& e) {
     throw UserError(e.what());
   }
@@ -273,26 +322,35 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   int const states = problem.named.generator.states();
   int const occupied = problem.named.generator.is_bounded() && states <= most_occupied ? states : 0;
   PathStatistics gathered(times.size(), problem.length, statistics ? occupied : 0);
+  if (statistics && checkpoint && checkpoint->report().samples > 0)
+    gathered.restore(checkpoint->report().samples, checkpoint->output("statistics", std::vector<double>{}));
 
   std::vector<std::string> labels;
   for (double const time : times) labels.push_back(to_text(time));
   SampleReport report;
   {
     ProgressLine line(options, integrator->info().name, samples);
-    report = simulate_by_ranks(
-        ranks, process, *integrator, plan,
-        [&](Sight const& sight) {
-          if (statistics) gathered.add(sight);
-          if (jumps) jumps->add(sight.records);
-          if (!writer) return;
-          for (std::size_t b = 0; b < sight.rows; ++b) {
-            for (std::size_t i = 0; i < times.size(); ++i) {
-              writer->add(sight.first_sample + b, labels[i], times.size() > 1,
-                          std::span(&sight.tokens(i, b, 0), static_cast<std::size_t>(problem.length)));
-            }
-          }
-        },
-        [&](std::size_t done) { line(done); });
+    SightSink const sink = [&](Sight const& sight) {
+      if (statistics) gathered.add(sight);
+      if (jumps) jumps->add(sight.records);
+      if (!writer) return;
+      for (std::size_t b = 0; b < sight.rows; ++b) {
+        for (std::size_t i = 0; i < times.size(); ++i) {
+          writer->add(sight.first_sample + b, labels[i], times.size() > 1,
+                      std::span(&sight.tokens(i, b, 0), static_cast<std::size_t>(problem.length)));
+        }
+      }
+    };
+    auto const sync = [&] {
+      Json kept;
+      kept["out"] = writer ? writer->sync() : *kept_bytes(checkpoint, "out");
+      kept["trajectory"] = jumps ? jumps->sync() : *kept_bytes(checkpoint, "trajectory");
+      if (statistics) kept["statistics"] = gathered.sums();
+      return kept;
+    };
+    report = run_with(checkpoint.get(), ranks, plan, sync, [&](SimulationPlan const& rest, auto const& after) {
+      return simulate_by_ranks(ranks, process, *integrator, rest, sink, [&](std::size_t done) { line(samples - rest.samples + done); }, after);
+    });
   }
   if (!ranks.first()) return 0;
   // The largest first: where there is no room, nothing is left behind.
@@ -301,6 +359,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   if (statistics)
     write_text(options.text("statistics"), statistics_csv(gathered, times, problem, occupied, plan.count_jumps));
   write_summary(options, problem, *integrator, report);
+  if (checkpoint) checkpoint->remove();
   return 0;
 }
 

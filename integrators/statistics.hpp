@@ -21,6 +21,11 @@ class PathStatistics {
 
   void add(Sight const& sight);
 
+  /// Everything gathered so far, and the same put back into statistics of the same form, to the last bit. Throws UserError if
+  /// the numbers are of another form.
+  std::vector<double> sums() const;
+  void restore(std::size_t samples, std::vector<double> const& sums);
+
   std::size_t samples() const { return samples_; }
   /// Mean state (a number) at time i over samples and sites.
   Averaged mean(std::size_t i) const;

@@ -149,6 +149,15 @@ std::uint64_t AtomicFile::sync() {
   return static_cast<std::uint64_t>(size);
 }
 
+void AtomicFile::rewrite_start(std::string_view bytes) {
+  SALTUS_ASSERT(fd_ >= 0 && rewritable());
+  send(buffer_);
+  buffer_.clear();
+  if (::lseek(fd_, 0, SEEK_SET) < 0) fail(errno);
+  send(bytes);
+  if (::lseek(fd_, 0, SEEK_END) < 0) fail(errno);
+}
+
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(other.path_),
       target_(std::move(other.target_)),

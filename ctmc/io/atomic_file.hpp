@@ -30,6 +30,11 @@ class AtomicFile {
   /// Puts the file in its place, once; nothing can be written afterwards. Throws OutputError as write() does.
   void commit();
 
+  /// Whether rewrite_start() can be called: not where bytes go to a pipe or a device.
+  bool rewritable() const { return !temporary_.empty(); }
+  /// Puts other bytes in the place of the first ones written. Throws OutputError as write().
+  void rewrite_start(std::string_view bytes);
+
   /// Waits until everything written so far is on the disk, and says how many bytes that is. Throws OutputError as write().
   std::uint64_t sync();
 

@@ -51,8 +51,8 @@ def main():
     for network in options.networks.split(","):
         manifest = shipped.manifest(network)
         rows = []
-        for label, method, base, needs_mask in experiment.LEARNED:
-            if not experiment.suits(manifest, base, needs_mask) or (options.methods and label not in options.methods.split(";")):
+        for label, method, base, needs in experiment.LEARNED:
+            if not experiment.suits(manifest, base, needs) or (options.methods and label not in options.methods.split(";")):
                 continue
             got = store.cell(f"{network} {options.precision} {method} {base}", lambda: learn(network, method, base))
             rows.append([label, f"{got['seconds']:.0f}", f"{got['processor']:.0f}", f"{got['megabytes']:.0f}"])

@@ -33,19 +33,19 @@ TEMPERATURES = [0.7, 0.8, 0.9, 1, 1.1]
 MATCHED_BUDGET = 8
 # Golden sections ask the network hundreds of times for every step.
 JYS_TRAJECTORIES = 64
-LEARNED = [  # label, method, base, for masked models without time only
-    ("JYS", "jys:refine=2", "euler", False),
-    ("LSD, paper", "lsd:mode=paper", "euler", False),
-    ("LSD, code", "lsd:mode=code", "euler", False),
-    ("LSD, block", "lsd", "euler", False),
-    ("LSD, block, tweedie", "lsd", "tweedie", False),
-    ("LSD, block, trapezoidal", "lsd", "tweedie_trapezoidal", True),
-    ("LSD+, euler, paths", "lsd_plus:estimate=paths", "euler", True),
-    ("LSD+, euler", "lsd_plus", "euler", True),
-    ("LSD+, exponential", "lsd_plus", "exponential", False),
-    ("LSD, state", "lsd_state", "euler", False),
-    ("LSD, temperature", "lsd_temperature", "euler", False),
-    ("blocks", "blocks", "fixed_count", True),
+LEARNED = [  # label, method, base, what of a network it needs
+    ("JYS", "jys:refine=2", "euler", ""),
+    ("LSD, paper", "lsd:mode=paper", "euler", ""),
+    ("LSD, code", "lsd:mode=code", "euler", ""),
+    ("LSD, block", "lsd", "euler", ""),
+    ("LSD, block, tweedie", "lsd", "tweedie", ""),
+    ("LSD, block, trapezoidal", "lsd", "tweedie_trapezoidal", "timeless mask"),
+    ("LSD+, euler, paths", "lsd_plus:estimate=paths", "euler", "timeless mask"),
+    ("LSD+, euler", "lsd_plus", "euler", "timeless mask"),
+    ("LSD+, exponential", "lsd_plus", "exponential", ""),
+    ("LSD, state", "lsd_state", "euler", ""),
+    ("LSD, temperature", "lsd_temperature", "euler", "mask"),
+    ("blocks", "blocks", "fixed_count", "timeless mask"),
 ]
 
 
@@ -125,8 +125,8 @@ def page(store, options, network, manifest, budgets):
 
         for method in MASKED_PLAIN if masked else OTHER_PLAIN:
             add(method, plain(method, budget))
-        for label, method, base, needs_mask in LEARNED:
-            if options.methods in label and suits(manifest, base, needs_mask):
+        for label, method, base, needs in LEARNED:
+            if options.methods in label and suits(manifest, base, needs):
                 add(label, learned(method, base, budget))
         add("teacher", teacher)
         rows.append(["held-out data", "", "", "", *(shipped.shown(teacher, c, "held_out") for c in columns)])
@@ -141,11 +141,14 @@ def page(store, options, network, manifest, budgets):
     cells.write_page(options.out / f"{network}.md", lines)
 
 
-def suits(manifest, base, needs_mask):
+def suits(manifest, base, needs):
     """Whether a row of LEARNED is for a network."""
     timeless_mask = bool(manifest["mask"]) and manifest["network"]["time"] == "none"
+    if needs:
+        return timeless_mask if needs == "timeless mask" else bool(manifest["mask"])
     # Steps of exponential law are biased low for masks (A§7.1).
-    return timeless_mask if needs_mask else not (timeless_mask and base == "exponential")
+    return not (timeless_mask and base == "exponential")
+
 
 
 def entropy(cell):

@@ -47,7 +47,7 @@ OPTIONS = {"sample": SHARED | REVERSE | {"integrator", "steps", "generator", "al
                                "particles", "reward", "strength", "power", "selection", "schedule", "force", "checkpoint",
                                "checkpoint-minutes", "resume"},
            "simulate": SHARED - {"model", "data", "config"} | PROCESS
-           | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics"},
+           | {"integrator", "step", "tree", "ancestors", "trajectory", "statistics", "checkpoint", "checkpoint-minutes", "resume"},
            "compare": SHARED | REVERSE | PROCESS | {"integrators", "nfe", "check", "law", "most-transitions", "reference", "schedule", "force"},
            "distill": SHARED - {"samples", "format", "summary"} | REVERSE - {"grid", "last", "categorical"}
            | {"generator", "alphabet", "method", "base", "nfe", "teacher", "teacher-steps", "trajectories", "sweeps", "relax", "memory",
@@ -688,7 +688,7 @@ class Checkpoints(Case):
         run.kill()
         run.communicate()
         kept = json.loads((self.folder / "run.json").read_text())
-        kept["run"]["samples"], kept["samples"], kept["bytes"] = "40", 40, len(expected)
+        kept["run"]["samples"], kept["samples"], kept["outputs"]["bytes"] = "40", 40, len(expected)
         (self.folder / "run.json").write_text(json.dumps(kept))
         (self.folder / "out.fasta.partial").rename(self.folder / "out.fasta")
         (self.folder / "out.fasta").write_bytes(expected)
@@ -713,7 +713,7 @@ class Checkpoints(Case):
             kept = json.loads((self.folder / "run.json").read_text())
             self.assertGreater(kept["samples"], 0)
             self.assertIn(f"stopped after {kept['samples']} samples; --resume", message)
-            self.assertGreaterEqual((self.folder / f"{out}.partial").stat().st_size, kept["bytes"])
+            self.assertGreaterEqual((self.folder / f"{out}.partial").stat().st_size, kept["outputs"]["bytes"])
             # Another run does not go on with it, and none is lost by mistake.
             for more, part in (([], "--resume, or remove"), (["--resume", "--seed", 5], "has seed \"1\", and this call \"5\"")):
                 done = saltus(*self.CALL, "--samples", 200000, "--out", out, "--checkpoint", "run.json", *more, cwd=self.cwd)

@@ -173,28 +173,35 @@ class Ranks(unittest.TestCase):
         self.assertGreater(json.loads((self.at / "c.json").read_text())["samples"], 0)
 
     def test_a_checkpointed_run_goes_on_with_another_number_of_ranks(self):
-        arguments = ["sample", "--model", "chain", "--data", KUNITZ, "--samples", 200000, "--steps", 4, "--out", "x.npy", "--quiet"]
-        self.run_ranks(0, *arguments)
-        expected = (self.at / "x.npy").read_bytes()
-        (self.at / "x.npy").unlink()
-        arguments += ["--checkpoint", "c.json", "--checkpoint-minutes", 0]
-        process = subprocess.Popen(launch(2, *arguments), env=ENVIRONMENT, cwd=self.at, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            time.sleep(0.02)
-            try:
-                if json.loads((self.at / "c.json").read_text())["samples"] > 0:
-                    break
-            except (OSError, ValueError):
-                pass
-        for rank in ranks_of(process.pid):
-            os.kill(rank, signal.SIGKILL)
-        process.wait(timeout=60)
-        self.assertFalse((self.at / "x.npy").exists(), "the run was over before it could be broken off")
-        kept = json.loads((self.at / "c.json").read_text())["samples"]
-        self.assertTrue(0 < kept < 200000, kept)
-        self.run_ranks(3, *arguments, "--resume")
-        self.assertEqual((self.at / "x.npy").read_bytes(), expected)
-        self.assertFalse((self.at / "c.json").exists())
+        runs = ((["sample", "--model", "chain", "--data", KUNITZ, "--samples", 200000, "--steps", 4], {"--out": "x.npy"}, 200000),
+                (["simulate", "--generator", "k80", "--start", "stationary", "--length", 40, "--times", "1,2", "--samples", 100000],
+                 {"--out": "x.csv", "--trajectory": "j.npy", "--statistics": "m.csv"}, 100000))
+        for arguments, outputs, samples in runs:
+            arguments = [*arguments, "--quiet", *(x for output in outputs.items() for x in output)]
+            self.run_ranks(0, *arguments)
+            expected = {file: (self.at / file).read_bytes() for file in outputs.values()}
+            for file in expected:
+                (self.at / file).unlink()
+            arguments += ["--checkpoint", "c.json", "--checkpoint-minutes", 0]
+            process = subprocess.Popen(launch(2, *arguments), env=ENVIRONMENT, cwd=self.at, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for _ in range(600):
+                time.sleep(0.02)
+                try:
+                    if json.loads((self.at / "c.json").read_text())["samples"] > 0:
+                        break
+                except (OSError, ValueError):
+                    pass
+            for rank in ranks_of(process.pid):
+                os.kill(rank, signal.SIGKILL)
+            process.wait(timeout=60)
+            for file in expected:
+                self.assertFalse((self.at / file).exists(), "the run was over before it could be broken off")
+            kept = json.loads((self.at / "c.json").read_text())["samples"]
+            self.assertTrue(0 < kept < samples, kept)
+            self.run_ranks(3, *arguments, "--resume")
+            for file, bytes_ in expected.items():
+                self.assertEqual((self.at / file).read_bytes(), bytes_, file)
+            self.assertFalse((self.at / "c.json").exists())
 
 
 if __name__ == "__main__":

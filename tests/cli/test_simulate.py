@@ -9,12 +9,16 @@ import array
 import ast
 import collections
 import csv
+import filecmp
 import functools
 import itertools
 import json
 import math
 import os
+import pathlib
+import random
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -1303,6 +1307,87 @@ class Refused(Simulation):
         for option in ("--fix-diagonal", "--normalise"):
             refused(["--model", "product", "--data", self.data, option], option, "--model")
         refused(["--model", "product", "--data", self.data, "--generator", "path:states=3"], "3 states", "5")
+
+
+class Checkpoints(Simulation):
+    """A simulation that is broken off at any moment gives, taken up again, what a whole run gives."""
+
+    # Every kind of output; each takes about a second.
+    RUNS = {
+        "times": (["--generator", "k80:kappa=3", "--start", "stationary", "--length", 40, "--times", "0.5,1", "--samples", 40000,
+                   "--integrator", "gillespie", "--batch", 32], {"out": "s.csv", "trajectory": "j.csv", "statistics": "m.csv"}),
+        "arrays": (["--generator", "birth_death:birth=1,death=1.1", "--start", "20", "--length", 1, "--times", "1,2,3", "--samples", 60000,
+                    "--integrator", "gillespie", "--batch", 64], {"out": "s.npy", "trajectory": "j.npy", "statistics": "m.csv"}),
+        "tree": (["--generator", "jc69", "--start", "stationary", "--length", 100, "--tree", "tree.nwk", "--samples", 20000, "--batch", 64],
+                 {"out": "s.fasta"}),
+    }
+
+    def call(self, arguments, outputs, folder):
+        files = [x for name, file in outputs.items() for x in (f"--{name}", f"{folder}/{file}")]
+        return ["simulate", *arguments, *files, "--summary", f"{folder}/summary.json", "--threads", 1, "--quiet"]
+
+    def test_killed_at_random_moments(self):
+        draw = random.Random(2)
+        for name, (arguments, outputs) in self.RUNS.items():
+            self.put("tree.nwk", "((a:0.1,b:0.2):0.1,(c:0.3,d:0.1):0.2);")
+            for folder in ("whole", "cut"):
+                (self.cwd / name / folder).mkdir(parents=True)
+            began = time.time()
+            self.run_well(*self.call(arguments, outputs, f"{name}/whole"))
+            length = time.time() - began
+            kept = self.cwd / f"{name}.json"
+            kills = 0
+            for attempt in range(60):
+                more = ["--checkpoint", kept.name, "--checkpoint-minutes", 0, *(["--resume"] if kept.exists() else [])]
+                run = subprocess.Popen([PROGRAM, *map(str, [*self.call(arguments, outputs, f"{name}/cut"), *more])], cwd=self.cwd, stderr=subprocess.PIPE)
+                if attempt < 50:
+                    time.sleep(draw.uniform(0, 0.25 * length))
+                    if run.poll() is None:
+                        run.kill()
+                        kills += 1
+                message = run.communicate()[1]
+                if run.returncode == 0:
+                    break
+                self.assertEqual((run.returncode, message), (-signal.SIGKILL, b""))
+            self.assertEqual(run.returncode, 0)
+            self.assertGreater(kills, 3, name)
+            for file in outputs.values():
+                self.assertTrue(filecmp.cmp(self.cwd / name / "cut" / file, self.cwd / name / "whole" / file, shallow=False), (name, file))
+            whole, cut = (json.loads((self.cwd / name / folder / "summary.json").read_text()) for folder in ("whole", "cut"))
+            for key in ("samples", "jumps", "clamps"):
+                self.assertEqual(cut[key], whole[key], (name, key))
+            # (Hidden temporary files of the moment are what kill -9 may leave.)
+            self.assertEqual(sorted(p.name for p in (self.cwd / name / "cut").iterdir() if not p.name.startswith(".")), sorted([*outputs.values(), "summary.json"]))
+            self.assertFalse(kept.exists())
+
+    def test_signals_save_first_and_another_run_is_refused(self):
+        arguments, outputs = self.RUNS["times"]
+        arguments = [10**7 if x == 40000 else x for x in arguments]
+        call = ["simulate", *arguments, "--out", "s.csv", "--statistics", "m.csv", "--quiet", "--site-rates", "rates.txt", "--checkpoint", "c.json"]
+        self.put("rates.txt", "\n".join(["1"] * 40))
+        run = subprocess.Popen([PROGRAM, *map(str, call)], cwd=self.cwd, stderr=subprocess.PIPE)
+        while not (self.cwd / "c.json").exists() and run.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        run.terminate()
+        message = run.communicate()[1].decode()
+        self.assertEqual(run.returncode, -signal.SIGTERM, message)
+        kept = json.loads((self.cwd / "c.json").read_text())
+        self.assertGreater(kept["samples"], 0)
+        self.assertIn(f"stopped after {kept['samples']} samples; --resume", message)
+        self.assertGreaterEqual((self.cwd / "s.csv.partial").stat().st_size, kept["outputs"]["out"])
+        self.refused([*call[1:]], "--resume, or remove")
+        self.refused([*call[1:], "--resume", "--seed", 5], 'has seed "1", and this call "5"')
+        self.put("rates.txt", "\n".join(["2"] + ["1"] * 39))
+        self.refused([*call[1:], "--resume"], "file of --site-rates")
+        self.refused([*arguments, "--resume", "--out", "x.csv"], "--checkpoint FILE")
+        self.refused([*arguments, "--checkpoint", "d.json"], "of it nothing can be kept")
+
+    def refused(self, arguments, *parts):
+        done = saltus("simulate", *arguments, cwd=self.cwd)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr.decode())
 
 
 class FullDisk(Simulation):
