@@ -2,9 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include <saltus/integrators/registry.hpp>
-#include <saltus/integrators/sampler.hpp>
-#include <saltus/models/markov_chain.hpp>
+#include <saltus/saltus.hpp>
 
 int main() {
   using namespace saltus;

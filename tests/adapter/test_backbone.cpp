@@ -104,9 +104,9 @@ class Backbones : public testing::Test {
     return message_of<UserError>([&] { open(); });
   }
 
-  // Scores of some tokens [batch, length], row by row.
+  // Scores of some tokens [batch, length], row by row; `stored`, if given, gets what they are stored as.
   static std::vector<std::vector<float>> scores(Backbone& backbone, std::vector<std::vector<token_t>> const& x, double time = 0.5,
-                                                std::vector<int> const& only_site = {}) {
+                                                std::vector<int> const& only_site = {}, ScalarType* stored = nullptr) {
     std::size_t const length = x[0].size();
     Tokens const tokens("x", x.size(), length);
     auto const host = Kokkos::create_mirror_view(tokens);
@@ -123,20 +123,22 @@ class Backbones : public testing::Test {
     ExecSpace const exec;
     Evaluation const e = backbone.evaluate(exec, {tokens, times, only}, 0);
     exec.fence();
+    if (stored) *stored = e.type;
     std::vector<std::vector<float>> rows;
     for (std::size_t b = 0; b < x.size(); ++b) {
       auto& row = rows.emplace_back();
       for (std::size_t l = 0; l < length; ++l) {
-        float const* const v = static_cast<float const*>(e.data) + static_cast<std::int64_t>(b) * e.row_stride +
-                               static_cast<std::int64_t>(l) * e.site_stride;
-        row.insert(row.end(), v, v + e.states);
+        visit_numbers(e.data, e.type, [&](auto const* from) {
+          auto const* const v = from + static_cast<std::int64_t>(b) * e.row_stride + static_cast<std::int64_t>(l) * e.site_stride;
+          for (int y = 0; y < e.states; ++y) row.push_back(static_cast<float>(v[y]));
+        });
       }
     }
     return rows;
   }
-  static void expect_near(std::vector<float> const& a, std::vector<float> const& b, std::string const& where) {
+  static void expect_near(std::vector<float> const& a, std::vector<float> const& b, std::string const& where, double tolerance = 1e-5) {
     ASSERT_EQ(a.size(), b.size());
-    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5) << where << ", entry " << i;
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << where << ", entry " << i;
   }
 
   std::string const folder_ = (fs::temp_directory_path() / ("saltus_backbone_" + std::to_string(getpid()))).string();
@@ -203,10 +205,12 @@ TEST_F(Backbones, RememberedRowsAreThoseOfAFullEvaluation) {
     bool masked;
     TimeInput time;
     int fixed_batch;
+    bool bf16 = false;
   };
-  for (auto const& [masked, time, fixed_batch] :
+  for (auto const& [masked, time, fixed_batch, bf16] :
        {Case{true, TimeInput::none, 0}, Case{true, TimeInput::none, 3}, Case{false, TimeInput::none, 0}, Case{false, TimeInput::none, 3},
-        Case{true, TimeInput::total, 0}, Case{false, TimeInput::total, 4}}) {
+        Case{true, TimeInput::total, 0}, Case{false, TimeInput::total, 4}, Case{true, TimeInput::none, 0, true}, Case{true, TimeInput::none, 3, true},
+        Case{false, TimeInput::total, 4, true}}) {
     manifest_.masked = masked;
     manifest_.alphabet = Alphabet::numbered(masked ? 3 : 4);
     manifest_.time = time;
@@ -214,7 +218,9 @@ TEST_F(Backbones, RememberedRowsAreThoseOfAFullEvaluation) {
     manifest_.generator = masked ? "absorbing" : "uniform";
     make_tensors();
     write();
-    auto const remembering = open(), fresh = open();
+    BackboneOptions options;
+    options.bf16 = bf16;
+    auto const remembering = open(options), fresh = open(options);
     constexpr int batch = 7;
     remembering->reserve({batch, manifest_.length}, 1);
     std::vector<std::vector<token_t>> x(batch, std::vector<token_t>(6, masked ? 3 : 0));  // 0 is no token that is remembered
@@ -237,7 +243,9 @@ TEST_F(Backbones, RememberedRowsAreThoseOfAFullEvaluation) {
         if (wanted) last[row] = x[row];
       }
       auto const before = remembering->rows_evaluated();
-      auto const got = scores(*remembering, x, t, only);
+      ScalarType stored{};
+      auto const got = scores(*remembering, x, t, only, &stored);
+      EXPECT_EQ(stored, bf16 ? ScalarType::bf16 : ScalarType::f32) << "round " << round;
       EXPECT_EQ(remembering->rows_evaluated() - before, expected) << "round " << round;
       for (int b = 0; b < batch; ++b) {
         auto const row = static_cast<std::size_t>(b);
@@ -246,7 +254,7 @@ TEST_F(Backbones, RememberedRowsAreThoseOfAFullEvaluation) {
         fresh->reserve({1, manifest_.length}, 1);
         fresh->reserve({1 + round % 2 + b, manifest_.length}, 1);
         auto const alone = scores(*fresh, {x[row]}, t);
-        expect_near(got[row], alone[0], "round " + std::to_string(round) + ", row " + std::to_string(b));
+        expect_near(got[row], alone[0], "round " + std::to_string(round) + ", row " + std::to_string(b), bf16 ? 0.02 : 1e-5);
       }
     }
   }

@@ -2,17 +2,7 @@
 // Draws three sequences from two laws through the public headers alone, and looks at them.
 #include <cstdio>
 
-#include <Kokkos_Core.hpp>
-
-#include <saltus/ctmc/error.hpp>
-#include <saltus/ctmc/io/sequences.hpp>
-#include <saltus/ctmc/process.hpp>
-#include <saltus/ctmc/version.hpp>
-#include <saltus/integrators/registry.hpp>
-#include <saltus/integrators/sampler.hpp>
-#include <saltus/models/markov_chain.hpp>
-#include <saltus/models/model_file.hpp>
-#include <saltus/models/product.hpp>
+#include <saltus/saltus.hpp>
 
 namespace {
 

@@ -24,6 +24,7 @@ constexpr Case cases[] = {
     {"euler_log_scores_S50258", 1, 16, 50258, ScoreKind::log_score, "euler"},
     {"euler_log_scores_S50258_bf16", 1, 16, 50258, ScoreKind::log_score, "euler", true, ScalarType::bf16},
     {"euler_log_scores_S33", 16, 64, 33, ScoreKind::log_score, "euler"},
+    {"euler_log_scores_S4", 16, 64, 4 + 1, ScoreKind::log_score, "euler"},
     {"tweedie_law_S50258", 1, 16, 50258, ScoreKind::x0_leave_one_out, "tweedie"},
     {"tweedie_law_S33", 16, 64, 33, ScoreKind::x0_leave_one_out, "tweedie"},
     {"tweedie_law_S4", 16, 64, 5, ScoreKind::x0_leave_one_out, "tweedie"},
