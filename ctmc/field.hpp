@@ -345,6 +345,7 @@ KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& we
   if (weights.offset == 0) return weights.slope * sums.others;
   double const slope = weights.slope * scratch.unit;
   scratch.total = 0;
+  int below = 0;
   for (int k = 0; k < scratch.blocks; ++k) {
     int const begin = k * scratch.block, end = begin + scratch.block < size ? begin + scratch.block : size;
     bool const split = own >= begin && own < end;
@@ -352,15 +353,27 @@ KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& we
       scratch.sum[k] = slope * scratch.sum[k] + weights.offset * (end - begin - (split ? 1 : 0));
     } else {
       double s = 0;
-      for (int y = begin; y < end; ++y) {
-        double const w = weights.slope * value(y, scratch) + weights.offset;
-        scratch.negative |= y != own && w < 0;
-        s += y == own || w < 0 ? 0 : w;
+      Scalar buffer[Scratch::chunk];
+      for (int from = begin; from < end; from += Scratch::chunk) {
+        int const n = from + Scratch::chunk < end ? Scratch::chunk : end - from;
+        Scalar const* v = scratch.cache;
+        if (size > Scratch::cached) {
+          transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
+          v = buffer;
+        }
+        // The own entry is 0, and so below 0 with the offset.
+#pragma omp simd reduction(+ : s, below)
+        for (int i = 0; i < n; ++i) {
+          double const w = slope * static_cast<double>(v[i]) + weights.offset;
+          below += w < 0 ? 1 : 0;
+          s += w < 0 ? 0 : w;
+        }
       }
       scratch.sum[k] = s;
     }
     scratch.total += scratch.sum[k];
   }
+  scratch.negative = below > (own >= 0 && own < size ? 1 : 0);
   return scratch.total;
 }
 
