@@ -28,7 +28,7 @@ SCALE = {"valid": lambda v: v, "pair_r": lambda v: v, "judge_perplexity": math.l
 
 NAMES = str.maketrans(":,=", "___")  # in names of files
 MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal", "tweedie_trapezoidal:counts=fixed"]
-OTHER_PLAIN = ["euler", "tweedie", "theta_trapezoidal"]
+OTHER_PLAIN = ["euler", "exponential", "tweedie", "theta_trapezoidal"]
 TEMPERATURES = [0.7, 0.8, 0.9, 1, 1.1]
 MATCHED_BUDGET = 8
 # Golden sections ask the network hundreds of times for every step.
@@ -126,6 +126,8 @@ def page(store, options, network, manifest, budgets):
         for method in MASKED_PLAIN if masked else OTHER_PLAIN:
             add(method, plain(method, budget))
         for label, method, base, needs in LEARNED:
+            if method == "blocks" and budget > manifest["length"]:  # a site a block: fixed_count
+                continue
             if options.methods in label and suits(manifest, base, needs):
                 add(label, learned(method, base, budget))
         add("teacher", teacher)

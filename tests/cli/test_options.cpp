@@ -55,7 +55,7 @@ std::map<std::string, unsigned> const readers{
     {"tokenizer", command_train}, {"windows", command_train | command_evaluate}, {"width", command_train},
     {"layers", command_train}, {"heads", command_train}, {"time", command_train}, {"loss", command_train},
     {"minutes", command_train}, {"rate", command_train}, {"ema", command_train}, {"weight-decay", command_train},
-    {"clip", command_train}, {"checkpoint", command_train | command_sample}, {"checkpoint-minutes", command_sample}, {"resume", command_train | command_distill | command_sample}, {"device", command_train | models | command_evaluate | command_bench}, {"condition", models | command_evaluate | command_bench},
+    {"clip", command_train}, {"checkpoint", command_train | command_sample | command_simulate}, {"checkpoint-minutes", command_sample | command_simulate}, {"resume", command_train | command_distill | command_sample | command_simulate}, {"device", command_train | models | command_evaluate | command_bench}, {"condition", models | command_evaluate | command_bench},
     {"precision", models | command_train | command_evaluate | command_bench},
     {"name", command_train}, {"weights", command_train}, {"source", command_train}, {"licence", command_train},
     {"seconds", command_bench}, {"man", command_info}, {"trust", models | command_evaluate | command_bench}, {"completion", command_info}, {"kind", command_evaluate}, {"judge", command_evaluate}, {"judge-data", command_evaluate},
