@@ -151,9 +151,9 @@ void judge(Distilled& distilled, Problem const& problem, Process& process, Disti
                                 .batch = plan.batch,
                                 .memory = plan.memory,
                                 .seed = plan.seed ^ held_out};
-      PathKl const after = path_kl(ExecSpace(), process, learned, teacher);
-      learned.before = path_kl(ExecSpace(), process, plain, teacher);
-      learned.after = after;
+      auto const both = path_kls(ExecSpace(), process, {plain, learned}, teacher);
+      learned.before = both[0];
+      learned.after = both[1];
     } catch (UserError const& e) {  // no law of one stage
       distilled.no_path_kl = e.what();
     }

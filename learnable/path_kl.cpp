@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 
 #include <saltus/ctmc/error.hpp>
@@ -89,42 +90,48 @@ struct TermKernel {
   }
 };
 
-struct FineGrid {
+// The times of all schedules and `steps` uniform steps together, falling; a uniform point that is next to a time of a schedule is
+// that time.
+std::vector<double> fine_points(std::vector<Schedule> const& schedules, int steps) {
+  double const from = schedules.front().times.front(), to = schedules.front().times.back(), close = 1e-9 * (from - to);
   std::vector<double> points;
-  std::vector<int> owner;  // of each fine step, the student's step that it lies in
-};
-
-FineGrid fine_grid(std::vector<double> const& times, int steps) {
-  double const from = times.front(), to = times.back(), close = 1e-9 * (from - to);
+  for (Schedule const& schedule : schedules) points.insert(points.end(), schedule.times.begin(), schedule.times.end());
+  std::size_t const own = points.size();
   TimeGrid const uniform = TimeGrid::uniform(from, to, steps);
-  FineGrid fine{{from}, {}};
-  int next = 1;
-  for (std::size_t k = 0; k + 1 < times.size(); ++k) {
-    for (; next < steps && uniform.point(next) > times[k + 1] + close; ++next) {
-      if (uniform.point(next) > times[k] - close) continue;
-      fine.points.push_back(uniform.point(next));
-      fine.owner.push_back(static_cast<int>(k));
-    }
-    fine.points.push_back(times[k + 1]);
-    fine.owner.push_back(static_cast<int>(k));
+  for (int j = 1; j < steps; ++j) {
+    double const t = uniform.point(j);
+    if (std::none_of(points.begin(), points.begin() + static_cast<std::ptrdiff_t>(own), [&](double time) { return std::abs(time - t) <= close; }))
+      points.push_back(t);
   }
-  return fine;
+  std::sort(points.begin(), points.end(), std::greater<>());
+  points.erase(std::unique(points.begin(), points.end()), points.end());
+  return points;
+}
+
+// Of each fine step, the step of a student with these times that it lies in.
+std::vector<int> owners(std::vector<double> const& points, std::vector<double> const& times) {
+  std::vector<int> owner;
+  for (std::size_t j = 0, k = 0; j + 1 < points.size(); ++j) {
+    while (points[j] <= times[k + 1]) ++k;
+    owner.push_back(static_cast<int>(k));
+  }
+  return owner;
 }
 
 // Share of the jump of the student's step that has passed at every fine point: [fine steps, before and after].
-std::vector<std::pair<double, double>> shares_of(TeacherPaths const& teacher, FineGrid const& fine, bool masked) {
-  std::size_t const n = fine.owner.size();
+std::vector<std::pair<double, double>> shares_of(TeacherPaths const& teacher, std::vector<double> const& points, std::vector<int> const& owner, bool masked) {
+  std::size_t const n = owner.size();
   std::vector<std::pair<double, double>> shares(n);
   for (std::size_t begin = 0, end = 0; begin < n; begin = end) {
     double passed = 0;
-    for (end = begin; end < n && fine.owner[end] == fine.owner[begin]; ++end) {
+    for (end = begin; end < n && owner[end] == owner[begin]; ++end) {
       StepCoeff const& c = teacher.host(static_cast<int>(end));
       shares[end].first = passed;
       passed += masked ? (1 - passed) * (c.forced ? 1 : c.reveal) : c.delta;
       shares[end].second = passed;
     }
-    require(std::isfinite(passed) && passed > 0, "between t = " + to_text(fine.points[begin]) +
-                                                     " and t = " + to_text(fine.points[end]) + " the noise passes " +
+    require(std::isfinite(passed) && passed > 0, "between t = " + to_text(points[begin]) +
+                                                     " and t = " + to_text(points[end]) + " the noise passes " +
                                                      to_text(passed) +
                                                      "; a path KL needs steps in which it passes some, and not all");
     for (std::size_t j = begin; j < end; ++j) {
@@ -136,26 +143,33 @@ std::vector<std::pair<double, double>> shares_of(TeacherPaths const& teacher, Fi
   return shares;
 }
 
-void require_finite(Sites const& sites, int rows, int length, std::uint64_t first, FineGrid const& fine) {
-  auto const bad = Kokkos::create_mirror_view_and_copy(HostSpace(), sites.bad);
+// One of the schedules that are compared with the teacher.
+struct Student {
+  std::vector<StepLaw> laws;  // of its steps
+  std::vector<int> owner;     // of each fine step
+  std::vector<std::pair<double, double>> shares;
+  StepTable steps;
+  std::optional<StateSteps> by_state;
+  Sites sites;
+  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>::HostMirror discretisation, factorisation;
+  PathKl sum{};  // means, and in `error` the sum of squares about them
+};
+
+void require_finite(Student const& student, std::vector<double> const& points, int rows, int length, std::uint64_t first) {
+  auto const bad = Kokkos::create_mirror_view_and_copy(HostSpace(), student.sites.bad);
   for (int b = 0; b < rows; ++b) {
     for (int l = 0; l < length; ++l) {
       int const j = bad(b, l) - 1;
       if (j < 0) continue;
       throw NumericalError(
-          "the statistics of the path KL are not finite at t = " + to_text(fine.points[static_cast<std::size_t>(j)]) +
-          " (step " + std::to_string(fine.owner[static_cast<std::size_t>(j)]) + " of the schedule), trajectory " +
+          "the statistics of the path KL are not finite at t = " + to_text(points[static_cast<std::size_t>(j)]) +
+          " (step " + std::to_string(student.owner[static_cast<std::size_t>(j)]) + " of the schedule), trajectory " +
           std::to_string(first + static_cast<std::uint64_t>(b)) + ", site " + std::to_string(l));
     }
   }
 }
 
-}  // namespace
-
-PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule, TeacherPlan const& plan) {
-  require(schedule.steps() >= 1, "a path KL needs a schedule of at least 1 step");
-  require(plan.trajectories >= 2, "a path KL needs at least 2 trajectories, got " + std::to_string(plan.trajectories));
-  require(plan.steps >= 1, "a teacher needs at least 1 step, got " + std::to_string(plan.steps));
+std::vector<StepLaw> laws_of(Schedule const& schedule) {
   std::vector<StepLaw> laws;
   for (int k = 0; k < schedule.steps(); ++k) {
     auto const& base = schedule.bases.empty() ? schedule.base : schedule.bases[static_cast<std::size_t>(k)];
@@ -164,79 +178,11 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
             "the path KL of '" + base +
                 "' is not known: its steps have two evaluations; on an enumerable model compare outputs");
   }
-  bool const masked = process.is_masked(), forced_last = masked && schedule.forced_last;
-  FineGrid const fine = fine_grid(schedule.times, plan.steps);
-  int const length = plan.length, states = process.generator().states();
-  auto const L = static_cast<std::size_t>(length), S = static_cast<std::size_t>(states);
-  int const batch = rows_that_fit(
-      "the path KL", 16.0 * length * states + 48.0 * length, plan.memory,
-      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
-  auto const B = static_cast<std::size_t>(batch);
-  TeacherPaths teacher(exec, process, plan.integrator, TimeGrid::from_points(fine.points), length, batch, plan.seed,
-                       forced_last);
-  StepTable const student(exec, process, TimeGrid::from_points(schedule.times),
-                          StepOptions{.phi = schedule.phi, .power = schedule.power, .forced_last = forced_last});
-  auto const shares = shares_of(teacher, fine, masked);
-  std::optional<StateSteps> by_state;
-  if (schedule.state) by_state.emplace(schedule).allocate(batch, length);
+  return laws;
+}
 
-  Sites const sites{Tokens("saltus::learnable::path_kl::start", B, L),
-                    SiteMasses("saltus::learnable::path_kl::targets", B, L, S),
-                    SiteNumbers("saltus::learnable::path_kl::strength", B, L),
-                    SiteNumbers("saltus::learnable::path_kl::discretisation", B, L),
-                    SiteNumbers("saltus::learnable::path_kl::factorisation", B, L),
-                    Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace>("saltus::learnable::path_kl::moved", B, L),
-                    Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace>("saltus::learnable::path_kl::bad", B, L)};
-  SiteMasses const masses("saltus::learnable::path_kl::masses", B, L, S);
-  auto const host_discretisation = Kokkos::create_mirror_view(sites.discretisation);
-  auto const host_factorisation = Kokkos::create_mirror_view(sites.factorisation);
-
-  PathKl sum;  // means, and in `error` the sum of squares about them
-  for (std::size_t first = 0; first < plan.trajectories; first += B) {
-    int const rows = static_cast<int>(std::min(B, plan.trajectories - first));
-    Kokkos::deep_copy(exec, sites.discretisation, 0);
-    Kokkos::deep_copy(exec, sites.factorisation, 0);
-    using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>;
-    Policy const policy(exec, 0, std::int64_t{rows} * length);
-    teacher.follow(first, rows, [&](State const& state, int j) {
-      auto const at = static_cast<std::size_t>(j);
-      int const k = fine.owner[at];
-      StepLaw const law = laws[static_cast<std::size_t>(k)];
-      StepCoeff const& c = student.host(k);
-      bool const constant_hazard = law == StepLaw::exponential && !c.forced;
-      if (j == 0 || fine.owner[at - 1] != k) {
-        Step const step = by_state ? (*by_state)(exec, process, state, student.step(k)) : student.step(k);
-        read_masses(exec, process, state, step, 0, mass_of(law), sites.targets);
-        Kokkos::parallel_for("saltus::learnable::path_kl::start", policy,
-                             StartKernel{sites, state.tokens, length, states, j, law, c.forced, constant_hazard});
-      }
-      read_masses(exec, process, state, teacher.step(j), 0, mass_of(teacher.law()), masses);
-      auto const [before, after] = constant_hazard ? std::make_pair((c.from - fine.points[at]) / c.duration,
-                                                                    (c.from - fine.points[at + 1]) / c.duration)
-                                                   : shares[at];
-      Kokkos::parallel_for("saltus::learnable::path_kl::terms", policy,
-                           TermKernel{sites, masses, state.tokens, length, states, j, teacher.law(),
-                                      teacher.host(j).forced, constant_hazard, before, after});
-    });
-    require_finite(sites, rows, length, first, fine);
-    Kokkos::deep_copy(exec, host_discretisation, sites.discretisation);
-    Kokkos::deep_copy(exec, host_factorisation, sites.factorisation);
-    exec.fence("saltus::learnable: the path KL is averaged on the host");
-    for (int b = 0; b < rows; ++b) {
-      double discretisation = 0, factorisation = 0;
-      for (int l = 0; l < length; ++l) {
-        discretisation += host_discretisation(b, l);
-        factorisation += host_factorisation(b, l);
-      }
-      auto const n = static_cast<double>(first + static_cast<std::size_t>(b) + 1);
-      double const value = discretisation + factorisation, off = value - sum.value;
-      sum.discretisation += (discretisation - sum.discretisation) / n;
-      sum.factorisation += (factorisation - sum.factorisation) / n;
-      sum.value += off / n;
-      sum.error += off * (value - sum.value);
-    }
-  }
-  auto const n = static_cast<double>(plan.trajectories);
+PathKl finished(PathKl sum, std::size_t trajectories) {
+  auto const n = static_cast<double>(trajectories);
   // A path that the student misses is infinite, and so then is everything.
   constexpr double infinite = Kokkos::Experimental::infinity_v<double>;
   if (!std::isfinite(sum.discretisation)) sum.discretisation = infinite;
@@ -244,6 +190,110 @@ PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule
   if (!std::isfinite(sum.value)) return {infinite, infinite, sum.discretisation, sum.factorisation};
   sum.error = std::sqrt(sum.error / (n - 1) / n);
   return sum;
+}
+
+}  // namespace
+
+PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule, TeacherPlan const& plan) {
+  return path_kls(exec, process, {schedule}, plan)[0];
+}
+
+std::vector<PathKl> path_kls(ExecSpace const& exec, Process& process, std::vector<Schedule> const& schedules, TeacherPlan const& plan) {
+  SALTUS_ASSERT(!schedules.empty());
+  Schedule const& one = schedules.front();
+  for (Schedule const& schedule : schedules) {
+    require(schedule.steps() >= 1, "a path KL needs a schedule of at least 1 step");
+    require(schedule.times.front() == one.times.front() && schedule.times.back() == one.times.back() && schedule.forced_last == one.forced_last,
+            "schedules whose path KLs are computed together must begin and end alike");
+  }
+  require(plan.trajectories >= 2, "a path KL needs at least 2 trajectories, got " + std::to_string(plan.trajectories));
+  require(plan.steps >= 1, "a teacher needs at least 1 step, got " + std::to_string(plan.steps));
+  std::vector<std::vector<StepLaw>> laws;
+  for (Schedule const& schedule : schedules) laws.push_back(laws_of(schedule));
+  bool const masked = process.is_masked(), forced_last = masked && one.forced_last;
+  std::vector<double> const points = fine_points(schedules, plan.steps);
+  int const length = plan.length, states = process.generator().states();
+  auto const L = static_cast<std::size_t>(length), S = static_cast<std::size_t>(states);
+  auto const students_count = static_cast<double>(schedules.size());
+  int const batch = rows_that_fit(
+      "the path KL", 8.0 * (1 + students_count) * length * states + 48.0 * students_count * length, plan.memory,
+      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
+  auto const B = static_cast<std::size_t>(batch);
+  TeacherPaths teacher(exec, process, plan.integrator, TimeGrid::from_points(points), length, batch, plan.seed, forced_last);
+  std::vector<Student> students;
+  for (std::size_t i = 0; i < schedules.size(); ++i) {
+    Schedule const& schedule = schedules[i];
+    auto owner = owners(points, schedule.times);
+    auto shares = shares_of(teacher, points, owner, masked);
+    std::optional<StateSteps> by_state;
+    if (schedule.state) by_state.emplace(schedule).allocate(batch, length);
+    Sites const sites{Tokens("saltus::learnable::path_kl::start", B, L),
+                      SiteMasses("saltus::learnable::path_kl::targets", B, L, S),
+                      SiteNumbers("saltus::learnable::path_kl::strength", B, L),
+                      SiteNumbers("saltus::learnable::path_kl::discretisation", B, L),
+                      SiteNumbers("saltus::learnable::path_kl::factorisation", B, L),
+                      Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace>("saltus::learnable::path_kl::moved", B, L),
+                      Kokkos::View<int**, Kokkos::LayoutRight, MemorySpace>("saltus::learnable::path_kl::bad", B, L)};
+    students.push_back({laws[i], std::move(owner), std::move(shares),
+                        StepTable(exec, process, TimeGrid::from_points(schedule.times),
+                                  StepOptions{.phi = schedule.phi, .power = schedule.power, .forced_last = forced_last}),
+                        std::move(by_state), sites, Kokkos::create_mirror_view(sites.discretisation), Kokkos::create_mirror_view(sites.factorisation)});
+  }
+  SiteMasses const masses("saltus::learnable::path_kl::masses", B, L, S);
+
+  for (std::size_t first = 0; first < plan.trajectories; first += B) {
+    int const rows = static_cast<int>(std::min(B, plan.trajectories - first));
+    for (Student const& student : students) {
+      Kokkos::deep_copy(exec, student.sites.discretisation, 0);
+      Kokkos::deep_copy(exec, student.sites.factorisation, 0);
+    }
+    using Policy = Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<std::int64_t>>;
+    Policy const policy(exec, 0, std::int64_t{rows} * length);
+    teacher.follow(first, rows, [&](State const& state, int j) {
+      auto const at = static_cast<std::size_t>(j);
+      read_masses(exec, process, state, teacher.step(j), 0, mass_of(teacher.law()), masses);
+      for (Student const& student : students) {
+        int const k = student.owner[at];
+        StepLaw const law = student.laws[static_cast<std::size_t>(k)];
+        StepCoeff const& c = student.steps.host(k);
+        bool const constant_hazard = law == StepLaw::exponential && !c.forced;
+        if (j == 0 || student.owner[at - 1] != k) {
+          Step const step = student.by_state ? (*student.by_state)(exec, process, state, student.steps.step(k)) : student.steps.step(k);
+          read_masses(exec, process, state, step, 0, mass_of(law), student.sites.targets);
+          Kokkos::parallel_for("saltus::learnable::path_kl::start", policy,
+                               StartKernel{student.sites, state.tokens, length, states, j, law, c.forced, constant_hazard});
+        }
+        auto const [before, after] = constant_hazard ? std::make_pair((c.from - points[at]) / c.duration, (c.from - points[at + 1]) / c.duration)
+                                                     : student.shares[at];
+        Kokkos::parallel_for("saltus::learnable::path_kl::terms", policy,
+                             TermKernel{student.sites, masses, state.tokens, length, states, j, teacher.law(),
+                                        teacher.host(j).forced, constant_hazard, before, after});
+      }
+    });
+    for (Student& student : students) {
+      require_finite(student, points, rows, length, first);
+      Kokkos::deep_copy(exec, student.discretisation, student.sites.discretisation);
+      Kokkos::deep_copy(exec, student.factorisation, student.sites.factorisation);
+      exec.fence("saltus::learnable: the path KL is averaged on the host");
+      for (int b = 0; b < rows; ++b) {
+        double discretisation = 0, factorisation = 0;
+        for (int l = 0; l < length; ++l) {
+          discretisation += student.discretisation(b, l);
+          factorisation += student.factorisation(b, l);
+        }
+        PathKl& sum = student.sum;
+        auto const n = static_cast<double>(first + static_cast<std::size_t>(b) + 1);
+        double const value = discretisation + factorisation, off = value - sum.value;
+        sum.discretisation += (discretisation - sum.discretisation) / n;
+        sum.factorisation += (factorisation - sum.factorisation) / n;
+        sum.value += off / n;
+        sum.error += off * (value - sum.value);
+      }
+    }
+  }
+  std::vector<PathKl> found;
+  for (Student const& student : students) found.push_back(finished(student.sum, plan.trajectories));
+  return found;
 }
 
 }  // namespace saltus

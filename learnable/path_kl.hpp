@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <vector>
+
 #include <saltus/ctmc/process.hpp>
 #include <saltus/learnable/schedule.hpp>
 #include <saltus/learnable/teacher_paths.hpp>
@@ -31,5 +33,9 @@ namespace saltus {
 /// that path_law() knows (UserError). Deterministic: a trajectory's number does not depend
 /// on the batch. NumericalError that names the fine step and the sample where statistics are not finite.
 PathKl path_kl(ExecSpace const& exec, Process& process, Schedule const& schedule, TeacherPlan const& plan);
+
+/// The same of several schedules that begin and end alike (UserError), on the same paths of the teacher, which are evaluated once: the
+/// union of points is that with the times of all of them.
+std::vector<PathKl> path_kls(ExecSpace const& exec, Process& process, std::vector<Schedule> const& schedules, TeacherPlan const& plan);
 
 }  // namespace saltus

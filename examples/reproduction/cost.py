@@ -37,6 +37,7 @@ def main():
     def learn(network, method, base):
         command = [store.program, "distill", "--model", network, "--method", method, "--base", base, "--nfe", "8", "--teacher-steps", "256",
                    "--precision", options.precision, "--out", str(options.work / "schedule.json"), "--quiet"]
+        (options.work / "schedule.json.partial").unlink(missing_ok=True)  # of a run that was broken off: what is timed is a whole one
         start = time.time()
         process = subprocess.Popen(command)
         _, status, usage = os.wait4(process.pid, 0)

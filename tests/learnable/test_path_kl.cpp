@@ -118,6 +118,37 @@ TEST(PathKl, TweedieHasNoDiscretisationAndEulerHas) {
   }
 }
 
+// On the points of all of them: schedules whose times are uniform points lose nothing by company, bit for bit; others get finer paths.
+TEST(PathKl, OfSeveralSchedulesOnTheSamePaths) {
+  TableLaw const law = some_law(3, 3);
+  Generator const generator = Generator::absorbing(4);
+  auto const noise = NoiseSchedule::constant(1, 3);
+  Process process = Process::reverse(generator, noise, law.denoiser(generator));
+  TeacherPlan const plan{.steps = 64, .length = 3, .trajectories = 2000, .batch = 300, .seed = 6};
+  Schedule const four = uniform_schedule("euler", noise, 0.05, 4, false, 0.9), eight = uniform_schedule("tweedie", noise, 0.05, 8, false),
+                 exponential = uniform_schedule("exponential", noise, 0.05, 2, false), seven = uniform_schedule("tweedie", noise, 0.05, 7, false);
+  auto const alone = [&](Schedule const& schedule) { return path_kl(ExecSpace(), process, schedule, plan); };
+  std::vector<Schedule> const schedules{four, eight, exponential};
+  auto const together = path_kls(ExecSpace(), process, schedules, plan);
+  ASSERT_EQ(together.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    PathKl const one = alone(schedules[i]);
+    EXPECT_EQ(together[i].value, one.value) << i;
+    EXPECT_EQ(together[i].error, one.error) << i;
+    EXPECT_EQ(together[i].discretisation, one.discretisation) << i;
+    EXPECT_TRUE(one.value > 0 && std::isfinite(one.value)) << i;
+  }
+  EXPECT_NE(together[0].value, together[1].value);
+  auto const others = path_kls(ExecSpace(), process, {four, seven}, plan);
+  for (auto const& [i, schedule] : {std::pair{0u, four}, std::pair{1u, seven}}) {
+    PathKl const one = alone(schedule);
+    EXPECT_NEAR(others[i].value, one.value, 5 * std::hypot(one.error, others[i].error)) << i;
+  }
+  EXPECT_NE(others[0].value, together[0].value);
+  Schedule const longer = uniform_schedule("tweedie", noise, 0, 4, true);
+  EXPECT_THROW(path_kls(ExecSpace(), process, {four, longer}, plan), UserError);
+}
+
 // A product needs no other sites: every tweedie run is exact, whatever its times, and so is its path.
 TEST(PathKl, ProductsCostNothing) {
   ProductLaw const law(4, 3, {0.5, 0.25, 0.25, 0.1, 0.2, 0.7, 0.6, 0.2, 0.2, 0.3, 0.3, 0.4});
