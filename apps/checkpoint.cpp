@@ -57,9 +57,13 @@ Json identity(Options const& options) {
   return run;
 }
 
-void ignore_signals() {
+std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, Json identity) {
+  require(options.has("checkpoint") || !options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
+  if (!options.has("checkpoint")) return nullptr;
+  if (ranks.first()) return std::make_unique<Checkpoint>(options, std::move(identity));
   std::signal(SIGTERM, SIG_IGN);
   std::signal(SIGINT, SIG_IGN);
+  return nullptr;
 }
 
 Checkpoint::~Checkpoint() {

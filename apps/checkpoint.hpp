@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include <saltus/integrators/sampler.hpp>
 
@@ -13,7 +14,7 @@ namespace saltus::app {
 /// What a run of samples keeps, so that it can be broken off at any moment and taken up again (--checkpoint FILE and
 /// --resume): the outputs so far, in their .partial, and this file, which says how much of them is certain.
 /// The finished output is that of a run that never stopped. While it lives, SIGTERM and SIGINT are held back until stop(); other
-/// ranks, which keep nothing, ignore_signals() and leave the end to the first one.
+/// ranks, which keep nothing, ignore them and leave the end to the first one.
 class Checkpoint {
  public:
   /// `identity`: what decides the samples. Reads the file to go on with; UserError if there is none, if it is of another
@@ -51,11 +52,12 @@ class Checkpoint {
   SampleReport report_{};
 };
 
-/// See Checkpoint.
-void ignore_signals();
-
 /// The options that decide what a run gives, as `identity` of a Checkpoint.
 Json identity(Options const& options);
+
+/// That of --checkpoint at the first rank; null without it and at other ranks, which from then on ignore signals. UserError for
+/// --resume without it.
+std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, Json identity);
 
 /// What is left to do of the run `plan`, by `run(plan, after)`, which calls `after` as sample_by_ranks() does. The checkpoint, if
 /// there is one, is the first rank's; `sync` brings the outputs to the disk and gives what they say of themselves.

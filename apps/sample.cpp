@@ -62,30 +62,25 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   require(!reweighting || !ranks.several(), "--particles runs as one rank, and a launcher started " + std::to_string(ranks.size()));
   require(!options.has("checkpoint") || !reweighting,
           "--checkpoint is for samples that do not depend on each other, not for --particles");
-  require(options.has("checkpoint") || !options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
-  std::optional<Checkpoint> checkpoint;
+  std::unique_ptr<Checkpoint> checkpoint;
   // Outputs are opened before anything runs: what cannot be written is a usage error.
   std::optional<SequenceWriter> writer;
   bool written = false;  // broken off between the last rename and the end: all is there
-  if (ranks.first()) {
-    try {
-      if (options.has("summary")) check_writable(options.text("summary"));
-      if (options.has("checkpoint")) {
-        Json run = identity(options);
-        run["model hash"] = model_of(problem).hash;
-        checkpoint.emplace(options, std::move(run));
-        written = checkpoint->is_finished(path, samples);
-        if (!written)
-          writer.emplace(path, format, alphabet, samples, problem.length(),
-                         SequenceWriter::Kept{checkpoint->report().samples, checkpoint->output("bytes", std::uint64_t{0})});
-      } else {
-        writer.emplace(path, format, alphabet, samples, problem.length());
-      }
-    } catch (OutputError const& e) {
-      throw UserError(e.what());
+  try {
+    if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
+    Json run = identity(options);
+    run["model hash"] = model_of(problem).hash;
+    checkpoint = open_checkpoint(options, ranks, std::move(run));
+    written = checkpoint && checkpoint->is_finished(path, samples);
+    if (checkpoint && !written) {
+      writer.emplace(path, format, alphabet, samples, problem.length(),
+                     SequenceWriter::Kept{checkpoint->report().samples, checkpoint->output("bytes", std::uint64_t{0})});
+    } else if (ranks.first() && !checkpoint) {
+      writer.emplace(path, format, alphabet, samples, problem.length());
     }
+  } catch (OutputError const& e) {
+    throw UserError(e.what());
   }
-  if (!ranks.first() && options.has("checkpoint")) ignore_signals();
   written = ranks.share(std::uint64_t{written}) != 0;
 
   SampleReport report;
@@ -104,7 +99,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   } else {
     ProgressLine line(options, name, samples);
     auto const sync = [&] { return Json{{"bytes", writer->sync().bytes}, {"rows_evaluated", network_rows}}; };
-    report = run_with(checkpoint ? &*checkpoint : nullptr, ranks, plan, sync, [&](SamplePlan const& rest, auto const& after) {
+    report = run_with(checkpoint.get(), ranks, plan, sync, [&](SamplePlan const& rest, auto const& after) {
       return sample_by_ranks(ranks, process, *integrator, rest,
                              [&](std::uint64_t, HostTokens const& rows) { writer->append({rows.data(), rows.size()}); },
                              [&](std::size_t done) { line(samples - rest.samples + done); }, &network_rows, after);

@@ -95,19 +95,16 @@ Json identity_of_simulation(Options const& options) {
   return run;
 }
 
-// Null without --checkpoint, and at other ranks than the first.
-std::unique_ptr<Checkpoint> read_checkpoint(Options const& options, Ranks const& ranks) {
-  require(options.has("checkpoint") || !options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
-  if (!options.has("checkpoint")) return nullptr;
-  if (ranks.first()) return std::make_unique<Checkpoint>(options, identity_of_simulation(options));
-  ignore_signals();
-  return nullptr;
-}
-
 // How many bytes of an output a checkpoint keeps; nothing without one.
 std::optional<std::uint64_t> kept_bytes(std::unique_ptr<Checkpoint> const& checkpoint, char const* output) {
   if (!checkpoint) return {};
   return checkpoint->output(output, std::uint64_t{0});
+}
+
+// The same once what was written is on the disk; without a writer the output is in its place already.
+template <class Writer>
+std::uint64_t synced_bytes(std::optional<Writer>& writer, std::unique_ptr<Checkpoint> const& checkpoint, char const* output) {
+  return writer ? writer->sync() : *kept_bytes(checkpoint, output);
 }
 
 std::string statistics_csv(PathStatistics const& statistics, std::vector<double> const& times,
@@ -209,7 +206,7 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   Ranks& ranks = Ranks::world();
   std::unique_ptr<Checkpoint> checkpoint;
   try {
-    checkpoint = read_checkpoint(options, ranks);
+    checkpoint = open_checkpoint(options, ranks, identity_of_simulation(options));
     if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
     if (ranks.first() && !(checkpoint && checkpoint->is_finished(path, samples)))
       writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept},
@@ -238,7 +235,7 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
         }
       }
     };
-    auto const sync = [&] { return writer ? Json{{"out", writer->sync()}} : Json{{"out", *kept_bytes(checkpoint, "out")}}; };
+    auto const sync = [&] { return Json{{"out", synced_bytes(writer, checkpoint, "out")}}; };
     report = run_with(checkpoint.get(), ranks, plan, sync, [&](TreePlan const& rest, auto const& after) {
       return simulate_tree_by_ranks(ranks, process, *integrator, branches, rest, sink,
                                     [&](std::size_t done) { line(samples - rest.samples + done); }, after);
@@ -295,7 +292,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   std::unique_ptr<Checkpoint> checkpoint;
   auto const due = [&](std::string const& file) { return ranks.first() && !(checkpoint && checkpoint->is_finished(file, samples)); };
   try {
-    checkpoint = read_checkpoint(options, ranks);
+    checkpoint = open_checkpoint(options, ranks, identity_of_simulation(options));
     if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
     if (ranks.first() && statistics) check_writable(options.text("statistics"));
     if (sequences && due(path))
@@ -342,9 +339,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
       }
     };
     auto const sync = [&] {
-      Json kept;
-      kept["out"] = writer ? writer->sync() : *kept_bytes(checkpoint, "out");
-      kept["trajectory"] = jumps ? jumps->sync() : *kept_bytes(checkpoint, "trajectory");
+      Json kept{{"out", synced_bytes(writer, checkpoint, "out")}, {"trajectory", synced_bytes(jumps, checkpoint, "trajectory")}};
       if (statistics) kept["statistics"] = gathered.sums();
       return kept;
     };

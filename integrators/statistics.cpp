@@ -63,24 +63,28 @@ void PathStatistics::add(Sight const& sight) {
   samples_ += sight.rows;
 }
 
+// Every number of `statistics`, in the order in which they are saved.
+template <class Statistics, class Visitor>
+void PathStatistics::each_sum(Statistics& statistics, Visitor&& visitor) {
+  for (auto& m : statistics.moments_) {
+    for (auto* const sum : {&m.pivot, &m.square, &m.a, &m.q, &m.aa, &m.aq, &m.qq, &m.j, &m.jj}) visitor(*sum);
+  }
+  for (auto* const values : {&statistics.shares_, &statistics.squares_}) {
+    for (auto& value : *values) visitor(value);
+  }
+}
+
 std::vector<double> PathStatistics::sums() const {
   std::vector<double> out;
-  for (Moments const& m : moments_) out.insert(out.end(), {m.pivot, m.square, m.a, m.q, m.aa, m.aq, m.qq, m.j, m.jj});
-  out.insert(out.end(), shares_.begin(), shares_.end());
-  out.insert(out.end(), squares_.begin(), squares_.end());
+  each_sum(*this, [&](double value) { out.push_back(value); });
   return out;
 }
 
 void PathStatistics::restore(std::size_t samples, std::vector<double> const& sums) {
-  std::size_t const expected = 9 * moments_.size() + shares_.size() + squares_.size();
+  std::size_t const expected = this->sums().size();
   require(sums.size() == expected, "statistics to go on with should be " + std::to_string(expected) + " sums, got " + std::to_string(sums.size()));
   auto next = sums.begin();
-  for (Moments& m : moments_) {
-    for (double* const sum : {&m.pivot, &m.square, &m.a, &m.q, &m.aa, &m.aq, &m.qq, &m.j, &m.jj}) *sum = *next++;
-  }
-  for (auto* const values : {&shares_, &squares_}) {
-    for (double& value : *values) value = *next++;
-  }
+  each_sum(*this, [&](double& value) { value = *next++; });
   samples_ = samples;
 }
 

@@ -43,6 +43,8 @@ class PathStatistics {
     double pivot = 0, square = 0, a = 0, q = 0, aa = 0, aq = 0, qq = 0, j = 0, jj = 0;
   };
   Averaged average(double sum, double squares) const;
+  template <class Statistics, class Visitor>
+  static void each_sum(Statistics& statistics, Visitor&& visitor);
 
   std::size_t samples_ = 0;
   int length_, occupied_;
