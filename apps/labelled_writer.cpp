@@ -16,7 +16,7 @@ void append(std::string& text, std::uint64_t value) {
 
 LabelledWriter::LabelledWriter(std::string const& path, SequenceFormat format, Alphabet alphabet, std::string what,
                                std::vector<std::size_t> shape, int length, std::optional<std::uint64_t> kept)
-    : file_(kept ? AtomicFile::kept(path, *kept) : AtomicFile(path)), format_(format), alphabet_(std::move(alphabet)), what_(std::move(what)) {
+    : file_(AtomicFile::open(path, kept)), format_(format), alphabet_(std::move(alphabet)), what_(std::move(what)) {
   if (format_ == SequenceFormat::csv) {
     for (char const c : alphabet_.symbols())
       require(c != ',' && c != '"',

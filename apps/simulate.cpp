@@ -38,7 +38,7 @@ class TrajectoryWriter {
  public:
   // `kept`: as a LabelledWriter's.
   TrajectoryWriter(std::string const& path, Alphabet alphabet, std::optional<std::uint64_t> kept)
-      : alphabet_(std::move(alphabet)), npy_(path.ends_with(".npy")), file_(kept ? AtomicFile::kept(path, *kept) : AtomicFile(path)) {
+      : alphabet_(std::move(alphabet)), npy_(path.ends_with(".npy")), file_(AtomicFile::open(path, kept)) {
     require(!npy_ || file_.rewritable(), "--trajectory '" + path + "' is a pipe or a device, and an NPY file begins with how many jumps there are: write CSV");
     std::uint64_t const begun = kept.value_or(0);
     if (begun == 0) file_.write(npy_ ? header(0) : "sample,time,site,from,to\n");

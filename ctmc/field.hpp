@@ -90,11 +90,7 @@ struct ScoreRow {
     Scalar buffer[Scratch::cached];
     for (int from = 0; from < size; from += Scratch::cached) {
       int const n = from + Scratch::cached < size ? Scratch::cached : size - from;
-      Scalar const* v = scratch.cache;
-      if (size > Scratch::cached) {
-        transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
-        v = buffer;
-      }
+      Scalar const* const v = entries(from, n, own, scratch, buffer);
       for (int i = 0; i < n; ++i) out[from + i] = scratch.unit * static_cast<double>(v[i]);
     }
   }
@@ -145,6 +141,13 @@ struct ScoreRow {
       for (int i = 0; i < n; ++i) s += out[i] = i == own ? Scalar(0) : Kokkos::pow(positive(in[i]), power);
     }
     return static_cast<double>(s);
+  }
+
+  // n entries from `from` on after a scan, in the row's units, 0 for `own`: those that the scan kept, or in the buffer.
+  KOKKOS_FORCEINLINE_FUNCTION Scalar const* entries(int from, int n, int own, Scratch const& scratch, Scalar* buffer) const {
+    if (size <= Scratch::cached) return scratch.cache + from;
+    transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
+    return buffer;
   }
 
   // The sum of n entries from `first` on alone, and the largest exponent among them (a NaN counts as the largest), read
@@ -356,11 +359,7 @@ KOKKOS_INLINE_FUNCTION double ScoreRow<Scalar>::weigh(int own, Weights const& we
       Scalar buffer[Scratch::chunk];
       for (int from = begin; from < end; from += Scratch::chunk) {
         int const n = from + Scratch::chunk < end ? Scratch::chunk : end - from;
-        Scalar const* v = scratch.cache;
-        if (size > Scratch::cached) {
-          transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
-          v = buffer;
-        }
+        Scalar const* const v = entries(from, n, own, scratch, buffer);
         // The own entry is 0, and so below 0 with the offset.
 #pragma omp simd reduction(+ : s, below)
         for (int i = 0; i < n; ++i) {
@@ -404,17 +403,12 @@ KOKKOS_FORCEINLINE_FUNCTION int ScoreRow<Scalar>::draw_in_block(int k, int own, 
   bool const plain = weights.offset == 0;
   double const slope = plain ? 1.0 : weights.slope * scratch.unit, offset = weights.offset;
   int const begin = k * scratch.block, end = begin + scratch.block < size ? begin + scratch.block : size;
-  bool const is_cached = size <= Scratch::cached;
   int found = -1;
   double running = 0;
   Scalar buffer[Scratch::chunk];
   for (int from = begin; from < end; from += Scratch::chunk) {
     int const n = from + Scratch::chunk < end ? Scratch::chunk : end - from;
-    Scalar const* v = scratch.cache;
-    if (!is_cached) {
-      transform(values.load(from, n, buffer), n, own - from, scratch.shift, buffer);
-      v = buffer;
-    }
+    Scalar const* const v = entries(from, n, own, scratch, buffer);
     for (int i = 0; i < n; ++i) {
       double const w = slope * static_cast<double>(v[i]) + offset;
       if (!(w > 0) || from + i == own) continue;

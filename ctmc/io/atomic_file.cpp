@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include <fcntl.h>
@@ -116,6 +115,10 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (destination.mode) (void)!::fchmod(fd_, *destination.mode);  // not possible on every file system: no matter
 }
 
+AtomicFile AtomicFile::open(std::string path, std::optional<std::uint64_t> kept) {
+  return kept ? AtomicFile::kept(std::move(path), *kept) : AtomicFile(std::move(path));
+}
+
 AtomicFile AtomicFile::kept(std::string path, std::uint64_t kept) {
   AtomicFile file;
   file.path_ = std::move(path);
@@ -141,8 +144,7 @@ AtomicFile AtomicFile::kept(std::string path, std::uint64_t kept) {
 
 std::uint64_t AtomicFile::sync() {
   SALTUS_ASSERT(fd_ >= 0);
-  send(buffer_);
-  buffer_.clear();
+  flush();
   if (::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS) fail(errno);
   off_t const size = ::lseek(fd_, 0, SEEK_CUR);
   if (size < 0) fail(errno);
@@ -151,8 +153,7 @@ std::uint64_t AtomicFile::sync() {
 
 void AtomicFile::rewrite_start(std::string_view bytes) {
   SALTUS_ASSERT(fd_ >= 0 && rewritable());
-  send(buffer_);
-  buffer_.clear();
+  flush();
   if (::lseek(fd_, 0, SEEK_SET) < 0) fail(errno);
   send(bytes);
   if (::lseek(fd_, 0, SEEK_END) < 0) fail(errno);
@@ -169,8 +170,7 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
 void AtomicFile::write(std::string_view bytes) {
   SALTUS_ASSERT(fd_ >= 0);
   if (buffer_.size() + bytes.size() > buffer_bytes) {
-    send(buffer_);
-    buffer_.clear();
+    flush();
     if (bytes.size() >= buffer_bytes) return send(bytes);
   }
   buffer_ += bytes;
@@ -178,8 +178,7 @@ void AtomicFile::write(std::string_view bytes) {
 
 void AtomicFile::commit() {
   SALTUS_ASSERT(fd_ >= 0);
-  send(buffer_);
-  buffer_.clear();
+  flush();
   if (!temporary_.empty() && ::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS) fail(errno);
   // Some file systems report lost writes only here.
   if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail(errno);
@@ -192,6 +191,11 @@ void AtomicFile::commit() {
     (void)!::fsync(directory);
     ::close(directory);
   }
+}
+
+void AtomicFile::flush() {
+  send(buffer_);
+  buffer_.clear();
 }
 
 void AtomicFile::send(std::string_view bytes) {

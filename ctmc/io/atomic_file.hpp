@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,8 @@ class AtomicFile {
   /// after the first `kept` bytes of an earlier one, the rest of which is cut off; 0: begins anew. Throws OutputError as
   /// above, and UserError for what cannot be renamed over or if fewer bytes are there.
   static AtomicFile kept(std::string path, std::uint64_t kept);
+  /// kept() of a number, or else AtomicFile(path).
+  static AtomicFile open(std::string path, std::optional<std::uint64_t> kept);
   static std::string partial_name(std::string const& path) { return path + ".partial"; }
   ~AtomicFile() { discard(); }
   AtomicFile(AtomicFile&& other) noexcept;
@@ -42,6 +45,7 @@ class AtomicFile {
 
  private:
   AtomicFile() = default;
+  void flush();
   void send(std::string_view bytes);
   [[noreturn]] void fail(int error);
   void discard() noexcept;

@@ -27,7 +27,8 @@ import shipped
 SCALE = {"valid": lambda v: v, "pair_r": lambda v: v, "judge_perplexity": math.log}
 
 NAMES = str.maketrans(":,=", "___")  # in names of files
-MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal", "tweedie_trapezoidal:counts=fixed"]
+# The last reveals the surest sites, with MaskGIT's temperature of the choice.
+MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal", "tweedie_trapezoidal:counts=fixed", "top_k:noise=4.5"]
 OTHER_PLAIN = ["euler", "exponential", "tweedie", "theta_trapezoidal"]
 TEMPERATURES = [0.7, 0.8, 0.9, 1, 1.1]
 MATCHED_BUDGET = 8
