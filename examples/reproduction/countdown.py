@@ -3,7 +3,7 @@
 """Learned samplers on the countdown of JYS and LSD (A§13.7), with exact posteriors and with a small trained network.
 
     python3 examples/reproduction/countdown.py [--work results/countdown] [--page docs/reproduction/countdown.md]
-        [--network FOLDER] [--samples 2048] [--budgets 8,16,32,64]
+        [--network FOLDER] [--samples 2048] [--network-samples 512] [--budgets 8,16,32,64]
 
 Every transition is counted: x > 0 must be followed by x - 1, and 0 may be followed by anything. The page gives the share of
 transitions that break the rule with a 95 % interval over sequences, and for every schedule the computed path KL relative to the
@@ -35,13 +35,9 @@ LEARNED = [  # label, method, base
 ]
 
 
-def noise(model):
-    return ["--noise", "log_linear"] if model == "countdown" else []  # a network has its own
-
-
 def errors(path):
     """Mean and standard error over sequences of the share of transitions that break the rule."""
-    x = np.load(path)
+    x = np.loadtxt(path, dtype=int)  # numbers, where the tokens of a network are in another order
     wrong = (x[:, :-1] > 0) & (x[:, 1:] != x[:, :-1] - 1)
     per = wrong.mean(axis=1)
     return {"rate": float(per.mean()), "error": float(per.std(ddof=1) / np.sqrt(len(per))),
@@ -60,35 +56,46 @@ def main():
     parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("docs/reproduction/countdown.md"))
     parser.add_argument("--network", help="folder of the trained network")
     parser.add_argument("--samples", type=int, default=2048)
+    parser.add_argument("--network-samples", type=int, default=512)
     parser.add_argument("--budgets", default="8,16,32,64")
     parser.add_argument("--trajectories", type=int, default=256)
+    parser.add_argument("--network-trajectories", type=int, default=64)
+    parser.add_argument("--precision", default="bf16", help="of the network")
     parser.add_argument("--sweeps", type=int, default=2)
     parser.add_argument("--saltus", default="build/release/apps/saltus")
     options = parser.parse_args()
     budgets = [int(b) for b in options.budgets.split(",")]
     store = cells.Cells(options.work, options.saltus)
 
-    def sampled(model, budget, arguments):
-        out = options.work / "samples.npy"
-        store.run("sample", "--model", model, *noise(model), "--samples", options.samples, "--out", out, "--seed", 7, "--quiet", *arguments)
+    def settings(model):
+        """The model and its process, sequences and trajectories a cell."""
+        if model == "countdown":
+            return ["--model", model, "--noise", "log_linear"], options.samples, options.trajectories
+        return ["--model", model, "--precision", options.precision], options.network_samples, options.network_trajectories
+
+    def sampled(model, arguments):
+        process, samples, _ = settings(model)
+        out = options.work / f"{pathlib.Path(model).name}.txt"
+        store.run("sample", *process, "--samples", samples, "--out", out, "--seed", 7, "--quiet", *arguments)
         return errors(out)
 
     def plain(model, method, budget):
-        return store.cell(f"{pathlib.Path(model).name} {method} {budget} {options.samples}",
-                          lambda: sampled(model, budget, ["--integrator", method, "--steps", budget]))
+        return store.cell(f"{pathlib.Path(model).name} {method} {budget} {settings(model)[1]}",
+                          lambda: sampled(model, ["--integrator", method, "--steps", budget]))
 
     def learned(model, method, base, budget):
         schedule = options.work / f"{pathlib.Path(model).name}-{method}-{budget}.json".translate(NAMES)
+        process, samples, trajectories = settings(model)
 
         def compute():
             # Steps of tweedie make impossible sequences now and then, which no student can be near; exact paths are none.
             teacher = ["--teacher", "first_hitting"] if method.split(":")[0] in ("lsd_plus", "jys", "blocks") else []
-            about = store.distill(schedule, "--model", model, *noise(model), *teacher, "--method", method, "--base", base, "--nfe", budget,
-                                  "--teacher-steps", 256, "--trajectories", options.trajectories, "--sweeps", options.sweeps)
-            got = sampled(model, budget, ["--schedule", schedule])
+            about = store.distill(schedule, *process, *teacher, "--method", method, "--base", base, "--nfe", budget,
+                                  "--teacher-steps", 256, "--trajectories", trajectories, "--sweeps", options.sweeps)
+            got = sampled(model, ["--schedule", schedule])
             return {**got, "before": about.get("path_kl_before"), "after": about.get("path_kl_after"), "phi": about.get("phi")}
 
-        return store.cell(f"{pathlib.Path(model).name} {method} {base} {budget} {options.samples} {options.trajectories} {options.sweeps}", compute)
+        return store.cell(f"{pathlib.Path(model).name} {method} {base} {budget} {samples} {trajectories} {options.sweeps}", compute)
 
     def kl(value):
         if not value:
@@ -96,13 +103,14 @@ def main():
         return "infinite" if value["value"] == "infinity" else cells.interval(value["value"], value["error"], 2)
 
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", "# Countdown", "",
-             f"Made by examples/reproduction/countdown.py with {options.samples} sequences a cell; see [reproduction](../reproduction.md).",
+             f"Made by examples/reproduction/countdown.py with {options.samples} sequences a cell"
+             + (f", of the trained network {options.network_samples}" if options.network else "") + "; see [reproduction](../reproduction.md).",
              "Per cent of transitions that break the rule, with 95 % intervals over sequences; path KL relative to the teacher "
              "in nats a sequence: tweedie with 256 steps, for JYS, LSD+ and blocks exact paths (256 steps of tweedie make impossible "
              "sequences now and then, which no student can be near)."]
     for model in ["countdown"] + ([options.network] if options.network else []):
-        exact = store.cell(f"{pathlib.Path(model).name} first_hitting {options.samples}",
-                           lambda: sampled(model, None, ["--integrator", "first_hitting"]))
+        exact = store.cell(f"{pathlib.Path(model).name} first_hitting {settings(model)[1]}",
+                           lambda: sampled(model, ["--integrator", "first_hitting"]))
         rows = []
         for method in PLAIN:
             rows.append([method, *(rate(plain(model, method, b)) for b in budgets)])

@@ -178,7 +178,9 @@ class Remasking final : public Corrected {
 
   Move plan(NoiseSchedule const& noise, Interval step) const {
     double from = noise.lost(step.from), to = noise.lost(step.to);
-    auto const& [variant, eta, on, off, alpha_on] = settings_;
+    // No structured binding: clang 16 captures none where OpenMP is on.
+    Variant const variant = settings_.variant;
+    double const eta = settings_.eta, on = settings_.on, off = settings_.off, alpha_on = settings_.alpha_on;
     bool looping = false;
     if (variant == Variant::loop) {
       // The schedule waits at alpha_on between the times `on` and `off`, and tokens are exchanged.
