@@ -32,6 +32,8 @@ MASKED_PLAIN = ["euler", "tweedie", "fixed_count", "tweedie_trapezoidal", "tweed
 OTHER_PLAIN = ["euler", "exponential", "tweedie", "theta_trapezoidal"]
 TEMPERATURES = [0.7, 0.8, 0.9, 1, 1.1]
 MATCHED_BUDGET = 8
+# Networks of text are large: beyond 8 evaluations they learn from fewer trajectories.
+TEXT_TRAJECTORIES = 64
 # Golden sections ask the network hundreds of times for every step.
 JYS_TRAJECTORIES = 64
 LEARNED = [  # label, method, base, what of a network it needs
@@ -82,6 +84,9 @@ def page(store, options, network, manifest, budgets):
     def count(budget):
         return options.most_samples if budget == 8 else options.samples
 
+    def most_trajectories(budget):
+        return min(options.trajectories, TEXT_TRAJECTORIES) if columns[0] == "judge_perplexity" and budget > 8 else options.trajectories
+
     def judged(samples, arguments):
         return shipped.judge(store.run, network, [*arguments, *precision], samples, options.data, options.work)
 
@@ -95,7 +100,7 @@ def page(store, options, network, manifest, budgets):
     def learned(method, base, budget):
         schedule = options.work / f"{network}-{method}-{base}-{budget}.json".translate(NAMES)
 
-        trajectories = JYS_TRAJECTORIES if method.startswith("jys") else options.trajectories
+        trajectories = JYS_TRAJECTORIES if method.startswith("jys") else most_trajectories(budget)
 
         def compute():
             about = store.distill(schedule, "--model", network, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
@@ -106,10 +111,13 @@ def page(store, options, network, manifest, budgets):
         return store.cell(f"{key} {method} {base} {budget} {count(budget)} {trajectories} {options.sweeps}", compute)
 
     scale = SCALE[columns[0]]
+    few = most_trajectories(max(budgets))
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# Learned samplers for {network}", "",
              f"Made by examples/reproduction/networks.py --precision {options.precision}; see [reproduction](../reproduction.md). "
              f"{options.samples} sequences a row, {options.most_samples} at 8 evaluations; brackets are 95 % intervals. 'closed' is the share of the gap of {columns[0]}"
-             + (" (its logarithm)" if scale is math.log else "") + " between plain Euler and the teacher (tweedie, 256 evaluations)."]
+             + (" (its logarithm)" if scale is math.log else "") + " between plain Euler and the teacher (tweedie, 256 evaluations). "
+             f"Learned from {options.trajectories} trajectories"
+             + (f", beyond 8 evaluations {few}" if few < options.trajectories else "") + f", by JYS from {JYS_TRAJECTORIES}."]
     matched = []
     for budget in budgets:
         # Correlations of pairs grow with the number of sequences: there the teacher draws as many.
