@@ -57,10 +57,10 @@ Json identity(Options const& options) {
   return run;
 }
 
-std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, Json identity) {
+std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, std::function<Json()> const& identity) {
   require(options.has("checkpoint") || !options.flag("resume"), "--resume goes on with what --checkpoint FILE kept: name it");
   if (!options.has("checkpoint")) return nullptr;
-  if (ranks.first()) return std::make_unique<Checkpoint>(options, std::move(identity));
+  if (ranks.first()) return std::make_unique<Checkpoint>(options, identity());
   std::signal(SIGTERM, SIG_IGN);
   std::signal(SIGINT, SIG_IGN);
   return nullptr;

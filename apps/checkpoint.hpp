@@ -56,8 +56,8 @@ class Checkpoint {
 Json identity(Options const& options);
 
 /// That of --checkpoint at the first rank; null without it and at other ranks, which from then on ignore signals. UserError for
-/// --resume without it.
-std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, Json identity);
+/// --resume without it. `identity`, which may read large files, is asked for a checkpoint alone.
+std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, std::function<Json()> const& identity);
 
 /// What is left to do of the run `plan`, by `run(plan, after)`, which calls `after` as sample_by_ranks() does. The checkpoint, if
 /// there is one, is the first rank's; `sync` brings the outputs to the disk and gives what they say of themselves.

@@ -68,9 +68,11 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   bool written = false;  // broken off between the last rename and the end: all is there
   try {
     if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
-    Json run = identity(options);
-    run["model hash"] = model_of(problem).hash;
-    checkpoint = open_checkpoint(options, ranks, std::move(run));
+    checkpoint = open_checkpoint(options, ranks, [&] {
+      Json run = identity(options);
+      run["model hash"] = model_of(problem).hash;
+      return run;
+    });
     written = checkpoint && checkpoint->is_finished(path, samples);
     if (checkpoint && !written) {
       writer.emplace(path, format, alphabet, samples, problem.length(),

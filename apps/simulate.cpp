@@ -206,7 +206,7 @@ int run_on_tree(Options const& options, KokkosArguments kokkos, ForwardProblem c
   Ranks& ranks = Ranks::world();
   std::unique_ptr<Checkpoint> checkpoint;
   try {
-    checkpoint = open_checkpoint(options, ranks, identity_of_simulation(options));
+    checkpoint = open_checkpoint(options, ranks, [&] { return identity_of_simulation(options); });
     if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
     if (ranks.first() && !(checkpoint && checkpoint->is_finished(path, samples)))
       writer.emplace(path, format, problem.named.alphabet, "node", std::vector<std::size_t>{samples, kept},
@@ -292,7 +292,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
   std::unique_ptr<Checkpoint> checkpoint;
   auto const due = [&](std::string const& file) { return ranks.first() && !(checkpoint && checkpoint->is_finished(file, samples)); };
   try {
-    checkpoint = open_checkpoint(options, ranks, identity_of_simulation(options));
+    checkpoint = open_checkpoint(options, ranks, [&] { return identity_of_simulation(options); });
     if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
     if (ranks.first() && statistics) check_writable(options.text("statistics"));
     if (sequences && due(path))
