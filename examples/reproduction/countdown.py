@@ -68,24 +68,26 @@ def main():
     store = cells.Cells(options.work, options.saltus)
 
     def settings(model):
-        """The model and its process, sequences and trajectories a cell."""
+        """Of a cell: what its key says of the model, the model and its process, sequences and trajectories."""
         if model == "countdown":
-            return ["--model", model, "--noise", "log_linear"], options.samples, options.trajectories
-        return ["--model", model, "--precision", options.precision], options.network_samples, options.network_trajectories
+            return model, ["--model", model, "--noise", "log_linear"], options.samples, options.trajectories
+        name = f"{pathlib.Path(model).name} {options.precision}"
+        return name, ["--model", model, "--precision", options.precision], options.network_samples, options.network_trajectories
 
     def sampled(model, arguments):
-        process, samples, _ = settings(model)
+        _, process, samples, _ = settings(model)
         out = options.work / f"{pathlib.Path(model).name}.txt"
         store.run("sample", *process, "--samples", samples, "--out", out, "--seed", 7, "--quiet", *arguments)
         return errors(out)
 
     def plain(model, method, budget):
-        return store.cell(f"{pathlib.Path(model).name} {method} {budget} {settings(model)[1]}",
+        name, _, samples, _ = settings(model)
+        return store.cell(f"{name} {method} {budget} {samples}",
                           lambda: sampled(model, ["--integrator", method, "--steps", budget]))
 
     def learned(model, method, base, budget):
         schedule = options.work / f"{pathlib.Path(model).name}-{method}-{budget}.json".translate(NAMES)
-        process, samples, trajectories = settings(model)
+        name, process, samples, trajectories = settings(model)
 
         def compute():
             # Steps of tweedie make impossible sequences now and then, which no student can be near; exact paths are none.
@@ -95,7 +97,7 @@ def main():
             got = sampled(model, ["--schedule", schedule])
             return {**got, "before": about.get("path_kl_before"), "after": about.get("path_kl_after"), "phi": about.get("phi")}
 
-        return store.cell(f"{pathlib.Path(model).name} {method} {base} {budget} {samples} {trajectories} {options.sweeps}", compute)
+        return store.cell(f"{name} {method} {base} {budget} {samples} {trajectories} {options.sweeps}", compute)
 
     def kl(value):
         if not value:
@@ -104,13 +106,13 @@ def main():
 
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", "# Countdown", "",
              f"Made by examples/reproduction/countdown.py with {options.samples} sequences a cell"
-             + (f", of the trained network {options.network_samples}" if options.network else "") + "; see [reproduction](../reproduction.md).",
+             + (f", of the trained network {options.network_samples} in {options.precision}, learned from {options.network_trajectories} trajectories" if options.network else "") + "; see [reproduction](../reproduction.md).",
              "Per cent of transitions that break the rule, with 95 % intervals over sequences; path KL relative to the teacher "
              "in nats a sequence: tweedie with 256 steps, for JYS, LSD+ and blocks exact paths (256 steps of tweedie make impossible "
              "sequences now and then, which no student can be near)."]
     for model in ["countdown"] + ([options.network] if options.network else []):
-        exact = store.cell(f"{pathlib.Path(model).name} first_hitting {settings(model)[1]}",
-                           lambda: sampled(model, ["--integrator", "first_hitting"]))
+        name, _, samples, _ = settings(model)
+        exact = store.cell(f"{name} first_hitting {samples}", lambda: sampled(model, ["--integrator", "first_hitting"]))
         rows = []
         for method in PLAIN:
             rows.append([method, *(rate(plain(model, method, b)) for b in budgets)])

@@ -84,7 +84,9 @@ def page(store, options, network, manifest, budgets):
     def count(budget):
         return options.most_samples if budget == 8 else options.samples
 
-    def most_trajectories(budget):
+    def trajectories(method, budget):
+        if method.startswith("jys"):
+            return JYS_TRAJECTORIES
         return min(options.trajectories, TEXT_TRAJECTORIES) if columns[0] == "judge_perplexity" and budget > 8 else options.trajectories
 
     def judged(samples, arguments):
@@ -99,19 +101,18 @@ def page(store, options, network, manifest, budgets):
 
     def learned(method, base, budget):
         schedule = options.work / f"{network}-{method}-{base}-{budget}.json".translate(NAMES)
-
-        trajectories = JYS_TRAJECTORIES if method.startswith("jys") else most_trajectories(budget)
+        learn_from = trajectories(method, budget)
 
         def compute():
             about = store.distill(schedule, "--model", network, "--method", method, "--base", base, "--nfe", budget, "--teacher-steps", 256,
-                                  "--trajectories", trajectories, "--sweeps", options.sweeps, *precision)
+                                  "--trajectories", learn_from, "--sweeps", options.sweeps, *precision)
             return {**judged(count(budget), ["--schedule", schedule]), "before": about.get("path_kl_before"), "after": about.get("path_kl_after"),
                     "phi": about.get("phi")}
 
-        return store.cell(f"{key} {method} {base} {budget} {count(budget)} {trajectories} {options.sweeps}", compute)
+        return store.cell(f"{key} {method} {base} {budget} {count(budget)} {learn_from} {options.sweeps}", compute)
 
     scale = SCALE[columns[0]]
-    few = most_trajectories(max(budgets))
+    few = trajectories("lsd", max(budgets))
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", f"# Learned samplers for {network}", "",
              f"Made by examples/reproduction/networks.py --precision {options.precision}; see [reproduction](../reproduction.md). "
              f"{options.samples} sequences a row, {options.most_samples} at 8 evaluations; brackets are 95 % intervals. 'closed' is the share of the gap of {columns[0]}"
