@@ -5,8 +5,11 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -118,15 +121,23 @@ KokkosArguments take_kokkos_arguments(std::vector<std::string>& arguments) {
   return taken;
 }
 
-KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) {
+int thread_count(Options const& options) {
+  if (std::int64_t const asked = options.integer("threads", 0, 4096); asked > 0) return static_cast<int>(asked);
+  if (char const* const environment = std::getenv("OMP_NUM_THREADS")) {  // the first of a list is the outermost level's
+    int asked = 0;
+    std::from_chars(environment, environment + std::strlen(environment), asked);
+    if (asked > 0 && asked <= 4096) return asked;
+  }
   // More threads than cores only wait for each other. Ranks that no launcher has bound to cores of their own share all.
   cpu_set_t bound;
   bool const known = sched_getaffinity(0, sizeof bound, &bound) == 0;
-  std::int64_t cores = known ? CPU_COUNT(&bound) : std::max(1u, std::thread::hardware_concurrency());
-  if (cores == sysconf(_SC_NPROCESSORS_ONLN)) cores = std::max<std::int64_t>(1, cores / Ranks::world().on_this_machine());
-  std::int64_t const asked = options.integer("threads", 0, 4096);
-  arguments.insert(arguments.begin(), {"saltus", "--kokkos-disable-warnings",
-                                       "--kokkos-num-threads=" + std::to_string(asked > 0 ? asked : cores)});
+  int const cores = known ? CPU_COUNT(&bound) : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return cores == sysconf(_SC_NPROCESSORS_ONLN) ? std::max(1, cores / Ranks::world().on_this_machine()) : cores;
+}
+
+KokkosSession::KokkosSession(Options const& options, KokkosArguments arguments) {
+  arguments.insert(arguments.begin(),
+                   {"saltus", "--kokkos-disable-warnings", "--kokkos-num-threads=" + std::to_string(thread_count(options))});
   std::vector<char*> pointers;
   for (auto& argument : arguments) pointers.push_back(argument.data());
   int count = static_cast<int>(pointers.size());

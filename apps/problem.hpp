@@ -53,7 +53,11 @@ void count_networks(SampleReport& report, Process const& process);
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path);
 char const* ending(SequenceFormat format);
 
-/// Starts Kokkos for the life of the object, with --threads.
+/// Threads to take: --threads; if that is 0, OMP_NUM_THREADS; if that is not set, the cores that this process may use, shared
+/// by the ranks on this machine.
+int thread_count(Options const& options);
+
+/// Starts Kokkos for the life of the object, with thread_count().
 class KokkosSession {
  public:
   KokkosSession(Options const& options, KokkosArguments arguments);

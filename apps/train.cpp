@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <thread>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/sequences.hpp>
@@ -222,8 +221,7 @@ int run_train(Options const& options) {
   training.bf16 = precision == "bf16";
   training.seed = static_cast<std::uint64_t>(settings.number("seed", 0, 9e15));
   training.device = options.text("device");
-  training.threads = static_cast<int>(options.integer("threads", 0, 4096));
-  if (training.threads == 0) training.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  training.threads = thread_count(options);
   std::int64_t const every = settings.whole("checkpoint", 1, 1'000'000'000);
   auto const weights = settings.text("weights");
   require(weights == "f16" || weights == "f32", unknown_name("precision of weights", weights, {"f16", "f32"}));

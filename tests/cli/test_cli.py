@@ -241,8 +241,8 @@ class Case(unittest.TestCase):
     def chain(self, *arguments, samples=20):
         return self.run_well("sample", "--model", "chain", "--data", self.data, "--samples", samples, *arguments)
 
-    def summary(self, *arguments):
-        self.run_well("sample", *arguments, "--summary", "s.json", "--out", "s.txt")
+    def summary(self, *arguments, **more):
+        self.run_well("sample", *arguments, "--summary", "s.json", "--out", "s.txt", **more)
         return json.loads((self.cwd / "s.json").read_text())
 
 
@@ -371,8 +371,15 @@ class SampleOptions(Case):
             timings = summary["timings"]
             self.assertGreater(timings["sample_seconds"], 0)
             self.assertAlmostEqual(timings["samples_per_second"] * timings["sample_seconds"], 30, delta=1e-6)
-        self.assertEqual(self.summary("--data", self.data, "--threads", 1)["threads"], 1)
         self.assertEqual(self.summary("--data", self.data, "--seed", 2**64 - 1)["seed"], 2**64 - 1)
+
+    def test_threads(self):
+        cores = len(os.sched_getaffinity(0))
+        for environment, asked, expected in ((None, 0, cores), (None, 3, 3), ("1", 0, 1), ("3", 0, 3), ("3,2", 0, 3), ("1", 2, 2)):
+            with self.subTest(environment=environment, asked=asked):
+                others = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+                env = others | ({} if environment is None else {"OMP_NUM_THREADS": environment})
+                self.assertEqual(self.summary("--data", self.data, "--threads", asked, env=env)["threads"], expected)
 
     def test_clamps_are_counted(self):
         # Geometric noise: hazard = ln(max/min) x e^-x/(1 - e^-x) at x = max, 4.38 here, so that the first of 4 Euler
