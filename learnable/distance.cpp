@@ -60,7 +60,9 @@ double nearest(Distance distance, StepLaw law, std::vector<BlockSums> const& row
   for (std::size_t b = 0; b < rows.size(); ++b) {
     if (counts(b)) s += rows[b];
   }
-  if (!(s.teacher > 0) || !(s.student > 0)) return 1;
+  bool const by_squares = distance == Distance::l2squared || distance == Distance::l2;
+  // Logarithms, which mode code gives to squared distances, may have any sum.
+  if (by_squares ? !(s.teacher_squared > 0 && s.student_squared > 0) : !(s.teacher > 0 && s.student > 0)) return 1;
   switch (distance) {
     case Distance::gkl: {
       if (law != StepLaw::two_stage || s.both == 0) return clip(s.teacher / s.student);

@@ -465,8 +465,8 @@ std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   o.iterations = parameters.integer("iterations", 100, 1, 1000000);
   o.rows = parameters.integer("rows", 16, 1, 1000000);
   o.raw = parameters.integer("raw", 0, 0, 1) == 1;
-  o.automatic = parameters.text("relax", "0.05") == "auto";
-  o.relax = o.automatic ? 0 : parameters.number("relax", 0.05);
+  o.automatic = parameters.text("relax", "") == "auto";
+  o.relax = o.automatic ? 0 : parameters.number("relax", o.code ? 0 : 0.05);
   require(o.relax >= 0 && o.relax <= 1,
           parameters.where() + ": relax is a share of the sites, from 0 to 1, or auto; got " + to_text(o.relax));
   std::string name = std::string("lsd:mode=") + (o.code ? "code" : "paper");

@@ -763,5 +763,26 @@ TEST(LsdCode, EqualScoresNeedNoPower) {
   EXPECT_NE(s.note.find("temperature"), std::string::npos);
 }
 
+// Two sites, independent paths, log-linear noise: after the first step each site of either path is revealed with
+// probability q = 1/4, and the first to be so from its marginal law. With o(y; z) the logarithm of the score of a masked site
+// whose neighbour holds z, <o*, o> is the square of its mean over z, summed over y, and <o, o> the mean of its square (17.19).
+TEST(LsdCode, IndependentPathsDiluteThePower) {
+  TableLaw const law(2, 2, {0.45, 0.05, 0.05, 0.45});
+  auto process = masked_process(law, NoiseSchedule::log_linear());
+  DistillPlan plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 2, .end = 0, .trajectories = 20000, .sweeps = 1, .batch = 1000};
+  Schedule const s = make_distiller("lsd:mode=code,coupling=independent")->distill(ExecSpace(), process, plan, {});
+  double const lost = 0.999 * 0.75, q = 1 - lost, unit = q / lost;  // of log-linear noise with its floor of 0.001
+  double const none = std::log(unit * 0.5), same = std::log(unit * 0.9), other = std::log(unit * 0.1);
+  double const mean = (1 - q) * none + q / 2 * (same + other),
+               square = (1 - q) * none * none + q / 2 * (same * same + other * other), expected = mean * mean / square;
+  EXPECT_LT(expected, 0.95);
+  ASSERT_EQ(s.power.size(), 4);
+  EXPECT_EQ(s.power[0], 1);  // the released code starts without disturbance: both say the same
+  EXPECT_TRUE(accepts(normal_p_value((s.power[1] - expected) / s.phi_error[1])));
+  EXPECT_NEAR(s.power[1], expected, 0.01);
+  EXPECT_LT(s.phi_error[1], 0.005);
+  EXPECT_EQ(s.power[3], 1);
+}
+
 }  // namespace
 }  // namespace saltus
