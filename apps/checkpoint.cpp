@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <set>
+#include <vector>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
 #include <saltus/ctmc/version.hpp>
+#include <saltus/models/json_file.hpp>
+#include <saltus/models/model_hash.hpp>
 
 namespace saltus::app {
 namespace {
@@ -26,11 +30,19 @@ Checkpoint::Checkpoint(Options const& options, Json identity)
   bool const there = std::filesystem::exists(path_);
   if (!options.flag("resume")) {
     require(!there, "'" + path_ + "' is of a run that was broken off: go on with --resume, or remove it");
+    for (char const* const name : {"out", "trajectory"}) {
+      auto const output = options.values().find(name);
+      if (output == options.values().end()) continue;
+      std::string const partial = AtomicFile::partial_name(output->second);
+      std::error_code missing;
+      require(std::filesystem::file_size(partial, missing) == 0 || missing,
+              "'" + partial + "' is of a run that was broken off: go on with --resume and its --checkpoint, or remove it");
+    }
     check_writable(path_);
   } else {
     require(there, "--resume: there is no '" + path_ + "' to go on with");
     try {
-      Json const json = Json::parse(read_file(path_));
+      Json const json = parse_json(read_file(path_), "--resume: '" + path_ + "'");
       require_same_run(path_, json.at("run"), identity_);
       outputs_ = json.at("outputs");
       report_ = {.samples = json.at("samples").get<std::size_t>(),
@@ -54,7 +66,27 @@ Json identity(Options const& options) {
   for (auto const& [name, value] : options.values()) run[name] = value;
   for (char const* const other : {"checkpoint", "checkpoint-minutes", "resume", "quiet", "summary", "batch", "threads", "config"}) run.erase(other);
   run["version"] = version();
+  for (char const* const name : {"template", "schedule", "grid", "generator", "noise", "condition", "process", "start", "site-rates", "tree", "times"}) {
+    if (auto const option = options.values().find(name); option != options.values().end())
+      add_hash(run, name, option->second);
+  }
   return run;
+}
+
+void add_hash(Json& run, std::string const& what, std::string const& text) {
+  std::vector<std::string> files{text};
+  std::error_code unknown;
+  if (!std::filesystem::is_regular_file(text, unknown)) {
+    files.clear();
+    for (std::size_t first = 0; first < text.size();) {
+      std::size_t const last = std::min(text.find_first_of(":,=", first), text.size());
+      if (auto const part = text.substr(first, last - first); std::filesystem::is_regular_file(part, unknown)) files.push_back(part);
+      first = last + 1;
+    }
+  }
+  std::string hash;
+  for (auto const& file : files) hash = model_hash(hash, read_file(file));
+  if (!files.empty()) run[what + " (hash of its file)"] = hash;
 }
 
 std::unique_ptr<Checkpoint> open_checkpoint(Options const& options, Ranks const& ranks, std::function<Json()> const& identity) {
@@ -109,9 +141,15 @@ void Checkpoint::remove() const {
 }
 
 void require_same_run(std::string const& path, Json const& before, Json const& here) {
-  for (auto const& [key, value] : here.items()) {
-    require(before.at(key) == value, "--resume: the run in '" + path + "' has " + key + " " + before.at(key).dump() + ", and this call " +
-                                         value.dump() + "; a run goes on with the options that it began with");
+  std::set<std::string> keys;
+  for (auto const* const run : {&before, &here}) {
+    for (auto const& [key, value] : run->items()) keys.insert(key);
+  }
+  auto const said = [](Json const& run, std::string const& key) { return run.contains(key) ? key + " " + run[key].dump() : "no " + key; };
+  for (auto const& key : keys) {
+    std::string const one = said(before, key), other = said(here, key);
+    require(one == other, "--resume: the run in '" + path + "' has " + one + ", and this call " + other +
+                              "; a run goes on with the options that it began with");
   }
 }
 

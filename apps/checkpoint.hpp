@@ -52,8 +52,11 @@ class Checkpoint {
   SampleReport report_{};
 };
 
-/// The options that decide what a run gives, as `identity` of a Checkpoint.
+/// The options that decide what a run gives, and hashes of the files that they name, as `identity` of a Checkpoint. What `--model`,
+/// `--data` and `--guide` name is left to the caller.
 Json identity(Options const& options);
+/// Adds to `run` a hash of the files that a text names, as FILE, NAME:FILE or key=FILE; nothing where it names none.
+void add_hash(Json& run, std::string const& what, std::string const& text);
 
 /// That of --checkpoint at the first rank; null without it and at other ranks, which from then on ignore signals. UserError for
 /// --resume without it. `identity`, which may read large files, is asked for a checkpoint alone.
@@ -70,7 +73,12 @@ SampleReport run_with(Checkpoint* checkpoint, Ranks& ranks, Plan plan, std::func
   std::function<void(SampleReport const&)> after;
   if (checkpoint) {
     auto const save = [&, checkpoint] { checkpoint->save(sync(), latest); };
-    save();
+    // Before anything is written: what is there from now on is known to be this run's.
+    if (before.samples == 0) {
+      checkpoint->save(Json::object(), before);
+    } else {
+      save();
+    }
     after = [&, checkpoint, save](SampleReport const& so_far) {
       latest = together(before, so_far);
       if (!checkpoint->due()) return;

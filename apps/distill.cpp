@@ -13,6 +13,7 @@
 #include <saltus/learnable/distiller.hpp>
 #include <saltus/learnable/path_kl.hpp>
 #include <saltus/learnable/schedule_file.hpp>
+#include <saltus/models/json_file.hpp>
 
 #include "by_ranks.hpp"
 #include "checkpoint.hpp"
@@ -46,7 +47,7 @@ int steps_for(Options const& options, Integrator const& base, int networks) {
 }
 
 // What a broken-off run and the one that goes on with it must share.
-Json identity(DistillPlan const& plan, std::string const& method, Schedule::Model const& model) {
+Json identity(DistillPlan const& plan, std::string const& method, Schedule::Model const& model, std::string const& precision) {
   return {{"method", method},
           {"base", plan.base},
           {"steps", plan.steps},
@@ -58,7 +59,8 @@ Json identity(DistillPlan const& plan, std::string const& method, Schedule::Mode
           {"length", plan.length},
           {"model", model.hash},
           {"generator", model.generator},
-          {"noise", model.noise}};
+          {"noise", model.noise},
+          {"precision", precision}};
 }
 
 // The state that a broken-off run left, or nothing.
@@ -71,7 +73,7 @@ std::string resumed(Options const& options, std::string const& partial, Json con
   require(there, "--resume: there is no '" + partial + "' to go on with");
   Json json;
   try {
-    json = Json::parse(read_file(partial));
+    json = parse_json(read_file(partial), "--resume: '" + partial + "'");
     require_same_run(partial, json.at("run"), here);
     return json.at("state").get<std::string>();
   } catch (Json::exception const& e) {
@@ -210,7 +212,7 @@ int run_distill(Options const& options, KokkosArguments kokkos) {
                                                 " of the teacher's grid; take more with --teacher-steps, or fewer evaluations");
   if (std::string const why = distiller->refuses(process, plan); !why.empty()) throw UserError("--method " + name + " " + why);
   Schedule::Model const model = model_of(problem);
-  Json const here = identity(plan, method, model);
+  Json const here = identity(plan, method, model, options.text("precision"));
   // Every rank learns the same, from the same numbers; the first one alone reads what was kept, and writes.
   Ranks& ranks = Ranks::world();
   DistillHooks hooks{.resume = ranks.share(ranks.first() ? resumed(options, partial, here) : std::string())};

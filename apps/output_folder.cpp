@@ -17,8 +17,13 @@ OutputFolder::OutputFolder(fs::path target) : target_(std::move(target)) {
     throw OutputError("--out '" + target_.string() + "' is a file; give a folder");
   if (fs::exists(target_)) check_writable((target_ / "results.csv").string());
   for (fs::path p = target_.parent_path(); !p.empty() && !fs::exists(p); p = p.parent_path()) made_.push_back(p);
-  parts_ = target_.parent_path() / ("." + target_.filename().string() + ".tmp-" + std::to_string(getpid()));
-  fs::create_directories(parts_, error);
+  if (target_.has_parent_path()) fs::create_directories(target_.parent_path(), error);
+  fs::path const base = target_.parent_path() / ("." + target_.filename().string() + ".tmp-" + std::to_string(getpid()));
+  // Names that are taken are passed over, as by AtomicFile.
+  for (int attempt = 0; parts_.empty() && !error; ++attempt) {
+    fs::path const parts = attempt == 0 ? base : fs::path(base.string() + "-" + std::to_string(attempt));
+    if (fs::create_directory(parts, error)) parts_ = parts;
+  }
   if (error) {
     clear();
     throw OutputError("cannot make the folder '" + target_.string() + "': " + error.message());
@@ -49,7 +54,7 @@ void OutputFolder::commit() {
 
 void OutputFolder::clear() noexcept {
   std::error_code ignored;
-  fs::remove_all(parts_, ignored);
+  if (!parts_.empty()) fs::remove_all(parts_, ignored);
   for (auto const& folder : made_) fs::remove(folder, ignored);  // those above it that are still empty
 }
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include <saltus/ctmc/error.hpp>
@@ -108,6 +109,17 @@ char const* ending(SequenceFormat format) {
     case SequenceFormat::txt: return ".txt";
     case SequenceFormat::csv: return ".csv";
     default: return ".npy";
+  }
+}
+
+void require_distinct_outputs(Options const& options, std::initializer_list<char const*> names) {
+  std::set<std::string> outputs;
+  for (char const* const name : names) {
+    if (!options.has(name)) continue;
+    std::string const& file = options.text(name);
+    std::error_code unknown;
+    require(file == "-" || file.starts_with("/dev/") || outputs.insert(std::filesystem::weakly_canonical(std::filesystem::absolute(file), unknown).string()).second,
+            "--" + std::string(name) + " '" + file + "' is the file of another output too");
   }
 }
 

@@ -52,6 +52,8 @@ void count_networks(SampleReport& report, Process const& process);
 /// The output format: --format, else by the ending of `path`, else fasta, or txt for numbers.
 SequenceFormat output_format(Options const& options, Alphabet const& alphabet, std::string const& path);
 char const* ending(SequenceFormat format);
+/// UserError if two of these options name one file.
+void require_distinct_outputs(Options const& options, std::initializer_list<char const*> names);
 
 /// Threads to take: --threads; if that is 0, OMP_NUM_THREADS; if that is not set, the cores that this process may use, shared
 /// by the ranks on this machine.

@@ -28,6 +28,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   }
   auto const methods = schedule ? integrators_of(*schedule) : read_methods(options);
   std::string const path = options.has("out") ? options.text("out") : "-";
+  require_distinct_outputs(options, {"out", "summary", "checkpoint"});
   Problem const problem = read_problem(options, methods);
   if (schedule) check_fit(schedules[0], problem, options);
   StepRules rules(options, problem);

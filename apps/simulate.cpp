@@ -85,13 +85,11 @@ class TrajectoryWriter {
 // Options of a run that goes on must not only be the same, but mean the same.
 Json identity_of_simulation(Options const& options) {
   Json run = identity(options);
-  for (char const* const name : {"process", "generator", "start", "site-rates", "tree"}) {
-    if (!options.has(name)) continue;
-    std::string const& text = options.text(name);
-    std::string const file = text.starts_with("table:") ? text.substr(6) : text;
-    std::error_code unknown;
-    if (std::filesystem::is_regular_file(file, unknown)) run["hash of the file of --" + std::string(name)] = model_hash("", read_file(file));
-  }
+  ProcessText const text = read_process_text(options);  // a process file may name others
+  add_hash(run, "the generator", text.generator);
+  add_hash(run, "the noise", text.noise);
+  add_hash(run, "the site rates", text.site_rates);
+  add_hash(run, "the start", text.start);
   return run;
 }
 
@@ -256,12 +254,7 @@ int run_simulate(Options const& options, KokkosArguments kokkos) {
     return 0;
   }
   make_integrator(options.text("integrator"));
-  std::set<std::string> outputs;
-  for (char const* const name : {"out", "trajectory", "statistics", "summary"}) {
-    std::string const& file = options.text(name);
-    require(file.empty() || file == "-" || file.starts_with("/dev/") || outputs.insert(file).second,
-            "--" + std::string(name) + " '" + file + "' is the file of another output too");
-  }
+  require_distinct_outputs(options, {"out", "trajectory", "statistics", "summary", "checkpoint"});
   ForwardProblem const problem = read_forward(options);
   require(!options.flag("ancestors") || options.has("tree"), "--ancestors is for --tree");
   if (options.has("tree")) return run_on_tree(options, std::move(kokkos), problem);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fcntl.h>
@@ -80,13 +81,15 @@ Destination destination_of(std::string const& path) {
     destination.special = true;
     return destination;
   }
-  char* const resolved = ::realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) refuse(path, errno);
-  destination.target = resolved;
-  std::free(resolved);
+  std::unique_ptr<char, decltype(&std::free)> const resolved(::realpath(path.c_str(), nullptr), &std::free);
+  if (!resolved) refuse(path, errno);
+  destination.target = resolved.get();
   destination.mode = status.st_mode & 07777;
   return destination;
 }
+
+// Brings the bytes to the disk; a file system that cannot say so is taken at its word. Errors in errno.
+bool on_disk(int fd) { return ::fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == ENOSYS; }
 
 }  // namespace
 
@@ -119,6 +122,11 @@ AtomicFile AtomicFile::open(std::string path, std::optional<std::uint64_t> kept)
   return kept ? AtomicFile::kept(std::move(path), *kept) : AtomicFile(std::move(path));
 }
 
+std::string AtomicFile::partial_name(std::string const& path) {
+  std::unique_ptr<char, decltype(&std::free)> const resolved(::realpath(path.c_str(), nullptr), &std::free);
+  return (resolved ? std::string(resolved.get()) : path) + ".partial";
+}
+
 AtomicFile AtomicFile::kept(std::string path, std::uint64_t kept) {
   AtomicFile file;
   file.path_ = std::move(path);
@@ -145,7 +153,7 @@ AtomicFile AtomicFile::kept(std::string path, std::uint64_t kept) {
 std::uint64_t AtomicFile::sync() {
   SALTUS_ASSERT(fd_ >= 0);
   flush();
-  if (::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS) fail(errno);
+  if (!on_disk(fd_)) fail(errno);
   off_t const size = ::lseek(fd_, 0, SEEK_CUR);
   if (size < 0) fail(errno);
   return static_cast<std::uint64_t>(size);
@@ -179,7 +187,7 @@ void AtomicFile::write(std::string_view bytes) {
 void AtomicFile::commit() {
   SALTUS_ASSERT(fd_ >= 0);
   flush();
-  if (!temporary_.empty() && ::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS) fail(errno);
+  if (!temporary_.empty() && !on_disk(fd_)) fail(errno);
   // Some file systems report lost writes only here.
   if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail(errno);
   if (temporary_.empty()) return;

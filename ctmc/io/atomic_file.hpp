@@ -23,7 +23,7 @@ class AtomicFile {
   static AtomicFile kept(std::string path, std::uint64_t kept);
   /// kept() of a number, or else AtomicFile(path).
   static AtomicFile open(std::string path, std::optional<std::uint64_t> kept);
-  static std::string partial_name(std::string const& path) { return path + ".partial"; }
+  static std::string partial_name(std::string const& path);  ///< beside the file that a symbolic link names
   ~AtomicFile() { discard(); }
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;

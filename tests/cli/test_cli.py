@@ -722,13 +722,58 @@ class Checkpoints(Case):
             self.assertIn(f"stopped after {kept['samples']} samples; --resume", message)
             self.assertGreaterEqual((self.folder / f"{out}.partial").stat().st_size, kept["outputs"]["bytes"])
             # Another run does not go on with it, and none is lost by mistake.
-            for more, part in (([], "--resume, or remove"), (["--resume", "--seed", 5], "has seed \"1\", and this call \"5\"")):
+            for more, part in (([], "--resume, or remove"), (["--resume", "--seed", 5], "has seed \"1\", and this call seed \"5\"")):
                 done = saltus(*self.CALL, "--samples", 200000, "--out", out, "--checkpoint", "run.json", *more, cwd=self.cwd)
                 self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), done.stderr)
             (self.folder / "run.json").unlink()
 
+    def broken_off(self, *arguments):
+        """A run that was told to stop; what it kept."""
+        run = self.start("--samples", 200000, *arguments, minutes=60)
+        for _ in range(6000):
+            if (self.folder / "run.json").exists():
+                break
+            time.sleep(0.01)
+        time.sleep(0.3)
+        run.send_signal(signal.SIGTERM)
+        run.communicate()
+        self.assertEqual(run.returncode, -signal.SIGTERM)
+        return json.loads((self.folder / "run.json").read_text())
+
+    def test_goes_on_with_the_same_options_and_files_only(self):
+        text, again = self.folder / "template.txt", ["--checkpoint", "run.json", "--resume"]
+        text.write_text("5" + " ?" * 255)
+        kept = self.broken_off("--template", "template.txt", "--out", "out.fasta")
+        self.assertGreater(kept["samples"], 0)
+        partial = (self.folder / "out.fasta.partial").read_bytes()
+        changed = lambda: text.write_text("6" + " ?" * 255)
+        for arguments, part, before in ((again, 'has template "template.txt", and this call no template', None),
+                                        ([*again, "--template", "template.txt", "--format", "fasta"], "has no format, and this call format", None),
+                                        (["--checkpoint", "other.json"], "out.fasta.partial' is of a run that was broken off", None),
+                                        ([*again, "--template", "template.txt"], "template (hash of its file)", changed)):
+            if before:
+                before()
+            done = saltus(*self.CALL, "--samples", 200000, "--out", "out.fasta", *arguments, cwd=self.cwd)
+            self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), done.stderr)
+            self.assertEqual((self.folder / "out.fasta.partial").read_bytes(), partial)
+
+    def test_a_link_is_followed_to_the_end(self):
+        expected, _ = self.whole("--samples", 40)
+        (self.folder / "real.fasta").write_bytes(b"old")
+        (self.folder / "out.fasta").symlink_to("real.fasta")
+        kept = self.broken_off("--out", "out.fasta")
+        # As if all 40 samples had been kept, and the file not yet renamed.
+        kept["run"]["samples"], kept["samples"], kept["outputs"]["bytes"] = "40", 40, len(expected)
+        (self.folder / "run.json").write_text(json.dumps(kept))
+        (self.folder / "real.fasta.partial").write_bytes(expected)
+        run = self.start("--samples", 40, "--out", "out.fasta", "--resume")
+        self.assertEqual((run.communicate()[1], run.returncode), (b"", 0))
+        self.assertTrue((self.folder / "out.fasta").is_symlink())
+        self.assertEqual((self.folder / "real.fasta").read_bytes(), expected)
+
     def test_refusals(self):
-        for arguments, part in ((["--resume"], "--checkpoint FILE"), (["--resume", "--checkpoint", "none.json", "--out", "x.npy"], "no 'none.json'"),
+        for arguments, part in ((["--resume"], "--checkpoint FILE"), (["--checkpoint", "x.npy", "--out", "./x.npy"], "another output"),
+                                (["--summary", "x.npy", "--out", "x.npy"], "another output"), (["--resume", "--checkpoint", "none.json", "--out", "x.npy"], "no 'none.json'"),
                                 (["--checkpoint", "a.json"], "of it nothing can be kept"),
                                 (["--checkpoint", "a.json", "--out", "x.npy", "--checkpoint-minutes", -1], "at least 0")):
             done = saltus(*self.CALL, "--samples", 2, *arguments, cwd=self.cwd)

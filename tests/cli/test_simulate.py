@@ -1377,9 +1377,9 @@ class Checkpoints(Simulation):
         self.assertIn(f"stopped after {kept['samples']} samples; --resume", message)
         self.assertGreaterEqual((self.cwd / "s.csv.partial").stat().st_size, kept["outputs"]["out"])
         self.refused([*call[1:]], "--resume, or remove")
-        self.refused([*call[1:], "--resume", "--seed", 5], 'has seed "1", and this call "5"')
+        self.refused([*call[1:], "--resume", "--seed", 5], 'has seed "1", and this call seed "5"')
         self.put("rates.txt", "\n".join(["2"] + ["1"] * 39))
-        self.refused([*call[1:], "--resume"], "file of --site-rates")
+        self.refused([*call[1:], "--resume"], "site-rates (hash of its file)")
         self.refused([*arguments, "--resume", "--out", "x.csv"], "--checkpoint FILE")
         self.refused([*arguments, "--checkpoint", "d.json"], "of it nothing can be kept")
 
