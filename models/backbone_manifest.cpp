@@ -9,6 +9,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/ctmc/io/generators.hpp>
 #include <saltus/models/json_file.hpp>
 
 namespace saltus {
@@ -206,6 +207,11 @@ BackboneManifest read_manifest(std::string const& folder) {
   m.fixed_batch = network.whole("batch", 0, 0);
   m.noise = root.text("noise", "log_linear");
   m.generator = root.text("generator", m.masked ? "absorbing" : "uniform");
+  // A model may have come from anywhere: it opens no file outside its folder.
+  require(m.noise.find("file=") == m.noise.npos, root.where() + ": 'noise' should name no file, got " + m.noise);
+  auto const names = generator_names();
+  auto const name = m.generator.substr(0, m.generator.find(':'));
+  require(name.empty() || std::find(names.begin(), names.end(), name) != names.end(), root.where() + ": 'generator': " + unknown_name("generator", name, names));
   if (root.has("about")) root.inner("about");  // an object
   m.about = root.has("about") ? json["about"].dump() : "{}";
   return m;

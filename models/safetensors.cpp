@@ -11,6 +11,7 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+#include <saltus/models/json_file.hpp>
 
 namespace saltus {
 namespace {
@@ -57,12 +58,7 @@ TensorFile::TensorFile(std::string const& path) : bytes_(read_file(path)) {
   require(header <= bytes_.size() - length_size, file + ": the header should have " + std::to_string(header) +
                                                      " bytes, but only " + std::to_string(bytes_.size() - length_size) +
                                                      " follow: the file is truncated, or no safetensors file");
-  Json json;
-  try {
-    json = Json::parse(bytes_.begin() + length_size, bytes_.begin() + static_cast<std::ptrdiff_t>(length_size + header));
-  } catch (Json::exception const& e) {
-    throw UserError(file + ": the header is not valid JSON: " + e.what());
-  }
+  Json const json = parse_json(std::string_view(bytes_).substr(length_size, header), file + ": the header");
   require(json.is_object(), file + ": the header is not a JSON object");
   std::span<std::byte const> const data = std::as_bytes(std::span(bytes_)).subspan(length_size + header);
   for (auto const& [name, entry] : json.items()) {

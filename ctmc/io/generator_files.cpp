@@ -324,6 +324,10 @@ NamedGenerator read_matrix_market(std::string const& path, std::string_view byte
   require(states > 0, source.file() + " has no line with the numbers of rows, columns and entries");
   require(lines == count,
           source.file() + " has " + std::to_string(lines) + " entries, expected " + std::to_string(count));
+  constexpr std::int64_t plenty = 1'000'000;  // what a header may ask for by itself
+  require(states <= std::max(plenty, 2 * count),
+          source.file() + " has " + std::to_string(states) + " states, of which its " + std::to_string(count) +
+              " entries can name but a few; leave the others out");
   std::sort(entries.begin(), entries.end(),
             [](Entry const& a, Entry const& b) { return std::tie(a.row, a.column) < std::tie(b.row, b.column); });
 

@@ -142,7 +142,14 @@ class Parser {
       }
       name += text_.substr(at_, quote - at_);
       at_ = quote + 1;
-      if (at_ == text_.size() || text_[at_] != '\'') return name;
+      if (at_ == text_.size() || text_[at_] != '\'') {
+        bool const plain = std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < ' '; });
+        if (!plain) {
+          at_ = start;
+          fail("this name has a line break or another control character");
+        }
+        return name;
+      }
       name += '\'';
       ++at_;
     }

@@ -201,6 +201,8 @@ TEST_F(Manifest, EveryKeyIsChecked) {
       {"\"length\": 7", "\"lenght\": 7", {"key 'lenght'", "length"}},
       {"\"mask\": true", "\"mask\": \"yes\"", {"'mask'", "true or false"}},
       {"\"mask\": true", "\"mask\": true, \"noise\": 3", {"'noise'", "a text"}},
+      {"\"mask\": true", "\"mask\": true, \"noise\": \"table:file=/etc/hostname\"", {"'noise'", "no file", "/etc/hostname"}},
+      {"\"mask\": true", "\"mask\": false, \"generator\": \"/etc/hostname\"", {"'generator'", "/etc/hostname", "uniform"}},
       {"\"mask\": true", "\"mask\": true, \"about\": []", {"about", "object"}},
       {"\"mask\": true}", "\"mask\": true", {"not valid JSON"}},
   };
@@ -209,6 +211,8 @@ TEST_F(Manifest, EveryKeyIsChecked) {
     EXPECT_TRUE(says(message, c.parts)) << c.from << " -> " << c.to;
     EXPECT_TRUE(says(message, {"model.json"}));
   }
+  std::string const deep = std::string(200000, '[') + std::string(200000, ']');
+  EXPECT_TRUE(says(refusal("\"mask\": true", "\"mask\": true, \"about\": " + deep), {"100 levels"}));
 }
 
 TEST_F(Manifest, OtherFoldersAreNoBackbones) {

@@ -83,6 +83,7 @@ TEST_F(Safetensors, FilesThatLieAreRefused) {
   EXPECT_TRUE(says(refusal(file_of("{}", "", 3)), {"should have 3 bytes", "only 2 follow"}));
   EXPECT_TRUE(says(refusal(file_of("{}", "", ~std::uint64_t{0})), {"18446744073709551615"}));
   EXPECT_TRUE(says(refusal(file_of("{\"a", "")), {"not valid JSON"}));
+  EXPECT_TRUE(says(refusal(file_of("{\"a\":{\"dtype\":" + std::string(200000, '[') + std::string(200000, ']') + "}}", "")), {"header", "100 levels"}));
   EXPECT_TRUE(says(refusal(file_of("[1]", "")), {"not a JSON object"}));
   EXPECT_TRUE(says(refusal(file_of(one("7"), "")), {"'a'", "dtype"}));
   EXPECT_TRUE(says(refusal(file_of(one(R"({"dtype":"F31","shape":[],"data_offsets":[0,4]})"), "abcd")), {"'a'", "F31"}));

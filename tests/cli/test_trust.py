@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the program does where it gets too little: a full disk, little memory, a closed pipe; and that it writes nowhere else.
+"""What the program does where it gets too little: a full disk, little memory; or something hostile; and that it writes nowhere else.
 
 Needs SALTUS_PROGRAM and SALTUS_SOURCE; standard library only. The full disk is a small file system in memory, which needs
 the right to mount one; without it that test is skipped.
@@ -63,6 +63,22 @@ class Trust(unittest.TestCase):
             named = {str(a).split("/")[0] for a in arguments} | {"d_report"}
             for file in self.files(places["work"]):
                 self.assertIn(file.split("/")[0], named, name)
+
+    def test_deeply_nested_files(self):
+        """Whatever writes or compares a value goes level by level, and would run out of its stack."""
+        deep = "[" * 200000 + "]" * 200000
+        (self.at / "model").mkdir()
+        for file, text in (("model/model.json", '{"format": "saltus-backbone", "version": 1, "about": %s}'), ("law.json", '{"format": "saltus-model", "x": %s}'),
+                           ("process.json", '{"format": "saltus-process", "version": 1, "generator": %s}'),
+                           ("schedule.json", '{"format": "saltus-schedule", "version": 1, "note": %s}'), ("run.json", '{"run": {"seed": %s}}')):
+            (self.at / file).write_text(text % deep)
+        (self.at / "law").mkdir()
+        (self.at / "law.json").rename(self.at / "law/model.json")
+        for arguments in (["sample", "--model", "model"], ["sample", "--model", "law"], ["simulate", "--process", "process.json"],
+                          ["sample", "--model", "countdown", "--schedule", "schedule.json"],
+                          ["sample", "--model", "countdown", "--checkpoint", "run.json", "--resume", "--out", "x.txt"]):
+            done = run(arguments, self.at)
+            self.assertEqual((done.returncode, "100 levels" in done.stderr), (2, True), (arguments, done.returncode, done.stderr[:200]))
 
     def test_little_memory(self):
         """From too little to start with up to enough: a result, or one line that says what is missing; never a signal."""

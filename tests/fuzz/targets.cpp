@@ -101,7 +101,10 @@ void same(bool condition) {
   same(again.shape == array.shape && again.values.size() == array.values.size());
   same(array.values.empty() || std::memcmp(again.values.data(), array.values.data(), array.values.size() * sizeof(double)) == 0);
 }
-[[maybe_unused]] void generator(std::string_view bytes) { parse_generator(bytes, "the file"); }  // matrix, PAML, Matrix Market
+[[maybe_unused]] void generator(std::string_view bytes) {  // matrix, PAML, Matrix Market, NPY
+  File const file(bytes);
+  read_generator(file.path());
+}
 [[maybe_unused]] void generator_name(std::string_view bytes) {
   if (bytes.size() < 200 && bytes.find('/') == bytes.npos) read_generator(bytes);
 }

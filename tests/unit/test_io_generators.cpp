@@ -367,6 +367,7 @@ TEST_F(IoGeneratorFiles, RefusesMatrixMarket) {
   EXPECT_SAYS(refusal(head + "0 0 0\n"), "line 2: expected a whole number from 1 to 2147483647, got '0'");
   EXPECT_SAYS(refusal(head + "2 2 x\n"), "expected the number of entries, got 'x'");
   EXPECT_SAYS(refusal(head + "2 2 2\n1 2 1\n"), "has 1 entries, expected 2");
+  EXPECT_SAYS(refusal(head + "2147483647 2147483647 1\n1 2 1\n"), "has 2147483647 states, of which its 1 entries can name but a few");
   EXPECT_SAYS(refusal(head + "2 2 1\n1 3 1\n"), "line 3: expected a whole number from 1 to 2, got '3'");
   EXPECT_SAYS(refusal(head + "2 2 1\n1 2\n"), "line 3: expected row, column and rate, got 2 numbers");
   EXPECT_SAYS(refusal(head + "2 2 1\n1 2 x\n"), "line 3: expected a rate, got 'x'");

@@ -105,6 +105,7 @@ TEST(IoNewick, Refusals) {
   EXPECT_SAYS(refusal("(A:1,B:1);\n(C:1,D:1);"), "line 2, column 1: expected nothing after the ';'");
   EXPECT_SAYS(refusal("(A:1,[open B:1);"), "column 6: this comment has no ']'");
   EXPECT_SAYS(refusal("(A:1,'B:1);"), "column 6: this name has no closing quote");
+  EXPECT_SAYS(refusal("(A:1,'B\nC':1);"), "column 6: this name has a line break");
   EXPECT_SAYS(message_of<UserError>([] { read_newick("/nonexistent/tree.nwk"); }), "/nonexistent/tree.nwk");
 }
 
