@@ -162,7 +162,7 @@ class Page {
     if (!s_.objective.empty()) {
       Plot objective = plot_by("objective", "sweep", "objective", s_.objective.size());
       objective.series = {by_step("objective", 3, s_.objective, {})};
-      html += figure(objective, "What was made small, by sweep.");
+      html += figure(objective, s_.method.starts_with("jys") ? "What was made large, by sweep." : "What was made small, by sweep.");
     }
     return "<h2>The schedule</h2>\n" + legend_ + "<div class=\"plots\">\n" + html + "</div>\n" +
            (html.empty() ? "<p class=\"note\">The plots are drawn by gnuplot, which is not there or failed: install gnuplot (Debian: gnuplot-nox) "
@@ -190,7 +190,7 @@ Table step_table(Schedule const& schedule) {
     std::vector<std::string> row{std::to_string(k + 1), number(schedule.times[k]), number(schedule.times[k + 1])};
     if (bases) row.push_back(schedule.bases[k]);
     if (phi) row.push_back(with_error(schedule.phi[k], at(schedule.phi_error, k)));
-    if (power) row.push_back(number(schedule.power[k]));
+    if (power) row.push_back(phi ? number(schedule.power[k]) : with_error(schedule.power[k], at(schedule.phi_error, k)));  // of phi, if there is one
     if (reveal) row.push_back(with_error(schedule.reveal[k], at(schedule.reveal_error, k)));
     if (clamps) row.push_back(std::to_string(schedule.clamps[k]));
     table.rows.push_back(std::move(row));

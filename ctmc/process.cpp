@@ -218,6 +218,9 @@ StepTable::StepTable(ExecSpace const& exec, Process const* process, NoiseSchedul
   int const steps = grid.steps();
   check_factors(options.phi, "phi", steps);
   check_factors(options.power, "power", steps);
+  bool const plain = std::all_of(options.power.begin(), options.power.end(), [](double power) { return power == 1; });
+  require(plain || !process || process->is_masked() || process->generator().kind() == Generator::Kind::uniform,
+          "powers of scores are for masked and uniform noise; the generator is '" + (process ? process->generator().name() : "") + "'");
   double const latest = std::max(grid.point(0), grid.point(steps));
   require(latest <= noise.end(), "the time grid reaches to t = " + to_text(latest) +
                                      ", beyond the end of the noise at t = " + to_text(noise.end()));

@@ -20,8 +20,13 @@ std::string ProfileDraws::refuses(Process const& process) {
 }
 
 void ProfileDraws::draw(ExecSpace const& exec, Process& process, DistillHooks const& hooks, std::function<double()> const& solve) {
-  if (!hooks.resume.empty()) restore(hooks.resume);
-  if (!profiles_.empty()) solve();
+  if (!hooks.resume.empty()) {
+    auto kept = restored(hooks.resume);
+    for (auto& profile : kept) {  // as if they had just been drawn
+      profiles_.push_back(std::move(profile));
+      solve();
+    }
+  }
   while (profiles_.size() < groups) {
     add(exec, process);
     double const objective = solve();
@@ -30,12 +35,14 @@ void ProfileDraws::draw(ExecSpace const& exec, Process& process, DistillHooks co
   }
 }
 
-void ProfileDraws::restore(std::string const& text) {
+std::vector<std::vector<double>> ProfileDraws::restored(std::string const& text) const {
   auto const length = static_cast<std::size_t>(plan_.length);
   std::vector<double> const all = restore_numbers(text, head_, head_.substr(0, head_.find(' ')));
   require_whole(all.size() % length == 0 && all.size() <= groups * length);
+  std::vector<std::vector<double>> profiles;
   for (auto at = all.begin(); at != all.end(); at += static_cast<std::ptrdiff_t>(length))
-    profiles_.emplace_back(at, at + static_cast<std::ptrdiff_t>(length));
+    profiles.emplace_back(at, at + static_cast<std::ptrdiff_t>(length));
+  return profiles;
 }
 
 std::string ProfileDraws::saved() const {

@@ -22,7 +22,7 @@ class ProfileDraws {
   static std::string refuses(Process const& process);
 
   /// Draws all groups, or those that hooks.resume does not have (UserError unless it is of this run): as many evaluations of
-  /// each draw as it has sites, twice. After each group, and after what was resumed, `solve` gives the objective so far.
+  /// each draw as it has sites, twice. After each group, resumed ones too, `solve` gives the objective so far.
   void draw(ExecSpace const& exec, Process& process, DistillHooks const& hooks, std::function<double()> const& solve);
 
   /// [length]: mean over the groups so far. NumericalError that names the number of revealed sites where it is not finite.
@@ -38,7 +38,7 @@ class ProfileDraws {
   }
 
  private:
-  void restore(std::string const& text);
+  std::vector<std::vector<double>> restored(std::string const& text) const;
   std::string saved() const;
   void add(ExecSpace const& exec, Process& process);
 

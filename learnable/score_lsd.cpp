@@ -49,20 +49,35 @@ struct Relax {
   }
 };
 
-// In place: logarithms of scale v where v > 0 in both, else 0 in both.
+// In place: logarithms of what a power of a step is taken of, where that is above 0 in both, else 0 in both: the score, or, where
+// the model gives one, the law of the clean token, whose power is a temperature.
 struct TakeLogarithms {
+  enum class Of { score, masked_law, uniform_law };
   SiteMasses teacher, student;
-  double scale;
+  Of of;
+  double scale;        // a score is this times a mass
+  double alpha, lost;  // of the noise at this time
   int length, states;
   KOKKOS_FUNCTION void operator()(std::int64_t item) const {
     int const b = static_cast<int>(item / length), l = static_cast<int>(item % length);
+    double total[2] = {0, 0};  // the own entries are 0
     for (int y = 0; y < states; ++y) {
-      double const t = teacher(b, l, y), s = student(b, l, y);
-      bool const both = t > 0 && s > 0;
-      bool const bad = !(t >= 0) || !(s >= 0);
-      teacher(b, l, y) = both ? Kokkos::log(scale * t) : bad ? t + s : 0;
-      student(b, l, y) = both ? Kokkos::log(scale * s) : bad ? t + s : 0;
+      total[0] += scale * teacher(b, l, y);
+      total[1] += scale * student(b, l, y);
     }
+    for (int y = 0; y < states; ++y) {
+      double const t = value(teacher(b, l, y), total[0]), s = value(student(b, l, y), total[1]);
+      bool const both = t > 0 && s > 0;
+      bool const bad = Kokkos::isnan(t) || Kokkos::isnan(s);
+      teacher(b, l, y) = both ? Kokkos::log(t) : bad ? t + s : 0;
+      student(b, l, y) = both ? Kokkos::log(s) : bad ? t + s : 0;
+    }
+  }
+  KOKKOS_FUNCTION double value(double mass, double total) const {
+    double const score = scale * mass;
+    if (of == Of::score || !(score > 0)) return score;
+    if (of == Of::masked_law) return score / total;
+    return (score / (1 + total) - lost / states) / alpha;  // A§4.1: score = (alpha pL(y) + lost/S) / (alpha pL(own) + lost/S)
   }
 };
 
@@ -152,8 +167,8 @@ class Paths {
         Kokkos::parallel_for(
             "saltus::learnable::logarithms",
             Kokkos::RangePolicy<ExecSpace, Index>(exec_, 0, static_cast<std::int64_t>(n) * plan_.length),
-            TakeLogarithms{teacher_masses_, student_masses_, score_unit(k), plan_.length,
-                           process_.generator().states()});
+            TakeLogarithms{teacher_masses_, student_masses_, powered(process_), score_unit(k),
+                           table.host(0).alpha_from, table.host(0).lost_from, plan_.length, process_.generator().states()});
       }
       (*sum_)(exec_, student.tokens, teacher_masses_, student_masses_, {}, {}, {rows.data() + first, n});
       for (std::size_t b = first; b < first + n; ++b) {
@@ -171,6 +186,10 @@ class Paths {
     return rows;
   }
 
+  static TakeLogarithms::Of powered(Process const& process) {
+    if (process.is_masked()) return process.normalised() ? TakeLogarithms::Of::masked_law : TakeLogarithms::Of::score;
+    return is_x0(process.model()->info().kind) ? TakeLogarithms::Of::uniform_law : TakeLogarithms::Of::score;
+  }
   // A score is this times a mass of step k; 1 where that is infinite.
   double score_unit(int k) const {
     StepCoeff const c = process_.noise().coefficients(grid_.interval(k));
@@ -277,6 +296,11 @@ class ScoreLsd final : public Distiller {
     } catch (UserError const& e) {
       return e.what();
     }
+    bool const powers = process.is_masked() || (process.generator().kind() == Generator::Kind::uniform &&
+                                                !is_leave_in(process.model()->info().kind));
+    if (options_.code && !powers)
+      return "in mode=code needs masked or uniform noise (without a mask, scores or laws that leave the site out): nothing else takes powers of "
+             "what the model says; got the generator '" + process.generator().name() + "'";
     if (options_.automatic && !(process.is_masked() || step_law(plan.base) != StepLaw::tweedie))
       return "cannot choose relax=auto for the base 'tweedie' without a mask; give a number";
     return "";
@@ -354,7 +378,7 @@ class ScoreLsd final : public Distiller {
     if (options.code) {
       s.power = s.phi;
       s.phi.clear();
-      s.note = "powers of the scores, and their standard errors: tokens are drawn at temperature 1/power";
+      s.note += (s.note.empty() ? "" : "; ") + std::string("powers of the scores: tokens are drawn at temperature 1/power");
     }
     return s;
   }
@@ -442,12 +466,10 @@ void relax_start(ExecSpace const& exec, Process const& process, State const& sta
 std::unique_ptr<Distiller> make_score_lsd(Parameters const& parameters) {
   Options o;
   o.code = parameters.text("mode", "paper") == "code";
-  if (o.code) {
-    parameters.allow({"mode", "coupling", "paths", "relax"});
-  } else {
-    parameters.allow(
-        {"mode", "distance", "coupling", "paths", "optimiser", "rate", "iterations", "rows", "raw", "relax"});
-  }
+  std::vector<std::string> known{"mode", "coupling", "paths", "relax"};
+  if (!o.code) known.insert(known.end(), {"distance", "optimiser"});
+  if (!o.code && parameters.text("optimiser", "") == "sgd") known.insert(known.end(), {"rate", "iterations", "rows", "raw"});
+  parameters.allow(known);
   o.distance = parse_distance(parameters.text("distance", "l2squared"));
   o.coupling = parse_coupling(parameters.text("coupling", "full"));
   std::string const of = parameters.text("paths", "learned");

@@ -184,7 +184,8 @@ class BlockStatistics {
 struct BlockCost {
   bool exponential, forced_last;
 
-  double phi(std::array<double, terms> const& s) const { return s[jumps] / s[waits]; }
+  // 1 where no site was left to jump or to wait.
+  double phi(std::array<double, terms> const& s) const { return s[jumps] == 0 && s[waits] == 0 ? 1 : s[jumps] / s[waits]; }
   double operator()(std::array<double, terms> const& s, bool last) const {
     if (!exponential || (last && forced_last) || s[jumps] == 0) return s[targets];
     return s[targets] + s[times] - s[jumps] * std::log(phi(s));
@@ -341,9 +342,13 @@ std::vector<double> literal_times(NoiseSchedule const& noise, double end, int st
 class LsdPlus final : public Distiller {
  public:
   explicit LsdPlus(Parameters const& parameters) {
-    parameters.allow({"candidates", "estimate", "objective", "optimiser"});
-    candidates_ = parameters.integer("candidates", 0, 0, most_candidates);
     objective_ = parameters.text("objective", "girsanov");
+    if (objective_ == "girsanov") {
+      parameters.allow({"candidates", "estimate", "objective", "optimiser"});
+    } else {
+      parameters.allow({"objective"});  // closed forms of the noise alone
+    }
+    candidates_ = parameters.integer("candidates", 0, 0, most_candidates);
     optimiser_ = parameters.text("optimiser", "dp");
     estimate_ = parameters.text("estimate", "auto");
     auto const known = [](std::string const& kind, std::string const& given, std::vector<std::string> const& names) {

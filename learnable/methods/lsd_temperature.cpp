@@ -45,7 +45,7 @@ class LsdTemperature final : public Distiller {
       before += record.extra[0] / log.done();
       after += record.extra[1] / log.done();
     }
-    s.note = "entropy of the next token, mean over steps and masked sites of the student: " + to_text(before) +
+    s.note += std::string(s.note.empty() ? "" : "; ") + "entropy of the next token, mean over steps and masked sites of the student: " + to_text(before) +
              " nats as the model has it, " + to_text(after) + " with these powers; compare samples at matched entropy";
     return s;
   }

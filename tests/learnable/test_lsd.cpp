@@ -763,25 +763,93 @@ TEST(LsdCode, EqualScoresNeedNoPower) {
   EXPECT_NE(s.note.find("temperature"), std::string::npos);
 }
 
+// The scores of a masked law under log-linear noise.
+class AsScores final : public ScoreModel {
+ public:
+  explicit AsScores(std::shared_ptr<ScoreModel> inner) : inner_(std::move(inner)) {}
+  ModelInfo info() const override {
+    ModelInfo info = inner_->info();
+    info.time = TimeInput::time;
+    info.kind = ScoreKind::score;
+    return info;
+  }
+  void reserve(Extents extents, int slots) override { inner_->reserve(extents, slots); }
+  struct Scale {
+    double* data;
+    std::int64_t row, site;
+    int states;
+    Times time;
+    KOKKOS_FUNCTION void operator()(int b, int l) const {
+      double const lost = 0.999 * time(b);
+      for (int y = 0; y < states; ++y) data[b * row + l * site + y] *= (1 - lost) / lost;
+    }
+  };
+  Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
+    Evaluation e = inner_->evaluate(exec, query, slot);
+    Kokkos::parallel_for(
+        "test::scale",
+        Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
+            exec, {0, 0}, {static_cast<int>(query.tokens.extent(0)), static_cast<int>(query.tokens.extent(1))}),
+        Scale{static_cast<double*>(const_cast<void*>(e.data)), e.row_stride, e.site_stride, e.states, query.time});
+    e.kind = ScoreKind::score;
+    e.normalised = false;
+    return e;
+  }
+
+ private:
+  std::shared_ptr<ScoreModel> inner_;
+};
+
 // Two sites, independent paths, log-linear noise: after the first step each site of either path is revealed with
-// probability q = 1/4, and the first to be so from its marginal law. With o(y; z) the logarithm of the score of a masked site
-// whose neighbour holds z, <o*, o> is the square of its mean over z, summed over y, and <o, o> the mean of its square (17.19).
+// probability q = 1/4, and the first to be so from its marginal law. With o(y; z) the logarithm of the law of a masked site
+// whose neighbour holds z, <o*, o> is the square of its mean over z, summed over y, and <o, o> the mean of its square (17.19). Of
+// a model of scores o has the logarithm of alpha/(1 - alpha) more.
 TEST(LsdCode, IndependentPathsDiluteThePower) {
   TableLaw const law(2, 2, {0.45, 0.05, 0.05, 0.45});
-  auto process = masked_process(law, NoiseSchedule::log_linear());
+  NoiseSchedule const noise = NoiseSchedule::log_linear();
+  Generator const generator = Generator::absorbing(3);
   DistillPlan plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 2, .end = 0, .trajectories = 20000, .sweeps = 1, .batch = 1000};
-  Schedule const s = make_distiller("lsd:mode=code,coupling=independent")->distill(ExecSpace(), process, plan, {});
-  double const lost = 0.999 * 0.75, q = 1 - lost, unit = q / lost;  // of log-linear noise with its floor of 0.001
-  double const none = std::log(unit * 0.5), same = std::log(unit * 0.9), other = std::log(unit * 0.1);
-  double const mean = (1 - q) * none + q / 2 * (same + other),
-               square = (1 - q) * none * none + q / 2 * (same * same + other * other), expected = mean * mean / square;
-  EXPECT_LT(expected, 0.95);
+  for (bool const scores : {false, true}) {
+    auto process = Process::reverse(generator, noise, scores ? std::make_shared<AsScores>(law.denoiser(generator)) : law.denoiser(generator));
+    Schedule const s = make_distiller("lsd:mode=code,coupling=independent")->distill(ExecSpace(), process, plan, {});
+    double const lost = 0.999 * 0.75, q = 1 - lost, unit = scores ? q / lost : 1;  // log-linear noise has a floor of 0.001
+    double const none = std::log(unit * 0.5), same = std::log(unit * 0.9), other = std::log(unit * 0.1);
+    double const mean = (1 - q) * none + q / 2 * (same + other),
+                 square = (1 - q) * none * none + q / 2 * (same * same + other * other), expected = mean * mean / square;
+    EXPECT_LT(expected, 0.95);
+    ASSERT_EQ(s.power.size(), 4);
+    EXPECT_EQ(s.power[0], 1);  // the released code starts without disturbance: both say the same
+    EXPECT_TRUE(accepts(normal_p_value((s.power[1] - expected) / s.phi_error[1])));
+    EXPECT_NEAR(s.power[1], expected, 0.01);
+    EXPECT_LT(s.phi_error[1], 0.005);
+    EXPECT_EQ(s.power[3], 1);
+  }
+}
+
+// Without a mask the power is that of the law that leaves the site out, which is found from scores that depend on the noise and on
+// the token that is there: independent sites have one law, and scores on two paths that are far from equal.
+TEST(LsdCode, UniformLawsAreFoundFromTheirScores) {
+  ProductLaw const law(6, 2, {0.5, 0.5, 0.2, 0.8, 0.9, 0.1, 0.3, 0.7, 0.5, 0.5, 0.2, 0.8});
+  Generator const generator = Generator::uniform(2);
+  auto process = Process::reverse(generator, NoiseSchedule::constant(1, 3), law.denoiser(generator));
+  DistillPlan plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 6, .end = 0.05, .trajectories = 100, .sweeps = 2, .batch = 100};
+  Schedule const s = make_distiller("lsd:mode=code,coupling=full")->distill(ExecSpace(), process, plan, {});
   ASSERT_EQ(s.power.size(), 4);
-  EXPECT_EQ(s.power[0], 1);  // the released code starts without disturbance: both say the same
-  EXPECT_TRUE(accepts(normal_p_value((s.power[1] - expected) / s.phi_error[1])));
-  EXPECT_NEAR(s.power[1], expected, 0.01);
-  EXPECT_LT(s.phi_error[1], 0.005);
-  EXPECT_EQ(s.power[3], 1);
+  for (double const power : s.power) EXPECT_NEAR(power, 1, 1e-5);
+}
+
+TEST(LsdCode, RefusesWhatTakesNoPowers) {
+  TableLaw const law = TableLaw::neighbours(2, 4, 3);
+  Generator const generator = Generator::path(4);
+  auto process = Process::reverse(generator, NoiseSchedule::constant(1, 3), law.denoiser(generator));
+  DistillPlan plan = small_plan();
+  plan.length = 2;
+  plan.end = 0.05;
+  EXPECT_SAYS(message_of<UserError>([&] { make_distiller("lsd:mode=code")->distill(ExecSpace(), process, plan, {}); }), "masked or uniform noise");
+  EXPECT_SAYS(message_of<UserError>([&] {
+                StepTable(ExecSpace(), process, TimeGrid::uniform(3, 0.05, 2), {.power = {1, 0.9}});
+              }),
+              "powers of scores");
 }
 
 }  // namespace

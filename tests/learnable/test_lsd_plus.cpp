@@ -185,7 +185,7 @@ TEST(LsdPlus, ByTheInformationProfile) {
     ASSERT_EQ(states.size(), 8u);
     Schedule const again = learned(process, plan, "lsd_plus", {.resume = states[3]});
     EXPECT_EQ(again.times, found.times);
-    EXPECT_EQ(again.objective.back(), found.objective.back());
+    EXPECT_EQ(again.objective, found.objective);
     EXPECT_SAYS(message_of<UserError>([&] { learned(process, plan, "lsd_plus:estimate=paths,candidates=32", {.resume = states[3]}); }), "lsd_plus");
   }
   // Independent sites cost nothing, however they are revealed (in the mean: their entropies differ).
