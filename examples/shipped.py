@@ -24,9 +24,11 @@ def columns(network):
 
 
 def manifest(network):
-    """What model.json of a network says; None if it does not come with the program."""
-    path = pathlib.Path("models/backbones") / network / "model.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    """What model.json of a network that comes with the program says."""
+    path = pathlib.Path(__file__).resolve().parents[1] / "models/backbones" / network / "model.json"
+    if network not in SETS or not path.exists():
+        raise SystemExit(f"no network '{network}' comes with the program; there are {', '.join(SETS)}")
+    return json.loads(path.read_text())
 
 
 def judge(run, network, arguments, samples, data, work, seed=7):

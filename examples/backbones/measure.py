@@ -49,8 +49,6 @@ def main():
     budgets = [int(b) for b in options.budgets.split(",")]
     for network in filter(None, options.only.split(",")):
         manifest = shipped.manifest(network)
-        if not manifest:
-            continue
         columns = shipped.columns(network)
         quality = manifest["about"]["quality"]
         bound = quality["valid_nats_per_sequence"]
@@ -87,8 +85,6 @@ def summary(options):
     store, rows = cells.Cells(options.work, options.saltus), []
     for network, (stem, suffix, kind) in shipped.SETS.items():
         manifest = shipped.manifest(network)
-        if not manifest:
-            continue
         about = manifest["about"]
         windows = manifest["length"] if "--windows" in kind else 0
         chain = store.cell(f"chain {stem} {windows}", lambda: fitted_chain.bound(

@@ -295,6 +295,20 @@ class Learning(Case):
         self.assertIn("--out", self.saltus("distill", *self.model, code=2))
         self.assertIn("no/such", self.distill(*QUICK, out="no/such/s.json", code=2))
 
+    def test_memory_does_not_grow_with_the_teachers_steps(self):
+        def peak(method, steps):
+            process = subprocess.Popen([PROGRAM, "distill", "--model", "countdown", "--method", method, "--nfe", "4", "--teacher-steps", str(steps),
+                                        "--trajectories", "32", "--sweeps", "1", "--batch", "32", "--quiet", "--out", "s.json"], cwd=self.cwd)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+            self.assertEqual(status, 0)
+            return usage.ru_maxrss
+
+        for method in ("lsd", "lsd:mode=paper", "lsd_state", "lsd_plus:estimate=paths,candidates=16", "jys"):
+            with self.subTest(method):
+                # Kilobytes. The scores of a step of the teacher alone are 32 x 256 x 33 numbers: 256 of them, 500 MB.
+                self.assertLess(peak(method, 512), peak(method, 64) + 8192)
+
     def test_an_interrupted_run_goes_on(self):
         call = ["distill", *self.model, "--nfe", 4, "--teacher-steps", 128, "--trajectories", 2048, "--sweeps", 4, "--quiet"]
         self.saltus(*call, "--out", "whole.json")
