@@ -129,7 +129,7 @@ def page(store, options, network, manifest, budgets):
 
         def add(label, cell):
             value = scale(cell["rows"][columns[0]]["samples"]["value"])
-            closed = "" if roof == floor else f"{(value - floor) / (roof - floor):.2f}"
+            closed = "" if roof == floor else f"{round((value - floor) / (roof - floor), 2) + 0:.2f}"  # + 0: no -0.00
             rows.append([label, f"{cell['nfe']:.3g}", closed, path_kl(cell), *(shipped.shown(cell, c) for c in columns)])
             if budget == MATCHED_BUDGET and label != "teacher":
                 matched.append((label, cell))
