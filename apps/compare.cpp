@@ -272,6 +272,7 @@ bool has_claims(Contest const& contest) {
 
 int run_compare(Options const& options, KokkosArguments kokkos) {
   require(options.has("out"), "compare writes a folder: name it with --out DIR");
+  require_outside(options, "summary", "out");
   Subject subject = read_subject(options);
   require(!options.has("reference") || (subject.reverse && options.text("law") != "exact"),
           "--reference is for sampled runs of a reverse process: leave it away with --law exact or on a forward process");

@@ -52,6 +52,8 @@ Decoration read_decoration(Options const& options, Model const& model) {
   if (options.has("guide")) {
     std::string const& name = options.text("guide");
     decoration.guide = read_stored_model(name, options);
+    // --condition is the model's, and the guide's where it takes one.
+    if (auto& network = decoration.guide->network; network && network->condition_size == 0) decoration.guide->how.condition.clear();
     require_same(*decoration.guide, model, name);
     decoration.classifier_free = guidance == "classifier_free";
     decoration.weight = number(options, "guide-weight", 1);

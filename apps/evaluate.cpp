@@ -12,6 +12,7 @@ namespace saltus::app {
 int run_evaluate(Options const& options, KokkosArguments kokkos) {
   require(options.has("samples"), "evaluate judges samples: name their file with --samples FILE");
   require(options.has("reference"), "evaluate needs sequences to compare with: name their file with --reference FILE");
+  require_outside(options, "json", "out");
   EvaluationData const data = read_evaluation(options);
   KokkosSession const session(options, std::move(kokkos));
   std::optional<OutputFolder> folder;

@@ -164,6 +164,9 @@ class Judgement {
     Model const model = read_stored_model(options_.text("model"), options_);
     std::shared_ptr<ScoreModel> scores;
     bool const masked = !model.network || model.network->masked;
+    require(masked || model.network->generator.empty() || model.network->generator.starts_with("uniform"),
+            "the bound is known for masked and for uniform noise; " + model.name() + " was trained with '" + (masked ? "" : model.network->generator) +
+                "': leave --model away");
     Generator const generator = masked ? Generator::absorbing(model.tokens() + 1) : Generator::uniform(model.tokens());
     if (model.network) scores = model.denoiser(generator, false);
     std::size_t strange = 0;
@@ -186,7 +189,8 @@ class Judgement {
       }
       if (model.network && count > 0) {
         auto const bounds = likelihood_bounds(*scores, generator, NoiseSchedule::parse(model.network->noise), rows, count,
-                                              bound_draws, bound_batch, seed_);
+                                              bound_draws, bound_batch, seed_,
+                                              model.network->takes_valid ? model.network->alphabet.pad() : std::nullopt);
         for (auto const& bound : bounds) b.nats.push_back(bound.nats);
       }
       b.tokens.assign(b.nats.size(), static_cast<double>(model.length));

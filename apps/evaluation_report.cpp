@@ -31,6 +31,7 @@ std::string mark(EvaluationRow const& row) { return row.apart() ? "*" : ""; }
 
 Json json_of(std::optional<Estimate> const& e) {
   if (!e) return nullptr;
+  if (e->low == e->high) return {{"value", e->value}};  // no interval is known
   return {{"value", e->value}, {"low", e->low}, {"high", e->high}};
 }
 
@@ -174,7 +175,8 @@ void print_evaluation(Evaluation const& evaluation) {
 std::string evaluation_csv(Evaluation const& evaluation) {
   std::string csv = "section,measure,samples,samples_low,samples_high,held_out,held_out_low,held_out_high,note\n";
   auto const cells = [](std::optional<Estimate> const& e) {
-    return e ? "," + to_text(e->value) + "," + to_text(e->low) + "," + to_text(e->high) : std::string(",,,");
+    if (!e) return std::string(",,,");
+    return "," + to_text(e->value) + (e->low == e->high ? ",," : "," + to_text(e->low) + "," + to_text(e->high));
   };
   for (auto const& row : evaluation.rows)
     csv += row.section + "," + row.name + cells(row.samples) + cells(row.held) + "," +

@@ -117,9 +117,19 @@ Model read_stored_model(std::string const& name, Options const& options) {
 
 Model read_model(Options const& options) {
   auto const& model = options.text("model");
-  if (model == "chain" || model == "product") return fitted(options, model);
+  auto const refuse_of_networks = [&] {
+    require(!options.has("condition") && !options.changed("precision") && !options.changed("device"),
+            "--condition, --precision and --device are for networks; " + model + " is a law");
+  };
+  if (model == "chain" || model == "product") {
+    refuse_of_networks();
+    return fitted(options, model);
+  }
+  require(!options.changed("pseudo-count") && !options.flag("homogeneous") && !options.has("alphabet"),
+          "--pseudo-count, --homogeneous and --alphabet are for the models chain and product, which are fitted; --model is " + model);
   require(!options.has("data"),
           "--data is for the models chain and product, which are fitted to it; --model is " + model);
+  if (model == "countdown" || model == "comb") refuse_of_networks();
   if (model == "countdown") {
     auto chain = std::make_shared<MarkovChain>(MarkovChain::countdown());
     int const states = chain->states();
@@ -132,8 +142,7 @@ Model read_model(Options const& options) {
     return of_law({std::move(tree), Alphabet::numbered(states)}, "comb: images of 8 x 8 pixels of 16 ordered levels");
   }
   Model stored = read_stored_model(model, options);
-  require(stored.network || (!options.has("condition") && !options.changed("precision") && !options.changed("device")),
-          "--condition, --precision and --device are for networks; " + model + " is a law");
+  if (!stored.network) refuse_of_networks();
   return stored;
 }
 

@@ -75,7 +75,11 @@ Problem read_problem(Options const& options, std::vector<std::string> const& met
   int const states = model.tokens();
   Generator generator = Generator::absorbing(states + 1);
   std::string text = model.network && !options.has("generator") ? model.network->generator : options.text("generator");
-  require(!model.network || text.empty() || (text == "absorbing") == model.network->masked,
+  auto const head = [](std::string const& name) { return name.substr(0, name.find(':')); };
+  auto const fits = [&](std::string const& own) {
+    return text == own || (head(text) == head(own) && (text == head(text) || own == head(own)));
+  };
+  require(!model.network || text.empty() || fits(model.network->generator.empty() ? (model.network->masked ? "absorbing" : "uniform") : model.network->generator),
           "--generator " + text + " does not fit the network '" + model.name() + "', which was trained with " +
               (model.network ? model.network->generator : "") + " noise");
   if (text.empty()) text = "absorbing";
@@ -112,13 +116,25 @@ char const* ending(SequenceFormat format) {
   }
 }
 
+namespace {
+std::filesystem::path whole_path(std::string const& path) {
+  std::error_code unknown;
+  return std::filesystem::weakly_canonical(std::filesystem::absolute(path), unknown);
+}
+}  // namespace
+
+void require_outside(Options const& options, std::string const& file, std::string const& folder) {
+  if (!options.has(file) || !options.has(folder)) return;
+  auto const in = whole_path(options.text(file)).parent_path(), out = whole_path(options.text(folder) + "/.").parent_path();
+  require(in != out && in / "" != out / "", "--" + file + " '" + options.text(file) + "' lies in the folder of --" + folder + ", which has files of its own: choose another place");
+}
+
 void require_distinct_outputs(Options const& options, std::initializer_list<char const*> names) {
   std::set<std::string> outputs;
   for (char const* const name : names) {
     if (!options.has(name)) continue;
     std::string const& file = options.text(name);
-    std::error_code unknown;
-    require(file == "-" || file.starts_with("/dev/") || outputs.insert(std::filesystem::weakly_canonical(std::filesystem::absolute(file), unknown).string()).second,
+    require(file == "-" || file.starts_with("/dev/") || outputs.insert(whole_path(file).string()).second,
             "--" + std::string(name) + " '" + file + "' is the file of another output too");
   }
 }

@@ -54,6 +54,8 @@ SequenceFormat output_format(Options const& options, Alphabet const& alphabet, s
 char const* ending(SequenceFormat format);
 /// UserError if two of these options name one file.
 void require_distinct_outputs(Options const& options, std::initializer_list<char const*> names);
+/// UserError if the file that one option names lies in the folder that the other does, where other files come.
+void require_outside(Options const& options, std::string const& file, std::string const& folder);
 
 /// Threads to take: --threads; if that is 0, OMP_NUM_THREADS; if that is not set, the cores that this process may use, shared
 /// by the ranks on this machine.

@@ -120,14 +120,14 @@ Histogram length_histogram(Sequences const& sequences) {
 Histogram word_histogram(Sequences const& sequences, int states, int k) {
   auto const base = static_cast<std::uint64_t>(states);
   SALTUS_ASSERT(k >= 1 && k * std::bit_width(base) <= 63);
-  std::uint64_t cut = 1;
-  for (int i = 0; i < k; ++i) cut *= base;
+  std::uint64_t cut = 1;  // of the k - 1 tokens before: their product with base still fits
+  for (int i = 1; i < k; ++i) cut *= base;
   KeyTable<std::int64_t> counts;
   Histogram histogram;
   for (auto const& sequence : sequences) {
     std::uint64_t word = 0;
     for (std::size_t l = 0; l < sequence.size(); ++l) {
-      word = (word * base + static_cast<std::uint64_t>(sequence[l])) % cut;
+      word = word % cut * base + static_cast<std::uint64_t>(sequence[l]);
       if (l + 1 < static_cast<std::size_t>(k)) continue;
       ++counts[word];
       ++histogram.total;

@@ -71,7 +71,15 @@ Alphabet choose_alphabet(Settings const& settings) {
   auto const name = settings.text("tokenizer");
   if (name.empty()) return read_sequences(settings.text("data")).alphabet;
   for (auto const* const tokenizer : {"characters", "smiles", "words"}) {
-    if (name == tokenizer) return learn_alphabet(settings.text("data"), parse_tokenizer(name));
+    if (name != tokenizer) continue;
+    Alphabet alphabet = learn_alphabet(settings.text("data"), parse_tokenizer(name));
+    for (token_t y = 0; y < alphabet.size(); ++y) {
+      std::string const token = alphabet.shown(y);
+      bool const ascii = std::all_of(token.begin(), token.end(), [](unsigned char c) { return c < 128; });
+      require(ascii || token.size() > 1, "'" + settings.text("data") + "' has characters beyond ASCII, of several bytes each, and the tokens of --tokenizer " +
+                                             name + " are bytes: transcribe them, or take --tokenizer words");
+    }
+    return alphabet;
   }
   try {
     return Alphabet::named(name);

@@ -525,6 +525,7 @@ struct PopulationRow {
 template <class Scalar>
 struct DenseReverseRow {
   static constexpr int most_states = 512;
+  static constexpr double least_seen = 1e-13;
   struct Scratch {
     double v[most_states];
   };
@@ -546,8 +547,9 @@ struct DenseReverseRow {
       if (is_logits(kind)) p = Kokkos::exp(p - top);
       p = p < 0 ? 0 : p;  // keeps a NaN
       if (is_leave_in(kind)) {
-        double const seen = from[k * states + own];  // pL(k) is proportional to pI(k) / P(k, own)
-        p = p == 0 ? 0 : p / seen;
+        // pL(k) is proportional to pI(k) / P(k, own), but for what is 0 up to the rounding of P: the own token is none of k's.
+        double const seen = from[k * states + own];
+        p = seen > least_seen ? p / seen : p == p ? 0 : p;
       }
       clean[k] = p;
       norm += p;

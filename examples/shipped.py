@@ -53,4 +53,5 @@ def shown(cell, column, which="samples"):
     value = cell["rows"].get(column, {}).get(which)
     if not value or value.get("value") is None:
         return ""
-    return f"{value['value']:.3f}" + (f" [{value['low']:.3f}, {value['high']:.3f}]" if value.get("low") is not None else "")
+    known = value.get("low") is not None and value["low"] != value["high"]
+    return f"{value['value']:.3f}" + (f" [{value['low']:.3f}, {value['high']:.3f}]" if known else "")

@@ -19,6 +19,7 @@ Corrected::Corrected(IntegratorInfo info, std::unique_ptr<Integrator> predictor)
   info_.host_syncs += inner.host_syncs;
   info_.uses_transitions |= inner.uses_transitions;
   info_.weak_order = inner.weak_order;
+  info_.takes_phi = info_.takes_phi && inner.takes_phi;
 }
 
 std::string Corrected::refuses(Process const& process) const { return predictor_->refuses(process); }

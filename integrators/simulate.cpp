@@ -123,7 +123,9 @@ TimeGrid simulation_grid(double from, std::vector<double> const& times, double s
     double const begin = points.back(), length = time - begin;
     require(std::isfinite(time) && length > 0,
             "times must increase and not lie before the start, got " + to_text(time) + " after " + to_text(begin));
-    int const steps = step > 0 ? static_cast<int>(std::max(1.0, std::ceil(length / step - 1e-9))) : 1;
+    double const asked = step > 0 ? std::max(1.0, std::ceil(length / step - 1e-9)) : 1;
+    require(asked + static_cast<double>(points.size()) < 1e8, "the longest step " + to_text(step) + " asks for 10^8 steps or more; take a longer one");
+    int const steps = static_cast<int>(asked);
     for (int k = 1; k < steps; ++k) points.push_back(begin + length * k / steps);
     points.push_back(time);
   }

@@ -49,9 +49,11 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
   std::vector<int> first_step(nodes, 0), steps(nodes, 0), kept, slot(nodes, -1);
   double total_steps = 0;
   for (std::size_t node = 0; node < nodes; ++node) {
-    if (node > 0 && tree.length[node] > 0)
-      steps[node] =
-          plan.step > 0 ? static_cast<int>(std::max(1.0, std::ceil(tree.length[node] / plan.step - 1e-9))) : 1;
+    if (node > 0 && tree.length[node] > 0) {
+      double const asked = plan.step > 0 ? std::max(1.0, std::ceil(tree.length[node] / plan.step - 1e-9)) : 1;
+      require(total_steps + asked < 2e9, "the tree needs more than 2e9 steps; take a longer --step");
+      steps[node] = static_cast<int>(asked);
+    }
     first_step[node] = static_cast<int>(total_steps);
     total_steps += steps[node];
     bool const keep = plan.keep.empty() ? children[node].empty() : plan.keep[node];
@@ -60,8 +62,6 @@ SampleReport simulate_tree(ExecSpace const& exec, Process& process, Integrator& 
       kept.push_back(static_cast<int>(node));
     }
   }
-  require(total_steps < 2e9, "the tree needs more than 2e9 steps; take a longer --step");
-
   Kokkos::Timer timer;
   auto const batch = std::min(static_cast<std::size_t>(plan.batch), std::max<std::size_t>(plan.samples, 1));
   auto const length = static_cast<std::size_t>(plan.length);

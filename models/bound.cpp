@@ -113,7 +113,7 @@ class HostScores {
 
 std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const& generator, NoiseSchedule const& noise,
                                              std::span<token_t const> tokens, std::size_t count, int draws, int batch,
-                                             std::uint64_t seed) {
+                                             std::uint64_t seed, std::optional<token_t> fixed) {
   auto const info = model.info();
   SALTUS_ASSERT(count > 0 && tokens.size() % count == 0);
   int const length = static_cast<int>(tokens.size() / count);
@@ -130,6 +130,8 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
   HostScores host_scores;
   RowNoiser noiser(length, info.states, mask);
   std::vector<RowNoise> levels(rows_of_batch);
+  std::vector<std::size_t> places;  // of a row that are not fixed
+  std::vector<token_t> real;        // what they hold
   std::vector<double> sums(count, 0.0), squares(count, 0.0), row(static_cast<std::size_t>(info.states));
   SiteTerm const term{info.states, mask, info.kind};
   StreamKey const key{seed, 0};
@@ -141,8 +143,25 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
       std::size_t const b = (first + i) / static_cast<std::size_t>(draws), d = (first + i) % static_cast<std::size_t>(draws);
       double const turned = (static_cast<double>(d) + uniform53(key.draw(first + i, Role::order, 0).event)) / draws +
                             static_cast<double>(b) * (std::numbers::phi - 1);
-      levels[i] = noiser(key, first + i, turned - std::floor(turned), tokens.subspan(b * static_cast<std::size_t>(length), static_cast<std::size_t>(length)),
-                         {&host_noisy(i, 0), static_cast<std::size_t>(length)});
+      auto const clean = tokens.subspan(b * static_cast<std::size_t>(length), static_cast<std::size_t>(length));
+      std::span<token_t> const out{&host_noisy(i, 0), clean.size()};
+      double const level = turned - std::floor(turned);
+      places.clear();
+      for (std::size_t l = 0; fixed && l < clean.size(); ++l) {
+        if (clean[l] != *fixed) places.push_back(l);
+      }
+      if (!fixed || places.size() == clean.size()) {
+        levels[i] = noiser(key, first + i, level, clean, out);
+      } else if (places.empty()) {  // nothing to say
+        std::copy(clean.begin(), clean.end(), out.begin());
+        levels[i] = {1, 0, 0};
+      } else {
+        real.resize(places.size());
+        for (std::size_t n = 0; n < places.size(); ++n) real[n] = clean[places[n]];
+        std::copy(clean.begin(), clean.end(), out.begin());
+        levels[i] = RowNoiser(static_cast<int>(real.size()), info.states, mask)(key, first + i, level, real, real);
+        for (std::size_t n = 0; n < places.size(); ++n) out[places[n]] = real[n];
+      }
       host_time(i) = info.time == TimeInput::total ? levels[i].total : noise.time_at_lost(1 - levels[i].alpha);
     }
     auto const part = std::make_pair(std::size_t{0}, rows);
@@ -155,7 +174,7 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
       double sum = 0;
       for (int l = 0; l < length; ++l) {
         token_t const seen = host_noisy(i, static_cast<std::size_t>(l));
-        if (mask >= 0 && seen != mask) continue;
+        if (mask >= 0 ? seen != mask : fixed && tokens[b * static_cast<std::size_t>(length) + static_cast<std::size_t>(l)] == *fixed) continue;
         std::int64_t const place = static_cast<std::int64_t>(i) * e.row_stride + l * e.site_stride;
         visit_numbers(scores, e.type, [&](auto const* numbers) { read_row(numbers + place, info.states, info.kind, row); });
         sum += term(row, seen, tokens[b * static_cast<std::size_t>(length) + static_cast<std::size_t>(l)], levels[i].alpha);

@@ -48,9 +48,9 @@ struct BoundEstimate {
 /// continuous-time discrete diffusion: Ou et al. 2025 eq. 3 for absorbing noise, with rows normalised, and Lou et al. 2024
 /// for uniform noise), each by `draws` noises in strata. Models of absorbing and of uniform noise. Deterministic in `seed`.
 /// Host memory only; needs Kokkos. UserError for another noise, and for uniform noise unless the model gives laws of the
-/// clean token.
+/// clean token. Sites that hold `fixed`, the pad of a network that is told where sequences end, are given: they have no noise.
 std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const& generator, NoiseSchedule const& noise,
                                              std::span<token_t const> tokens, std::size_t count, int draws, int batch,
-                                             std::uint64_t seed);
+                                             std::uint64_t seed, std::optional<token_t> fixed = {});
 
 }  // namespace saltus

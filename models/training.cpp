@@ -90,18 +90,17 @@ double Training::rate() const {
 }
 
 void Training::fill(TrainingData const& data, Batch& batch, std::uint64_t seed, std::uint32_t step,
-                    std::function<std::size_t(int)> const& row_of) const {
+                    std::function<double(int, double)> const& level_of, std::function<std::size_t(int)> const& row_of) const {
   auto const length = static_cast<std::size_t>(batch.length);
   StreamKey const key{seed, step};
   RowNoiser noiser(batch.length, manifest_.states, manifest_.masked ? manifest_.states - 1 : -1);
   for (int i = 0; i < batch.rows; ++i) {
     auto const b = static_cast<std::size_t>(i);
-    // Row i from stratum i; the strata are turned from step to step, so that a row's draws fall into different ones.
-    double const turned = (i + uniform53(key.draw(b, Role::order, 0).event)) / batch.rows + step * (std::numbers::phi - 1);
+    double const level = level_of(i, uniform53(key.draw(b, Role::order, 0).event));
     std::size_t const from = row_of(i) * (data.windows ? 1 : length);
     std::span const clean(batch.clean.data() + b * length, length);
     std::copy_n(data.tokens.begin() + static_cast<std::ptrdiff_t>(from), length, clean.begin());
-    RowNoise const noise = noiser(key, b, turned - std::floor(turned), clean, {batch.noisy.data() + b * length, length});
+    RowNoise const noise = noiser(key, b, level - std::floor(level), clean, {batch.noisy.data() + b * length, length});
     batch.alpha[b] = noise.alpha;
     batch.time[b] = noise.total;
     batch.weight[b] = noise.weight;
@@ -110,7 +109,9 @@ void Training::fill(TrainingData const& data, Batch& batch, std::uint64_t seed, 
 
 double Training::step(TrainingData const& data) {
   auto const first = done_ * options_.batch;
-  fill(data, *batch_, options_.seed, static_cast<std::uint32_t>(done_), [&](int i) -> std::size_t {
+  // Row i from stratum i; the strata are turned from step to step, so that a row's draws fall into different ones.
+  auto const level_of = [&](int i, double u) { return (i + u) / batch_->rows + static_cast<double>(done_) * (std::numbers::phi - 1); };
+  fill(data, *batch_, options_.seed, static_cast<std::uint32_t>(done_), level_of, [&](int i) -> std::size_t {
     if (data.windows) {
       double const u = uniform53(StreamKey{options_.seed, static_cast<std::uint32_t>(done_)}
                                      .draw(static_cast<std::uint64_t>(i), Role::permute, 0).event);
@@ -145,13 +146,17 @@ Training::Bound Training::bound(TrainingData const& data, std::size_t rows, int 
   auto const spaced = [&](std::size_t r) {
     return data.windows ? (data.count - 1) / rows * r : data.count * r / rows;
   };
-  // A row's draws lie in one batch, and so in different strata.
   std::vector<double> sums(rows, 0.0), losses(static_cast<std::size_t>(batch_->rows));
   std::size_t const all = rows * static_cast<std::size_t>(draws), size = losses.size();
   std::uint32_t number = 0;
   for (std::size_t first = 0; first < all; first += size, ++number) {
-    auto const row_of = [&](int i) { return std::min(rows - 1, (first + static_cast<std::size_t>(i)) % rows); };
-    fill(data, *batch_, seed, number, [&](int i) { return spaced(row_of(i)); });
+    auto const row_of = [&](int i) { return (first + static_cast<std::size_t>(i)) % rows; };
+    // Each of a row's draws from a stratum of its own, which are turned from row to row, as likelihood_bounds() does it.
+    auto const level_of = [&](int i, double u) {
+      auto const draw = static_cast<double>((first + static_cast<std::size_t>(i)) / rows);
+      return (draw + u) / draws + static_cast<double>(row_of(i)) * (std::numbers::phi - 1);
+    };
+    fill(data, *batch_, seed, number, level_of, [&](int i) { return spaced(row_of(i)); });
     auto const view = batch_->view(manifest_.time != TimeInput::none, batch_->rows);
     if (adapter_->table.train_evaluate(adapter_->trainer, &view, losses.data())) throw_torch_error("validation stopped");
     for (std::size_t i = 0; i < size && first + i < all; ++i) sums[row_of(static_cast<int>(i))] += losses[i] / draws;

@@ -70,7 +70,8 @@ class Training {
 
  private:
   struct Batch;
-  void fill(TrainingData const& data, Batch& batch, std::uint64_t seed, std::uint32_t step,
+  // The level of row i lies where `level_of(i, u)` says, modulo 1; u is uniform.
+  void fill(TrainingData const& data, Batch& batch, std::uint64_t seed, std::uint32_t step, std::function<double(int, double)> const& level_of,
             std::function<std::size_t(int)> const& row_of) const;
 
   BackboneManifest manifest_;

@@ -426,7 +426,9 @@ void SequenceWriter::begin() {
   require(length_ >= 1 && length_ <= static_cast<std::size_t>(std::numeric_limits<int>::max()),
           "sequences have at least 1 site, got " + std::to_string(static_cast<std::ptrdiff_t>(length_)));
   if (format_ == SequenceFormat::csv) {
-    require(alphabet_.symbols().find_first_of(",\"") == std::string::npos,
+    bool quoted = alphabet_.symbols().find_first_of(",\"") != std::string::npos;
+    for (token_t y = 0; alphabet_.tokenized() && y < alphabet_.size(); ++y) quoted = quoted || alphabet_.shown(y).find_first_of(",\"\n") != std::string::npos;
+    require(!quoted,
             "CSV would have to quote the symbols of the alphabet '" + alphabet_.name() + "'; choose fasta, txt or npy");
     file_.write("sample,sequence\n");
   }

@@ -58,7 +58,8 @@ struct EstimateKernel {
 };
 
 // The longest step in which no site is expected to jump more than `change` times and the row no more than `jumps` times at
-// its rates now, and of which no larger share is revealed than the estimate allows.
+// its rates now, and of which no larger share is revealed than the estimate allows. Rates now say nothing of those to come where
+// the noise ends at rate 0 (cosine2): over the whole step the noise may make of them twice `change` at most.
 template <class Field>
 struct LengthKernel {
   Field field;  // with coefficients of each row at its own time
@@ -102,6 +103,14 @@ struct LengthKernel {
     if (share.size() != 0 && share(b) < 1) {
       double const gap = c.from - noise.time_at_lost(c.lost_from * (1 - share(b)));
       if (gap < h) h = gap;
+    }
+    constexpr bool masked = requires { field.normalised; };
+    for (int halved = 0; halved < 100 && h > shortest; ++halved) {
+      if (!(h < c.from - whole.to)) h = c.from - whole.to;
+      StepCoeff const all = noise.coefficients({c.from, c.from - h});
+      double const expected = field.jump_known() || !(largest > 0) ? (masked ? all.reveal : all.delta) : masked ? 0 : largest * (all.delta / c.rate);
+      if (!(expected > 2 * change)) break;
+      h /= 2;
     }
     if (!(h > shortest)) h = shortest;  // also where scores are not finite, which the step itself finds
     bool const last = !(c.from - h > whole.to);

@@ -9,6 +9,25 @@
 namespace saltus {
 namespace {
 
+// Rounds have no times: a network that is told one gets that at which as many masks are expected as a row has.
+struct ClockByMasks {
+  Tokens tokens;
+  Times time;
+  Kokkos::View<StepCoeff const*, MemorySpace> step;
+  NoiseSchedule noise;
+  token_t mask;
+
+  KOKKOS_FUNCTION void operator()(int b) const {
+    int const length = static_cast<int>(tokens.extent(1));
+    int masks = 0;
+    for (int l = 0; l < length; ++l) masks += tokens(b, l) == mask;
+    StepCoeff const& c = step(step.extent(0) == 1 ? 0 : b);
+    double const t = masks < length ? noise.time_at_lost(c.lost_from * masks / length) : c.from;
+    double const least = c.to + 1e-9 * (c.from - c.to);  // at c.to a row is done
+    time(b) = t > least ? t : least;
+  }
+};
+
 struct WithinBound : Confidence {
   double most;
   KOKKOS_FUNCTION bool open(int, int) const { return true; }
@@ -35,6 +54,8 @@ class EntropyBound final : public Integrator {
     // A round reveals a site of every row that it finds; where it cannot, for want of good scores, it must end all the same.
     auto const most = static_cast<std::uint32_t>(state.length());
     for (std::uint32_t round = 0; round < most && left_.find(exec, process, state, step, counters); ++round) {
+      Kokkos::parallel_for(label_ + "::clock", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
+                           ClockByMasks{state.tokens, state.time, step.coefficients, process.noise(), *process.generator().mask()});
       process.refresh(exec, state, 0, left_.rows());
       choose_sites(exec, label_, process, state, step, key.at(round), WithinBound{confidence_, most_}, ranking_);
       draw_chosen(exec, label_, process, state, step, key.at(round), ranking_, counters);

@@ -15,6 +15,7 @@ struct EarliestSites {
   Kokkos::View<StepCoeff const*, MemorySpace> grid;
   double earliest;  // time stays above this: rates are infinite at 0
   int remaining;
+  static constexpr double never = 1e280;
 
   KOKKOS_FUNCTION bool open(int, int) const { return true; }
   template <class Field>
@@ -28,11 +29,13 @@ struct EarliestSites {
       rate = row.weigh(field.tokens(b, l), field.rates(c, sums), sums, scratch);
     }
     std::uint64_t const bits = key.draw(sample, Role::step, static_cast<std::uint32_t>(l)).event;
-    double const wait = exponential_from(bits) / rate;
-    return {Kokkos::isfinite(wait) ? wait : 1e300, 0, -1};
+    // Where no rate is known, all of them 0 at the end of some noises, the draws themselves say which comes first.
+    double const drawn = exponential_from(bits), wait = drawn / rate;
+    return {wait < never ? wait : never * (1 + drawn), 0, -1};
   }
   KOKKOS_FUNCTION int count(int, int n, std::uint64_t, StreamKey) const { return (n + remaining - 1) / remaining; }
   KOKKOS_FUNCTION void clock(int b, double wait) const {
+    if (!(wait < never)) return arrived(b);  // for want of a better one, the time of the grid
     time(b) = time(b) - wait > earliest ? time(b) - wait : earliest;
   }
   KOKKOS_FUNCTION void arrived(int b) const {

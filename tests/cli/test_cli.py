@@ -637,6 +637,21 @@ class Help(Case):
         self.assertIn(b"sample", bare.stderr)
 
 
+class Refusals(Case):
+    """What would be ignored, or would write over another file."""
+
+    def test_options_of_other_models_and_outputs_in_a_folder(self):
+        for arguments, part in ((["sample", "--model", "countdown", "--precision", "bf16"], "are for networks"),
+                                (["sample", "--model", "comb", "--condition", "1,2"], "are for networks"),
+                                (["sample", "--model", "countdown", "--homogeneous"], "chain and product"),
+                                (["evaluate", "--samples", KUNITZ, "--reference", KUNITZ, "--out", "j", "--json", "j/results.csv"], "lies in the folder"),
+                                (["compare", "--model", "countdown", "--integrators", "euler", "--out", "j/", "--summary", "j/results.csv"], "lies in the folder"),
+                                (["simulate", "--generator", "jc69", "--start", "A", "--times", 1, "--integrator", "tau_leaping", "--step", "1e-10"], "longer one")):
+            done = saltus(*arguments, cwd=self.cwd)
+            self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), (arguments, done.stderr))
+        self.assertFalse((pathlib.Path(self.cwd) / "j").exists())
+
+
 class Checkpoints(Case):
     """sample --checkpoint: a run that is broken off at any moment gives, taken up again, what a whole run gives."""
 
@@ -810,6 +825,13 @@ class Networks(Case):
             done = saltus(*command, "--model", folder, "--quiet", cwd=self.cwd)
             self.assertEqual((done.returncode, b"step" in done.stderr), (4, True), done.stderr)
         self.assertEqual([p.name for p in pathlib.Path(self.cwd).iterdir() if p.name.startswith("x.")], [])
+
+    def test_what_does_not_fit_is_refused(self):
+        pathlib.Path(self.cwd, "words.txt").write_text("a caf\u00e9\n" * 10, encoding="utf-8")
+        for arguments, part in ((["sample", "--model", "qm9_uniform", "--generator", "path", "--samples", 1], "was trained with uniform noise"),
+                                (["train", "--data", "words.txt", "--tokenizer", "characters", "--out", "out"], "beyond ASCII")):
+            done = saltus(*arguments, cwd=self.cwd)
+            self.assertEqual((done.returncode, part in done.stderr.decode()), (2, True), done.stderr)
 
     def test_bench_tells_network_from_sampler(self):
         self.run_well("bench", "--model", "qm9", "--seconds", 0, "--threads", 1, "--json", "bench.json", "--quiet")

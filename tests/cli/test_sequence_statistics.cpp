@@ -142,6 +142,9 @@ TEST(SequenceStatistics, HistogramsByHand) {
   EXPECT_NEAR(jensen_shannon(a, b), 0.5 * (0.5 * std::log(2.0) + 0.5 * std::log(2 / 3.0) + std::log(4 / 3.0)), 1e-15);
   EXPECT_EQ(total_variation(a, a), 0);
   // Longer than the sequences: nothing to count.
+  // Words of four of 10,004 tokens: what stood before is no part of them, though its number times 10,004^4 would not fit.
+  Set const long_words{{10003, 5, 6, 7, 8}, {17, 5, 6, 7, 8}};
+  EXPECT_EQ(word_histogram(views(long_words), 10004, 4).cells.size(), 3u);  // two that begin the sequences, and one
   auto const none = word_histogram(views(y), 3, 4);
   EXPECT_EQ(none.total, 0);
   EXPECT_EQ(total_variation(none, none), 0);

@@ -53,6 +53,10 @@ TEST(Names, CorrectorsNest) {
   EXPECT_FALSE(make_integrator("tweedie+forward_backward+remasking")->info().has_site_law);
   EXPECT_FALSE(make_integrator("theta_trapezoidal+remasking")->info().has_site_law);
   EXPECT_FALSE(make_integrator("top_k+forward_backward")->info().has_site_law);
+  // what ignores factors still does
+  EXPECT_TRUE(make_integrator("euler+remasking")->info().takes_phi);
+  for (auto const* const name : {"top_k+remasking", "fixed_count:counts=uniform+remasking", "k_gillespie+informed"})
+    EXPECT_FALSE(make_integrator(name)->info().takes_phi) << name;
   // exponents are no correctors
   EXPECT_EQ(make_integrator("tweedie+forward_backward:scale=1e+0")->info().name, "tweedie+forward_backward");
   EXPECT_EQ(make_integrator("top_k:temperature=1e+3")->info().name, "top_k");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <ostream>
 #include <set>
 #include <string>
@@ -447,6 +448,43 @@ TEST(TwinsEdge, SitesWithoutAMarginAreRevealed) {
     integrator->advance(ExecSpace(), process, state, table.step(0), StreamKey{1, 0}, counters);
     ExecSpace().fence();
     for (auto const& row : to_rows(state.tokens)) EXPECT_EQ(std::count(row.begin(), row.end(), 3), 4) << "noise " << noise;
+  }
+}
+
+// Noises that end at rate 0: no rate says then which site comes first, or how long a step may be.
+TEST(TwinsEdge, NoiseThatEndsAtRateZero) {
+  auto const law = std::make_shared<StoredScores<double>>(ScoreKind::x0_leave_in, token_t{3}, std::vector<std::vector<double>>{{0.2, 0.3, 0.5, 0}});
+  for (NoiseSchedule const& noise : {NoiseSchedule::cosine2(), NoiseSchedule::md4_cosine()}) {
+    SCOPED_TRACE(noise.describe());
+    ASSERT_EQ(noise.coefficients({1, 0.5}).hazard, 0);
+    Process process = Process::reverse(Generator::absorbing(4), noise, law);
+    // The 2 of 8 sites that k_gillespie reveals first are any two alike: of 4,000 rows each site comes in 1,000.
+    auto const gillespie = make_integrator("k_gillespie");
+    State const state = to_state(Rows(4000, std::vector<token_t>(8, 3)), 1);
+    StepTable const table(ExecSpace(), process, TimeGrid::uniform(1, 0, 4), step_options(*gillespie, process));
+    process.reserve({4000, 8}, 1);
+    CounterView const counters("counters", gillespie->reserve(process, {4000, 8}));
+    Step step = table.step(0);
+    step.remaining = 4;
+    gillespie->advance(ExecSpace(), process, state, step, StreamKey{1, 0}, counters);
+    ExecSpace().fence();
+    std::vector<int> revealed(8, 0);
+    for (auto const& row : to_rows(state.tokens)) {
+      for (std::size_t l = 0; l < 8; ++l) revealed[l] += row[l] != 3;
+    }
+    EXPECT_EQ(std::accumulate(revealed.begin(), revealed.end(), 0), 8000);
+    for (int const n : revealed) EXPECT_NEAR(n, 1000, 5 * std::sqrt(4000 * 0.25 * 0.75));
+    auto const times = Kokkos::create_mirror_view_and_copy(HostSpace(), state.time);
+    EXPECT_EQ(times(0), 0.75);  // that of the grid
+
+    auto const adaptive = make_integrator("adaptive:change=0.1");
+    SamplePlan plan = make_plan(process, *adaptive, 1, 30);
+    plan.samples = 20;
+    SampleReport report;
+    sample(ExecSpace(), process, *adaptive, plan, &report);
+    // A step reveals a share of 0.2 at most: of 30 masks the last is not expected before 0.8^n = 1/30.
+    EXPECT_GT(report.evaluations, std::log(30) / -std::log(0.8));
+    EXPECT_LT(report.evaluations, 200);
   }
 }
 

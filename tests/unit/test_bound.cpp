@@ -8,6 +8,7 @@
 #include <saltus/models/bound.hpp>
 #include <saltus/models/decorators.hpp>
 #include <saltus/models/markov_chain.hpp>
+#include <saltus/models/product.hpp>
 
 namespace saltus {
 namespace {
@@ -51,6 +52,22 @@ TEST(LikelihoodBound, IsTheLikelihoodForExactScoresUniform) {
   Generator const q = Generator::uniform(states);
   EXPECT_LT(worst(q, 1), 4.5);
   EXPECT_GT(worst(q, 1.3), 4.5);
+}
+
+// Sites that are given have no noise: the bound is that of the others alone.
+TEST(LikelihoodBound, FixedSitesAreNotNoised) {
+  constexpr token_t pad = 2;
+  ProductLaw const padded(4, 3, {0.3, 0.6, 0.1, 0.5, 0.4, 0.1, 0.2, 0.7, 0.1, 0.8, 0.1, 0.1});
+  for (Generator const& q : {Generator::absorbing(4), Generator::uniform(3)}) {
+    SCOPED_TRACE(q.name());
+    auto const model = padded.denoiser(q);
+    std::vector<token_t> const rows{0, 1, pad, pad, 1, 1, 0, 0, pad, pad, pad, pad};
+    auto const bounds = likelihood_bounds(*model, q, NoiseSchedule::log_linear(), rows, 3, 2000, 512, 7, pad);
+    EXPECT_NEAR(bounds[0].nats, -std::log(0.3 * 0.4), 5 * bounds[0].error + 2e-3);
+    EXPECT_LT(bounds[0].error, 0.2);
+    EXPECT_NEAR(bounds[1].nats, -std::log(0.6 * 0.4 * 0.2 * 0.8), 5 * bounds[1].error + 4e-3);
+    EXPECT_EQ(bounds[2].nats, 0);
+  }
 }
 
 TEST(LikelihoodBound, IsDeterministicWhateverTheBatch) {
