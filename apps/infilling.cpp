@@ -13,16 +13,18 @@
 namespace saltus::app {
 namespace {
 
-// Everything but headers, as one line.
-std::string sequence_of(std::string const& text) {
+// Everything but headers, as one line; lines end where a number or a word does, and between any other tokens.
+std::string sequence_of(std::string const& text, Alphabet const& alphabet) {
+  bool const joined = alphabet.tokenized() && alphabet.tokenizer() != Tokenizer::words;
   std::istringstream in(text);
   std::string sequence;
   int headers = 0;
   for (std::string line; std::getline(in, line);) {
+    if (line.ends_with('\r')) line.pop_back();
     if (line.starts_with('>')) {
       require(++headers == 1, "--template takes one sequence, and the file holds several");
     } else {
-      sequence += (sequence.empty() ? "" : " ") + line;
+      sequence += (sequence.empty() || joined ? "" : " ") + line;
     }
   }
   return sequence;
@@ -60,7 +62,7 @@ std::optional<token_t> token_of(std::string const& item, Alphabet const& alphabe
 Template read_template(std::string const& text_or_file, Alphabet const& alphabet, int length) {
   std::error_code ignored;
   bool const file = std::filesystem::exists(text_or_file, ignored);
-  auto const items = items_of(file ? sequence_of(read_file(text_or_file)) : text_or_file, alphabet);
+  auto const items = items_of(file ? sequence_of(read_file(text_or_file), alphabet) : text_or_file, alphabet);
   std::string const known = alphabet.numbered() ? "a number from 0 to " + std::to_string(alphabet.size() - 1)
                             : alphabet.tokenized() ? "one of the " + std::to_string(alphabet.size()) + " tokens of " + alphabet.name()
                                                    : "one of '" + alphabet.symbols() + "'";

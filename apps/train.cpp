@@ -6,8 +6,10 @@
 #include <filesystem>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/ctmc/io/atomic_file.hpp>
 #include <saltus/ctmc/io/sequences.hpp>
 #include <saltus/ctmc/version.hpp>
+#include <saltus/models/model_hash.hpp>
 #include <saltus/models/training.hpp>
 
 #include "commands.hpp"
@@ -32,7 +34,9 @@ class Settings {
   double number(char const* name, double least, double most) const {
     double value = 0;
     try {
-      value = std::stod(text(name));
+      std::size_t end = 0;
+      value = std::stod(text(name), &end);
+      if (end != text(name).size()) throw std::invalid_argument("more than a number");
     } catch (std::exception const&) {
       throw UserError("--" + std::string(name) + " must be a number, got '" + text(name) + "'");
     }
@@ -187,6 +191,9 @@ int run_train(Options const& options) {
   bool const windows = settings.flag("windows");
   int const length_asked = settings.text("length").empty() ? 0 : settings.whole("length", 1, 1 << 20);
   require(!windows || length_asked > 0, "--windows needs --length");
+  std::string hash = model_hash("", read_file(settings.text("data")));
+  if (!settings.text("valid").empty()) hash = model_hash(hash, read_file(settings.text("valid")));
+  require(!resume || note.value("data", hash) == hash, "--resume: the file of --data or --valid is not what the run began with; give it back, or train anew");
   if (windows && alphabet.pad()) alphabet = with_pad(alphabet, false);  // lines of a text are no sequences
   TrainingData data = windows ? read_text(settings.text("data"), alphabet, length_asked)
                               : read_rows(settings.text("data"), alphabet, length_asked);
@@ -286,7 +293,7 @@ int run_train(Options const& options) {
       curve.push_back({run.done(), spent + now() - start, sum / static_cast<double>(counted), bound.nats, bound.error});
       Json points = Json::array();
       for (auto const& p : curve) points.push_back({p.step, p.seconds, p.loss, p.nats, p.error});
-      run.save_checkpoint(checkpoint, Json{{"options", settings.remember()}, {"steps", training.steps}, {"curve", points}}.dump());
+      run.save_checkpoint(checkpoint, Json{{"options", settings.remember()}, {"data", hash}, {"steps", training.steps}, {"curve", points}}.dump());
       write_text(folder + "/curve.csv", curve_text(curve, data.length));
       if (shown) {
         std::fprintf(stderr, "%sstep %lld/%lld  %s  train %.4f  valid %.4f +- %.4f nats a sequence, %.4f a token\n",

@@ -227,7 +227,12 @@ def save(args, network, inputs, manifest):
             expected, got = network(*these), again(*these)
             if expected.shape[-1] != settings.get("columns", expected.shape[-1]):
                 raise Refused(f"the network gives {expected.shape[-1]} columns, but the manifest says {settings['columns']}")
-            largest = max(largest, float((expected - got).abs().max() / expected.abs().max().clamp(min=1)))
+            # Columns that a network rules out (the mask's, at -1e6 or -inf) must be ruled out, and say nothing of the others' size.
+            ruled_out = ~(expected.abs() < 1e5)
+            if bool((~(got[ruled_out].abs() >= 1e5) | (got[ruled_out].sign() != expected[ruled_out].sign())).any()):
+                raise Refused("the file does not rule out what the network does")
+            there = expected[~ruled_out]
+            largest = max(largest, float((there - got[~ruled_out]).abs().max() / there.abs().max().clamp(min=1)))
     if not largest < (1e-4 if args.precision == "fp32" else 0.1):
         raise Refused(f"the file differs from the network by {largest:.1e} of its largest number")
     manifest = {"format": "saltus-backbone", "version": 1, "name": args.name or folder.resolve().name, **manifest}

@@ -66,6 +66,16 @@ class Train(unittest.TestCase):
         bound, error = self.learn("untrained", "--steps", 1)
         self.assertGreater(bound, ENTROPY + 1)
 
+    def test_the_bound_of_few_sequences_has_all_levels_of_noise(self):
+        """One bit a sequence: the first letter costs it, all others nothing. Low levels of noise alone would see nothing of it."""
+        (self.at / "bit.txt").write_text(("a" * LENGTH + "\n" + "b" * LENGTH + "\n") * 1000)
+        (self.at / "few.txt").write_text(("a" * LENGTH + "\n" + "b" * LENGTH + "\n") * 6)
+        out = self.at / "bit"
+        saltus("train", "--data", self.at / "bit.txt", "--valid", self.at / "few.txt", *SMALL, "--steps", 150, "--out", out, "--quiet")
+        quality = json.loads((out / "model.json").read_text())["about"]["quality"]
+        self.assertAlmostEqual(quality["valid_nats_per_sequence"], math.log(2), delta=max(0.35, 5 * quality["standard_error"]))
+        self.assertGreater(quality["valid_nats_per_sequence"], 0.2)
+
     def check_resuming(self, name, *more):
         """The weights of a run that was killed and resumed are those of one that was not: these."""
         whole, parts = self.at / (name + "_whole"), self.at / (name + "_parts")
@@ -77,6 +87,11 @@ class Train(unittest.TestCase):
             pass
         process.kill()
         process.wait()
+        data = self.data[1].read_text()
+        self.data[1].write_text(data[:-LENGTH - 1])
+        refused = subprocess.run([PROGRAM, "train", "--resume", "--out", parts], capture_output=True)
+        self.data[1].write_text(data)
+        self.assertEqual((refused.returncode, b"not what the run began with" in refused.stderr), (2, True), refused.stderr)
         saltus("train", "--resume", "--out", parts, "--threads", 2, "--quiet")
         self.assertEqual((whole / "weights.safetensors").read_bytes(), (parts / "weights.safetensors").read_bytes())
         curves = [[(r["step"], r["train_nats"], r["valid_nats"]) for r in csv.DictReader((f / "curve.csv").read_text().splitlines())] for f in (whole, parts)]
@@ -152,6 +167,7 @@ class Train(unittest.TestCase):
             ([*self.data, "--out", out, "--generator", "cauchy"], "absorbing"),
             ([*self.data, "--out", out, "--steps", 1, "--minutes", 1], "not both"),
             ([*self.data, "--out", out, "--resume"], "checkpoint"),
+            ([*self.data, "--out", out, "--batch", "2x"], "must be a number, got '2x'"),
             ([*self.data, "--out", out, "--windows"], "--length"),
             ([*self.data, "--out", out, "--precision", "fp8"], "bf16, fp32"),
         ]:

@@ -1285,6 +1285,8 @@ class Methods(Case):
         for form in ("plain", "fasta"):
             (self.cwd / form).write_text(("" if form == "plain" else ">a template\n") + row[:5] + "\n" + row[5:] + "\n")
             self.assertEqual(self.chain("--template", form), self.chain("--template", row))
+            (self.cwd / form).write_bytes((self.cwd / form).read_bytes().replace(b"\n", b"\r\n"))
+            self.assertEqual(self.chain("--template", form), self.chain("--template", row))
         for x in read_sequences(self.chain("--template", row), "fasta", DNA):
             self.assertEqual([DNA[x[l]] for l in (2, 4, 8, 11)], list("A-CT"))
         noisy = saltus("sample", "--data", self.data, "--generator", "uniform", "--template", row, "--samples", 3, cwd=self.cwd)
