@@ -2,6 +2,7 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 
@@ -157,7 +158,16 @@ std::optional<std::vector<token_t>> encode(Model const& model, std::string_view 
   Alphabet const& alphabet = model.alphabet;
   auto const length = static_cast<std::size_t>(model.length);
   std::vector<token_t> tokens;
-  if (alphabet.numbered()) return std::nullopt;
+  if (alphabet.numbered()) {  // blanks between them
+    for (auto const& word : split(Tokenizer::words, text)) {
+      token_t token = -1;
+      auto const [end, error] = std::from_chars(word.data(), word.data() + word.size(), token);
+      if (error != std::errc() || end != word.data() + word.size() || token < 0 || token >= alphabet.size()) return std::nullopt;
+      tokens.push_back(token);
+    }
+    if (tokens.size() != length) return std::nullopt;
+    return tokens;
+  }
   auto const width = static_cast<std::size_t>(alphabet.width());
   std::vector<std::string_view> pieces;
   if (alphabet.tokenized()) {
