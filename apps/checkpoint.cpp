@@ -61,14 +61,13 @@ Checkpoint::Checkpoint(Options const& options, Json identity)
   std::signal(SIGINT, note);
 }
 
-Json identity(Options const& options) {
+Json identity(Options const& options, std::initializer_list<char const*> files) {
   Json run;
   for (auto const& [name, value] : options.values()) run[name] = value;
   for (char const* const other : {"checkpoint", "checkpoint-minutes", "resume", "quiet", "summary", "batch", "threads", "config"}) run.erase(other);
   run["version"] = version();
-  for (char const* const name : {"template", "schedule", "grid", "generator", "noise", "condition", "process", "start", "site-rates", "tree", "times"}) {
-    if (auto const option = options.values().find(name); option != options.values().end())
-      add_hash(run, name, option->second);
+  for (char const* const name : files) {
+    if (options.has(name)) add_hash(run, name, options.text(name));
   }
   return run;
 }

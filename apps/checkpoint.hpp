@@ -52,9 +52,8 @@ class Checkpoint {
   SampleReport report_{};
 };
 
-/// The options that decide what a run gives, and hashes of the files that they name, as `identity` of a Checkpoint. What `--model`,
-/// `--data` and `--guide` name is left to the caller.
-Json identity(Options const& options);
+/// The options that decide what a run gives, and hashes of what those of `files` name, as `identity` of a Checkpoint.
+Json identity(Options const& options, std::initializer_list<char const*> files);
 /// Adds to `run` a hash of the files that a text names, as FILE, NAME:FILE or key=FILE; nothing where it names none.
 void add_hash(Json& run, std::string const& what, std::string const& text);
 
@@ -74,11 +73,7 @@ SampleReport run_with(Checkpoint* checkpoint, Ranks& ranks, Plan plan, std::func
   if (checkpoint) {
     auto const save = [&, checkpoint] { checkpoint->save(sync(), latest); };
     // Before anything is written: what is there from now on is known to be this run's.
-    if (before.samples == 0) {
-      checkpoint->save(Json::object(), before);
-    } else {
-      save();
-    }
+    checkpoint->save(before.samples == 0 ? Json::object() : sync(), before);
     after = [&, checkpoint, save](SampleReport const& so_far) {
       latest = together(before, so_far);
       if (!checkpoint->due()) return;

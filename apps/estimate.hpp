@@ -8,6 +8,7 @@ namespace saltus::app {
 /// A value with its 95 % interval.
 struct Estimate {
   double value, low, high;
+  bool has_interval() const { return low != high; }  ///< else none is known
 };
 
 /// The 0.975 quantile of the standard normal law.

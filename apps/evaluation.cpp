@@ -442,7 +442,7 @@ class Judgement {
 }  // namespace
 
 bool EvaluationRow::apart() const {
-  if (!samples || !held || held->low == held->high) return false;
+  if (!samples || !held || !held->has_interval()) return false;
   return samples->high < held->low || (samples->low > held->high && !more_is_fine);
 }
 

@@ -23,7 +23,7 @@ std::string shown(std::optional<Estimate> const& e, int decimals) {
     std::snprintf(text, sizeof text, "%.*f", decimals, value);
     return std::string(text);
   };
-  if (e->low == e->high) return number(e->value);
+  if (!e->has_interval()) return number(e->value);
   return number(e->value) + " [" + number(e->low) + ", " + number(e->high) + "]";
 }
 
@@ -31,7 +31,7 @@ std::string mark(EvaluationRow const& row) { return row.apart() ? "*" : ""; }
 
 Json json_of(std::optional<Estimate> const& e) {
   if (!e) return nullptr;
-  if (e->low == e->high) return {{"value", e->value}};  // no interval is known
+  if (!e->has_interval()) return {{"value", e->value}};
   return {{"value", e->value}, {"low", e->low}, {"high", e->high}};
 }
 
@@ -176,7 +176,7 @@ std::string evaluation_csv(Evaluation const& evaluation) {
   std::string csv = "section,measure,samples,samples_low,samples_high,held_out,held_out_low,held_out_high,note\n";
   auto const cells = [](std::optional<Estimate> const& e) {
     if (!e) return std::string(",,,");
-    return "," + to_text(e->value) + (e->low == e->high ? ",," : "," + to_text(e->low) + "," + to_text(e->high));
+    return "," + to_text(e->value) + (e->has_interval() ? "," + to_text(e->low) + "," + to_text(e->high) : ",,");
   };
   for (auto const& row : evaluation.rows)
     csv += row.section + "," + row.name + cells(row.samples) + cells(row.held) + "," +

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "infilling.hpp"
 
-#include <charconv>
 #include <filesystem>
 #include <optional>
 #include <sstream>
@@ -9,6 +8,8 @@
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/ctmc/io/atomic_file.hpp>
+
+#include "model.hpp"
 
 namespace saltus::app {
 namespace {
@@ -46,15 +47,6 @@ std::vector<std::string> items_of(std::string const& text, Alphabet const& alpha
     }
   }
   return items;
-}
-
-std::optional<token_t> token_of(std::string const& item, Alphabet const& alphabet) {
-  if (alphabet.tokenized()) return alphabet.find(item);
-  if (!alphabet.numbered()) return alphabet.find(item[0]);
-  token_t token = -1;
-  auto const [end, error] = std::from_chars(item.data(), item.data() + item.size(), token);
-  bool const fine = error == std::errc{} && end == item.data() + item.size() && token >= 0 && token < alphabet.size();
-  return fine ? std::optional(token) : std::nullopt;
 }
 
 }  // namespace

@@ -154,29 +154,27 @@ std::shared_ptr<ScoreModel> Model::denoiser(Generator const& generator, bool at_
   return std::make_shared<Backbone>(folder, how);
 }
 
+std::optional<token_t> token_of(std::string_view item, Alphabet const& alphabet) {
+  if (!alphabet.numbered()) return alphabet.find(item);
+  token_t token = -1;
+  auto const [end, error] = std::from_chars(item.data(), item.data() + item.size(), token);
+  bool const fine = error == std::errc{} && end == item.data() + item.size() && token >= 0 && token < alphabet.size();
+  return fine ? std::optional(token) : std::nullopt;
+}
+
 std::optional<std::vector<token_t>> encode(Model const& model, std::string_view text) {
   Alphabet const& alphabet = model.alphabet;
   auto const length = static_cast<std::size_t>(model.length);
   std::vector<token_t> tokens;
-  if (alphabet.numbered()) {  // blanks between them
-    for (auto const& word : split(Tokenizer::words, text)) {
-      token_t token = -1;
-      auto const [end, error] = std::from_chars(word.data(), word.data() + word.size(), token);
-      if (error != std::errc() || end != word.data() + word.size() || token < 0 || token >= alphabet.size()) return std::nullopt;
-      tokens.push_back(token);
-    }
-    if (tokens.size() != length) return std::nullopt;
-    return tokens;
-  }
   auto const width = static_cast<std::size_t>(alphabet.width());
   std::vector<std::string_view> pieces;
-  if (alphabet.tokenized()) {
-    pieces = split(alphabet.tokenizer(), text);
+  if (alphabet.tokenized() || alphabet.numbered()) {
+    pieces = split(alphabet.numbered() ? Tokenizer::words : alphabet.tokenizer(), text);
   } else {
     for (std::size_t at = 0; at < text.size(); at += width) pieces.push_back(text.substr(at, width));
   }
   for (auto const& piece : pieces) {
-    auto const token = alphabet.find(piece);
+    auto const token = token_of(piece, alphabet);
     if (!token) return std::nullopt;
     tokens.push_back(*token);
   }

@@ -39,6 +39,8 @@ Model read_model(Options const& options);
 /// UserError for anything else.
 Model read_stored_model(std::string const& name, Options const& options);
 
+/// The token that a number or a word of the alphabet stands for; nothing if there is none.
+std::optional<token_t> token_of(std::string_view item, Alphabet const& alphabet);
 /// The tokens of a text, filled up with the pad if there is one; nothing if the model's sequences cannot be this one.
 std::optional<std::vector<token_t>> encode(Model const& model, std::string_view text);
 

@@ -125,8 +125,7 @@ std::filesystem::path whole_path(std::string const& path) {
 
 void require_outside(Options const& options, std::string const& file, std::string const& folder) {
   if (!options.has(file) || !options.has(folder)) return;
-  auto const in = whole_path(options.text(file)).parent_path(), out = whole_path(options.text(folder) + "/.").parent_path();
-  require(in != out && in / "" != out / "", "--" + file + " '" + options.text(file) + "' lies in the folder of --" + folder + ", which has files of its own: choose another place");
+  require(whole_path(options.text(file)).parent_path() != whole_path(options.text(folder) + "/.").parent_path(), "--" + file + " '" + options.text(file) + "' lies in the folder of --" + folder + ", which has files of its own: choose another place");
 }
 
 void require_distinct_outputs(Options const& options, std::initializer_list<char const*> names) {

@@ -70,7 +70,7 @@ int run_sample(Options const& options, KokkosArguments kokkos) {
   try {
     if (ranks.first() && options.has("summary")) check_writable(options.text("summary"));
     checkpoint = open_checkpoint(options, ranks, [&] {
-      Json run = identity(options);
+      Json run = identity(options, {"template", "schedule", "grid", "generator", "noise", "condition"});
       run["model hash"] = model_of(problem).hash;
       return run;
     });

@@ -84,12 +84,12 @@ class TrajectoryWriter {
 
 // Options of a run that goes on must not only be the same, but mean the same.
 Json identity_of_simulation(Options const& options) {
-  Json run = identity(options);
-  ProcessText const text = read_process_text(options);  // a process file may name others
-  add_hash(run, "the generator", text.generator);
-  add_hash(run, "the noise", text.noise);
-  add_hash(run, "the site rates", text.site_rates);
-  add_hash(run, "the start", text.start);
+  Json run = identity(options, {"process", "tree", "times"});
+  ProcessText const text = read_process_text(options);  // of the options, or of a process file, which may name others
+  add_hash(run, "generator", text.generator);
+  add_hash(run, "noise", text.noise);
+  add_hash(run, "site-rates", text.site_rates);
+  add_hash(run, "start", text.start);
   return run;
 }
 

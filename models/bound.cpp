@@ -128,7 +128,6 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
   auto const host_noisy = Kokkos::create_mirror_view(noisy);
   auto const host_time = Kokkos::create_mirror_view(time);
   HostScores host_scores;
-  RowNoiser noiser(length, info.states, mask);
   std::vector<RowNoise> levels(rows_of_batch);
   std::vector<std::size_t> places;  // of a row that are not fixed
   std::vector<token_t> real;        // what they hold
@@ -147,21 +146,15 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
       std::span<token_t> const out{&host_noisy(i, 0), clean.size()};
       double const level = turned - std::floor(turned);
       places.clear();
-      for (std::size_t l = 0; fixed && l < clean.size(); ++l) {
-        if (clean[l] != *fixed) places.push_back(l);
+      for (std::size_t l = 0; l < clean.size(); ++l) {
+        if (clean[l] != fixed) places.push_back(l);
       }
-      if (!fixed || places.size() == clean.size()) {
-        levels[i] = noiser(key, first + i, level, clean, out);
-      } else if (places.empty()) {  // nothing to say
-        std::copy(clean.begin(), clean.end(), out.begin());
-        levels[i] = {1, 0, 0};
-      } else {
-        real.resize(places.size());
-        for (std::size_t n = 0; n < places.size(); ++n) real[n] = clean[places[n]];
-        std::copy(clean.begin(), clean.end(), out.begin());
-        levels[i] = RowNoiser(static_cast<int>(real.size()), info.states, mask)(key, first + i, level, real, real);
-        for (std::size_t n = 0; n < places.size(); ++n) out[places[n]] = real[n];
-      }
+      real.resize(places.size());
+      for (std::size_t n = 0; n < places.size(); ++n) real[n] = clean[places[n]];
+      levels[i] = real.empty() ? RowNoise{1, 0, 0}  // nothing to say
+                               : RowNoiser(static_cast<int>(real.size()), info.states, mask)(key, first + i, level, real, real);
+      std::copy(clean.begin(), clean.end(), out.begin());
+      for (std::size_t n = 0; n < places.size(); ++n) out[places[n]] = real[n];
       host_time(i) = info.time == TimeInput::total ? levels[i].total : noise.time_at_lost(1 - levels[i].alpha);
     }
     auto const part = std::make_pair(std::size_t{0}, rows);
@@ -174,7 +167,7 @@ std::vector<BoundEstimate> likelihood_bounds(ScoreModel& model, Generator const&
       double sum = 0;
       for (int l = 0; l < length; ++l) {
         token_t const seen = host_noisy(i, static_cast<std::size_t>(l));
-        if (mask >= 0 ? seen != mask : fixed && tokens[b * static_cast<std::size_t>(length) + static_cast<std::size_t>(l)] == *fixed) continue;
+        if (mask >= 0 ? seen != mask : fixed == tokens[b * static_cast<std::size_t>(length) + static_cast<std::size_t>(l)]) continue;
         std::int64_t const place = static_cast<std::int64_t>(i) * e.row_stride + l * e.site_stride;
         visit_numbers(scores, e.type, [&](auto const* numbers) { read_row(numbers + place, info.states, info.kind, row); });
         sum += term(row, seen, tokens[b * static_cast<std::size_t>(length) + static_cast<std::size_t>(l)], levels[i].alpha);

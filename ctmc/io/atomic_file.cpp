@@ -44,6 +44,12 @@ std::optional<int> descriptor_of(std::string_view path) {
   return std::nullopt;
 }
 
+/// Where a path leads to, behind its links; nothing, and errno, where nothing is.
+std::optional<std::string> resolved(std::string const& path) {
+  std::unique_ptr<char, decltype(&std::free)> const real(::realpath(path.c_str(), nullptr), &std::free);
+  return real ? std::optional<std::string>(real.get()) : std::nullopt;
+}
+
 struct Destination {
   int fd = -1;                 ///< an open descriptor, or
   bool special = false;        ///< a pipe or device to be opened, or
@@ -81,9 +87,9 @@ Destination destination_of(std::string const& path) {
     destination.special = true;
     return destination;
   }
-  std::unique_ptr<char, decltype(&std::free)> const resolved(::realpath(path.c_str(), nullptr), &std::free);
-  if (!resolved) refuse(path, errno);
-  destination.target = resolved.get();
+  auto const target = resolved(path);
+  if (!target) refuse(path, errno);
+  destination.target = *target;
   destination.mode = status.st_mode & 07777;
   return destination;
 }
@@ -123,8 +129,7 @@ AtomicFile AtomicFile::open(std::string path, std::optional<std::uint64_t> kept)
 }
 
 std::string AtomicFile::partial_name(std::string const& path) {
-  std::unique_ptr<char, decltype(&std::free)> const resolved(::realpath(path.c_str(), nullptr), &std::free);
-  return (resolved ? std::string(resolved.get()) : path) + ".partial";
+  return resolved(path).value_or(path) + ".partial";
 }
 
 AtomicFile AtomicFile::kept(std::string path, std::uint64_t kept) {

@@ -53,9 +53,11 @@ class EntropyBound final : public Integrator {
     key = key.at(static_cast<std::uint32_t>(step.index)).derived();
     // A round reveals a site of every row that it finds; where it cannot, for want of good scores, it must end all the same.
     auto const most = static_cast<std::uint32_t>(state.length());
+    bool const told = process.model()->info().time != TimeInput::none;
     for (std::uint32_t round = 0; round < most && left_.find(exec, process, state, step, counters); ++round) {
-      Kokkos::parallel_for(label_ + "::clock", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
-                           ClockByMasks{state.tokens, state.time, step.coefficients, process.noise(), *process.generator().mask()});
+      if (told)
+        Kokkos::parallel_for(label_ + "::clock", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(exec, 0, state.batch()),
+                             ClockByMasks{state.tokens, state.time, step.coefficients, process.noise(), *process.generator().mask()});
       process.refresh(exec, state, 0, left_.rows());
       choose_sites(exec, label_, process, state, step, key.at(round), WithinBound{confidence_, most_}, ranking_);
       draw_chosen(exec, label_, process, state, step, key.at(round), ranking_, counters);

@@ -512,48 +512,62 @@ TEST(Lsd, RefusesWithBothValues) {
   EXPECT_NE(message_of<UserError>([] { make_distiller("ldd"); }).find("lsd"), std::string::npos);
 }
 
-// Scores that are of no use below some time.
-class Broken final : public ScoreModel {
+// The rows of another model times factor(time), of another kind if one is given.
+template <class Factor>
+class Multiplied final : public ScoreModel {
  public:
-  Broken(std::shared_ptr<ScoreModel> inner, double below) : inner_(std::move(inner)), below_(below) {}
+  Multiplied(std::shared_ptr<ScoreModel> inner, Factor factor, std::optional<ScoreKind> kind = {})
+      : inner_(std::move(inner)), factor_(factor), kind_(kind) {}
   ModelInfo info() const override {
     ModelInfo info = inner_->info();
     info.time = TimeInput::time;
+    info.kind = kind_.value_or(info.kind);
     return info;
   }
   void reserve(Extents extents, int slots) override { inner_->reserve(extents, slots); }
-  struct Spoil {
+  struct Kernel {
     double* data;
     std::int64_t row, site;
     int states;
     Times time;
-    double below;
+    Factor factor;
     KOKKOS_FUNCTION void operator()(int b, int l) const {
-      if (time(b) >= below) return;
-      for (int y = 0; y < states; ++y) data[b * row + l * site + y] = Kokkos::Experimental::quiet_NaN_v<double>;
+      for (int y = 0; y < states; ++y) data[b * row + l * site + y] *= factor(time(b));
     }
   };
   Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
-    Evaluation const e = inner_->evaluate(exec, query, slot);
+    Evaluation e = inner_->evaluate(exec, query, slot);
     Kokkos::parallel_for(
-        "test::spoil",
+        "test::multiplied",
         Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
             exec, {0, 0}, {static_cast<int>(query.tokens.extent(0)), static_cast<int>(query.tokens.extent(1))}),
-        Spoil{static_cast<double*>(const_cast<void*>(e.data)), e.row_stride, e.site_stride, e.states, query.time,
-              below_});
+        Kernel{static_cast<double*>(const_cast<void*>(e.data)), e.row_stride, e.site_stride, e.states, query.time, factor_});
+    e.normalised = e.normalised && !kind_;
+    e.kind = kind_.value_or(e.kind);
     return e;
   }
 
  private:
   std::shared_ptr<ScoreModel> inner_;
-  double below_;
+  Factor factor_;
+  std::optional<ScoreKind> kind_;
+};
+
+// Of no use below some time.
+struct BrokenBelow {
+  double below;
+  KOKKOS_FUNCTION double operator()(double time) const { return time >= below ? 1 : Kokkos::Experimental::quiet_NaN_v<double>; }
+};
+// Of the scores of a masked law under log-linear noise.
+struct LogLinearOdds {
+  KOKKOS_FUNCTION double operator()(double time) const { return (1 - 0.999 * time) / (0.999 * time); }
 };
 
 TEST(Lsd, ScoresThatAreNotFiniteNameTheStep) {
   auto const law = MarkovChain::countdown(4, 5);
   Generator const generator = Generator::absorbing(5);
   auto process =
-      Process::reverse(generator, NoiseSchedule::log_linear(), std::make_shared<Broken>(law.denoiser(generator), 0.4));
+      Process::reverse(generator, NoiseSchedule::log_linear(), std::make_shared<Multiplied<BrokenBelow>>(law.denoiser(generator), BrokenBelow{0.4}));
   for (auto const& name : methods()) {
     std::string const message =
         message_of<NumericalError>([&] { make_distiller(name)->distill(ExecSpace(), process, small_plan(), {}); });
@@ -763,43 +777,6 @@ TEST(LsdCode, EqualScoresNeedNoPower) {
   EXPECT_NE(s.note.find("temperature"), std::string::npos);
 }
 
-// The scores of a masked law under log-linear noise.
-class AsScores final : public ScoreModel {
- public:
-  explicit AsScores(std::shared_ptr<ScoreModel> inner) : inner_(std::move(inner)) {}
-  ModelInfo info() const override {
-    ModelInfo info = inner_->info();
-    info.time = TimeInput::time;
-    info.kind = ScoreKind::score;
-    return info;
-  }
-  void reserve(Extents extents, int slots) override { inner_->reserve(extents, slots); }
-  struct Scale {
-    double* data;
-    std::int64_t row, site;
-    int states;
-    Times time;
-    KOKKOS_FUNCTION void operator()(int b, int l) const {
-      double const lost = 0.999 * time(b);
-      for (int y = 0; y < states; ++y) data[b * row + l * site + y] *= (1 - lost) / lost;
-    }
-  };
-  Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
-    Evaluation e = inner_->evaluate(exec, query, slot);
-    Kokkos::parallel_for(
-        "test::scale",
-        Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(
-            exec, {0, 0}, {static_cast<int>(query.tokens.extent(0)), static_cast<int>(query.tokens.extent(1))}),
-        Scale{static_cast<double*>(const_cast<void*>(e.data)), e.row_stride, e.site_stride, e.states, query.time});
-    e.kind = ScoreKind::score;
-    e.normalised = false;
-    return e;
-  }
-
- private:
-  std::shared_ptr<ScoreModel> inner_;
-};
-
 // Two sites, independent paths, log-linear noise: after the first step each site of either path is revealed with
 // probability q = 1/4, and the first to be so from its marginal law. With o(y; z) the logarithm of the law of a masked site
 // whose neighbour holds z, <o*, o> is the square of its mean over z, summed over y, and <o, o> the mean of its square (17.19). Of
@@ -810,7 +787,7 @@ TEST(LsdCode, IndependentPathsDiluteThePower) {
   Generator const generator = Generator::absorbing(3);
   DistillPlan plan{.base = "euler", .steps = 4, .teacher_steps = 8, .length = 2, .end = 0, .trajectories = 20000, .sweeps = 1, .batch = 1000};
   for (bool const scores : {false, true}) {
-    auto process = Process::reverse(generator, noise, scores ? std::make_shared<AsScores>(law.denoiser(generator)) : law.denoiser(generator));
+    auto process = Process::reverse(generator, noise, scores ? std::make_shared<Multiplied<LogLinearOdds>>(law.denoiser(generator), LogLinearOdds{}, ScoreKind::score) : law.denoiser(generator));
     Schedule const s = make_distiller("lsd:mode=code,coupling=independent")->distill(ExecSpace(), process, plan, {});
     double const lost = 0.999 * 0.75, q = 1 - lost, unit = scores ? q / lost : 1;  // log-linear noise has a floor of 0.001
     double const none = std::log(unit * 0.5), same = std::log(unit * 0.9), other = std::log(unit * 0.1);
