@@ -30,7 +30,10 @@ LEARNED = [  # label, method, base
     ("LSD, Euler", "lsd", "euler"),
     ("LSD, tau-leaping", "lsd", "tau_leaping"),
     ("LSD, paper, Euler", "lsd:mode=paper", "euler"),
-    ("LSD+, exponential", "lsd_plus", "exponential"),
+    ("LSD, tweedie", "lsd", "tweedie"),
+    ("LSD+, tau-leaping", "lsd_plus", "tau_leaping"),
+    ("LSD+, tweedie", "lsd_plus", "tweedie"),
+    ("LSD+, first jumps, exponential", "lsd_plus:objective=girsanov", "exponential"),
 ]
 
 

@@ -49,6 +49,8 @@ LEARNED = [  # label, method, base, what of a network it needs
     ("LSD+, euler, paths", "lsd_plus:estimate=paths", "euler", "timeless mask"),
     ("LSD+, euler", "lsd_plus", "euler", "timeless mask"),
     ("LSD+, exponential", "lsd_plus", "exponential", ""),
+    ("LSD+, tweedie", "lsd_plus", "tweedie", "no mask"),
+    ("LSD+, first jumps, exponential", "lsd_plus:objective=girsanov", "exponential", "no mask"),
     ("LSD, state", "lsd_state", "euler", ""),
     ("LSD, temperature", "lsd_temperature", "euler", "mask"),
     ("blocks", "blocks", "fixed_count", "timeless mask"),
@@ -159,7 +161,7 @@ def suits(manifest, base, needs):
     """Whether a row of LEARNED is for a network."""
     timeless_mask = bool(manifest["mask"]) and manifest["network"]["time"] == "none"
     if needs:
-        return timeless_mask if needs == "timeless mask" else bool(manifest["mask"])
+        return {"timeless mask": timeless_mask, "mask": bool(manifest["mask"]), "no mask": not manifest["mask"]}[needs]
     # Steps of exponential law are biased low for masks (A§7.1).
     return not (timeless_mask and base == "exponential")
 

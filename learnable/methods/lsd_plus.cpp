@@ -2,11 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <numeric>
 
 #include <saltus/ctmc/error.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/elbo_costs.hpp>
 #include <saltus/learnable/path_kl.hpp>
 #include <saltus/learnable/profile_draws.hpp>
 #include <saltus/learnable/saved_numbers.hpp>
@@ -180,6 +182,15 @@ class BlockStatistics {
   std::vector<double> sums_;
 };
 
+// Of the mean of numbers that the groups give.
+double standard_error(std::vector<double> const& by_group) {
+  auto const n = static_cast<double>(by_group.size());
+  double const mean = std::accumulate(by_group.begin(), by_group.end(), 0.0) / n;
+  double squares = 0;
+  for (double const x : by_group) squares += (x - mean) * (x - mean);
+  return std::sqrt(squares / (n - 1) / n);
+}
+
 // What a block costs a student; `last`: it ends where all masks are revealed.
 struct BlockCost {
   bool exponential, forced_last;
@@ -342,9 +353,11 @@ std::vector<double> literal_times(NoiseSchedule const& noise, double end, int st
 class LsdPlus final : public Distiller {
  public:
   explicit LsdPlus(Parameters const& parameters) {
-    objective_ = parameters.text("objective", "girsanov");
-    if (objective_ == "girsanov") {
+    objective_ = parameters.text("objective", "auto");
+    if (objective_ == "auto" || objective_ == "girsanov") {
       parameters.allow({"candidates", "estimate", "objective", "optimiser"});
+    } else if (objective_ == "elbo") {
+      parameters.allow({"candidates", "objective"});
     } else {
       parameters.allow({"objective"});  // closed forms of the noise alone
     }
@@ -355,7 +368,7 @@ class LsdPlus final : public Distiller {
       if (std::find(names.begin(), names.end(), given) == names.end())
         throw UserError(unknown_name(kind, given, names));
     };
-    known("objective of lsd_plus", objective_, {"block", "girsanov", "literal"});
+    known("objective of lsd_plus", objective_, {"auto", "block", "elbo", "girsanov", "literal"});
     known("optimiser of lsd_plus", optimiser_, {"dp", "gradient"});
     known("estimate of lsd_plus", estimate_, {"auto", "paths", "profile"});
   }
@@ -369,14 +382,25 @@ class LsdPlus final : public Distiller {
       return "lsd_plus knows the path KL of euler, exponential, tau_leaping (rule=first) and tweedie, not of '" +
              plan.base + "'; take one of them, or lsd";
     }
-    if (path_law(plan.base) != StepLaw::exponential && !(process.is_masked() && process.normalised())) {
-      return "lsd_plus with the base '" + plan.base +
-             "' needs a masked process with laws of the clean token or normalised scores; take the base exponential, "
-             "or lsd";
+    std::string const objective = objective_for(process);
+    if (objective == "elbo") {
+      if (process.is_masked()) return "lsd_plus with objective=elbo is for processes without a mask; take objective=girsanov, the same without its noise";
+      if (estimate_ != "auto" || optimiser_ != "dp")
+        return "lsd_plus takes no estimate and no optimiser where there is no mask, unless objective=girsanov";
+      if (path_law(plan.base) == StepLaw::linear) {
+        return "lsd_plus has no finite bound for the base '" + plan.base +
+               "' without a mask, since a site whose jump probability is cut off at 1 never stays; take tweedie or exponential, or lsd";
+      }
+      return too_many_steps(plan, elbo_candidates(plan));
     }
-    if (objective_ != "girsanov") {
+    if (path_law(plan.base) != StepLaw::exponential && !(process.is_masked() && process.normalised())) {
+      return "lsd_plus with the base '" + plan.base + "' and objective=" + objective +
+             " needs a masked process with laws of the clean token or normalised scores; take " +
+             (process.is_masked() ? "the base exponential, or lsd" : "objective=elbo with the base tweedie, or the base exponential");
+    }
+    if (objective != "girsanov") {
       if (!process.is_masked())
-        return "lsd_plus with objective=" + objective_ + " needs a masked process; take objective=girsanov";
+        return "lsd_plus with objective=" + objective + " needs a masked process; take objective=elbo";
       return "";
     }
     StepCoeff const c = process.noise().coefficients({process.noise().end(), plan.end});
@@ -386,13 +410,7 @@ class LsdPlus final : public Distiller {
     }
     if (std::string const why = no_profile(process, plan); estimate_ == "profile" && !why.empty())
       return "lsd_plus with estimate=profile " + why + "; take estimate=paths";
-    int const points = by_profile(process, plan) ? times_by_profile(plan) : candidates(plan, process.generator().states());
-    if (plan.steps > points) {
-      return "lsd_plus chooses " + std::to_string(plan.steps) + " steps among " + std::to_string(points) +
-             " intervals of its candidate times; raise candidates (at most " + std::to_string(most_candidates) +
-             "), the teacher's steps (" + std::to_string(plan.teacher_steps) + ") and --memory, or take fewer steps";
-    }
-    return "";
+    return too_many_steps(plan, by_profile(process, plan) ? times_by_profile(plan) : candidates(plan, process.generator().states()));
   }
 
   Schedule distill(ExecSpace const& exec, Process& process, DistillPlan const& plan,
@@ -404,10 +422,13 @@ class LsdPlus final : public Distiller {
     schedule.forced_last = process.is_masked() && plan.end == 0;
     auto const M = static_cast<std::size_t>(plan.steps);
     schedule.phi.assign(M, 1.0);
-    if (objective_ == "girsanov") {
+    std::string const objective = objective_for(process);
+    if (objective == "elbo") {
+      learn_by_elbo(exec, process, plan, hooks, schedule);
+    } else if (objective == "girsanov") {
       by_profile(process, plan) ? learn_by_profile(exec, process, plan, hooks, schedule) : learn(exec, process, plan, hooks, schedule);
     } else {
-      int const parts = objective_ == "literal" ? plan.teacher_steps : plan.steps;
+      int const parts = objective == "literal" ? plan.teacher_steps : plan.steps;
       schedule.times = literal_times(process.noise(), plan.end, plan.steps, (process.noise().end() - plan.end) / parts);
     }
     StepLaw const law = path_law(plan.base);
@@ -415,7 +436,7 @@ class LsdPlus final : public Distiller {
       StepCoeff const c = process.noise().coefficients({schedule.times[k], schedule.times[k + 1]});
       bool const forced = schedule.forced_last && k + 1 == M;
       // Phi makes the reveal probability u that of the process.
-      if (law == StepLaw::linear && objective_ == "girsanov" && !forced)
+      if (law == StepLaw::linear && objective == "girsanov" && !forced)
         schedule.phi[k] = c.reveal / (c.duration * c.hazard);
       if (!process.is_masked() || !process.normalised()) continue;
       double const rate = schedule.phi[k] * c.duration * c.hazard;
@@ -434,6 +455,19 @@ class LsdPlus final : public Distiller {
   // the teacher's grid.
   void learn_by_profile(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks,
                         Schedule& schedule) const;
+  // Without a mask: every jump of a site in a step counts.
+  void learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks, Schedule& schedule) const;
+
+  std::string objective_for(Process const& process) const {
+    return objective_ != "auto" ? objective_ : process.is_masked() ? "girsanov" : "elbo";
+  }
+  // Empty if so many intervals are enough.
+  static std::string too_many_steps(DistillPlan const& plan, int intervals) {
+    if (plan.steps <= intervals) return "";
+    return "lsd_plus chooses " + std::to_string(plan.steps) + " steps among " + std::to_string(intervals) +
+           " intervals of its candidate times; raise candidates (at most " + std::to_string(most_candidates) +
+           "), the teacher's steps (" + std::to_string(plan.teacher_steps) + ") and --memory, or take fewer steps";
+  }
   // Why costs do not follow from the profile; empty: they do.
   std::string no_profile(Process const& process, DistillPlan const& plan) const {
     if (std::string const why = ProfileDraws::refuses(process); !why.empty()) return "would " + why;
@@ -445,7 +479,7 @@ class LsdPlus final : public Distiller {
     return draws < 2 * ProfileDraws::groups ? "would need at least " + std::to_string(2 * ProfileDraws::groups) + " trajectories" : "";
   }
   bool by_profile(Process const& process, DistillPlan const& plan) const {
-    return estimate_ != "paths" && objective_ == "girsanov" && no_profile(process, plan).empty();
+    return estimate_ != "paths" && objective_for(process) == "girsanov" && no_profile(process, plan).empty();
   }
   int times_by_profile(DistillPlan const& plan) const {
     int count = candidates_ > 0 ? std::min(candidates_, plan.teacher_steps) : plan.teacher_steps;
@@ -470,11 +504,16 @@ class LsdPlus final : public Distiller {
     return count;
   }
 
+  // Statistics grow with the square, and each candidate is an evaluation.
+  int elbo_candidates(DistillPlan const& plan) const {
+    return candidates_ > 0 ? candidates_ : std::clamp(plan.steps, fewest_by_default, most_candidates);
+  }
+
   int candidates_;  // 0: by the steps and the memory
   std::string objective_, optimiser_, estimate_;
   DistillerInfo info_{.name = "lsd_plus",
-                      .summary = "times and factors together: least path KL among times of the teacher's grid",
-                      .reference = "Fu et al. 2025 (LSD+), arXiv:2509.19962; objective=literal: its Eq. 8",
+                      .summary = "times and factors together: least path KL among times of the teacher's grid; without a mask least evidence bound",
+                      .reference = "Fu et al. 2025 (LSD+), arXiv:2509.19962; objective=literal: its Eq. 8; objective=elbo: Watson et al. 2021, arXiv:2106.03802",
                       .bases = {"euler", "exponential", "tau_leaping", "tweedie"}};
 };
 
@@ -710,10 +749,7 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
     std::vector<double> spread;
     for (std::size_t g = 0; g < groups; ++g)
       spread.push_back(block_cost.phi(statistics.block(from, std::max(to, from + 1), static_cast<int>(g))));
-    double const mean = std::accumulate(spread.begin(), spread.end(), 0.0) / groups;
-    double squares = 0;
-    for (double const phi : spread) squares += (phi - mean) * (phi - mean);
-    schedule.phi_error[k] = std::sqrt(squares / (groups - 1) / groups);
+    schedule.phi_error[k] = standard_error(spread);
   }
   std::vector<double> equal;
   for (int k = 0; k <= plan.steps; ++k) equal.push_back(static_cast<double>(k) * count / plan.steps);
@@ -723,6 +759,89 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
   std::snprintf(note, sizeof note, "path KL on the paths learned from: %.4g nats a sequence, of steps of equal length %.4g",
                 schedule.objective.back(), smooth(equal) / scale);
   schedule.note = std::string(note) + only_first;
+  schedule.trajectories = all;
+}
+
+void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks, Schedule& schedule) const {
+  std::size_t const all = plan.trajectories * static_cast<std::size_t>(std::max(plan.sweeps, 0));
+  require(all >= groups, "lsd_plus needs at least " + std::to_string(groups) + " trajectories, got " + std::to_string(all));
+  // Equally spaced in the root of the share of tokens that are lost, whatever the clock of the noise: dense near the data,
+  // where steps are short. And the times of equal steps, to hold the choice against.
+  NoiseSchedule const& noise = process.noise();
+  int const spaced = elbo_candidates(plan);
+  TimeGrid const equal = TimeGrid::uniform(noise.end(), plan.end, plan.steps);
+  std::vector<double> times(equal.points().begin(), equal.points().end());
+  double const most = std::sqrt(noise.lost(noise.end())), fewest = std::sqrt(noise.lost(plan.end));
+  for (int c = 1; c < spaced; ++c) times.push_back(noise.time_at_lost(std::pow(most + (fewest - most) * c / spaced, 2)));
+  std::sort(times.begin(), times.end(), std::greater<>());
+  times.erase(std::unique(times.begin(), times.end(), [&](double a, double b) { return a - b <= 1e-9 * noise.end(); }), times.end());
+  times.back() = plan.end;
+  int const count = static_cast<int>(times.size()) - 1;
+  auto const C = static_cast<std::size_t>(count);
+  ElboCosts costs(exec, process, plan, times, path_law(plan.base), all);
+
+  std::vector<int> path;
+  // Of the chosen steps, and of the best choice of any number of them, which is what the objective is held against.
+  auto const solve = [&] {
+    std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
+    for (int j = 0; j < count; ++j) {
+      for (int to = j + 1; to <= count; ++to) cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] = costs.best(j, to).nats;
+    }
+    path = cheapest(cost, plan.steps);
+    double total = path.empty() ? infinite : 0;
+    for (std::size_t k = 0; k + 1 < path.size(); ++k) total += cost[static_cast<std::size_t>(path[k])][static_cast<std::size_t>(path[k + 1])];
+    std::vector<double> least(C + 1, infinite);
+    least[0] = 0;
+    for (std::size_t to = 1; to <= C; ++to) {
+      for (std::size_t j = 0; j < to; ++j) least[to] = std::min(least[to], least[j] + cost[j][to]);
+    }
+    return std::make_pair(total, least[C]);
+  };
+
+  std::string const head = "lsd_plus elbo " + std::to_string(count) + " " + std::to_string(plan.teacher_steps) + " " + std::to_string(all) + " " +
+                           std::to_string(plan.seed) + " " + std::to_string(plan.length);
+  std::size_t done = 0;
+  if (!hooks.resume.empty()) restore(hooks.resume, head, done, schedule.objective, costs.sums());
+  while (done < all) {
+    done += costs.add(done, (done / plan.trajectories + 1) * plan.trajectories);
+    bool const swept = done % plan.trajectories == 0;
+    if (swept) {
+      auto const [total, least] = solve();
+      schedule.objective.push_back((total - least) / static_cast<double>(done));
+    }
+    if (hooks.progress)
+      hooks.progress(static_cast<double>(done) / static_cast<double>(all), schedule.objective.empty() ? NAN : schedule.objective.back());
+    if (hooks.save && swept) hooks.save(saved(head, done, schedule.objective, costs.sums()));
+  }
+  auto const [total, least] = solve();
+  if (path.empty()) {
+    throw NumericalError("every choice of " + std::to_string(plan.steps) + " steps of " + plan.base +
+                         " among these times has an infinite evidence bound: each has a step in which a site ends where the student never takes it. Take the base "
+                         "tweedie, whose sites may jump more than once in a step");
+  }
+  schedule.times.clear();
+  schedule.phi_error.assign(schedule.phi.size(), 0.0);
+  for (int const c : path) schedule.times.push_back(times[static_cast<std::size_t>(c)]);
+  double plain = 0;
+  for (int k = 0; k < plan.steps; ++k) {
+    auto const at = static_cast<std::size_t>(k);
+    schedule.phi[at] = costs.best(path[at], path[at + 1]).phi;
+    std::vector<double> spread;
+    for (int g = 0; g < ElboCosts::groups; ++g) spread.push_back(costs.best(path[at], path[at + 1], g).phi);
+    schedule.phi_error[at] = standard_error(spread);
+    auto const index = [&](int step) {
+      auto const nearest = std::min_element(times.begin(), times.end(), [&](double a, double b) {
+        return std::abs(a - equal.point(step)) < std::abs(b - equal.point(step));
+      });
+      return static_cast<int>(nearest - times.begin());
+    };
+    plain += costs.plain(index(k), index(k + 1));
+  }
+  auto const scale = static_cast<double>(all);
+  char note[200];
+  std::snprintf(note, sizeof note, "evidence bound: %.4g nats a sequence above the best of any number of steps, of steps of equal length without factors %.4g",
+                (total - least) / scale, (plain - least) / scale);
+  schedule.note = note;
   schedule.trajectories = all;
 }
 

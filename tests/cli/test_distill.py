@@ -248,6 +248,15 @@ class Learning(Case):
                 self.assertEqual(len(schedule["times"]), 5)
                 self.assertEqual(self.saltus("sample", *self.model, "--samples", 7, "--schedule", "s.json").count(">"), 7)
 
+    def test_without_a_mask(self):
+        plus = [*QUICK, "--generator", "uniform", "--method", "lsd_plus"]
+        self.assertIn("evidence bound", self.distill(*plus, "--base", "tweedie"))
+        schedule = self.schedule()
+        self.assertEqual(complaints(schedule, SCHEMA), [])
+        self.assertLess(schedule["times"][1], 0.75)  # steps grow shorter towards the data
+        self.assertEqual(self.saltus("sample", *self.model, "--generator", "uniform", "--samples", 7, "--schedule", "s.json").count(">"), 7)
+        self.assertIn("take tweedie or exponential", self.distill(*plus, "--base", "euler", out="other.json", code=2))
+
     def test_learning_does_not_depend_on_threads_or_batch(self):
         self.distill(*QUICK, "--threads", 1, "--quiet")
         self.distill(*QUICK, "--threads", 2, "--quiet", out="two.json")

@@ -14,6 +14,7 @@
 #include <saltus/integrators/exact_law.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/learnable/distiller.hpp>
+#include <saltus/learnable/elbo_costs.hpp>
 #include <saltus/learnable/path_kl.hpp>
 #include <saltus/models/information_profile.hpp>
 #include <saltus/models/markov_chain.hpp>
@@ -257,7 +258,7 @@ TEST(LsdPlus, FactorsOfAnExponentialStudent) {
   }
 }
 
-// Rates without a mask, normalised or not: only the exponential law.
+// By first jumps.
 TEST(LsdPlus, ExponentialWithoutAMask) {
   ProductLaw const law(3, 2, {0.8, 0.2, 0.3, 0.7, 0.6, 0.4});
   Generator const generator = Generator::uniform(2);
@@ -270,7 +271,7 @@ TEST(LsdPlus, ExponentialWithoutAMask) {
                          .trajectories = 1024,
                          .sweeps = 1,
                          .batch = 512};
-  Schedule const found = learned(process, plan, "lsd_plus");
+  Schedule const found = learned(process, plan, "lsd_plus:objective=girsanov");
   EXPECT_TRUE(found.reveal.empty());
   TeacherPlan const teacher{.steps = 128, .length = 3, .trajectories = 1024, .batch = 512};
   PathKl const kl = path_kl(ExecSpace(), process, found, teacher);
@@ -279,6 +280,209 @@ TEST(LsdPlus, ExponentialWithoutAMask) {
   auto const grid = TimeGrid::uniform(2, 0.01, 3);
   uniform.times.assign(grid.points().begin(), grid.points().end());
   EXPECT_LT(kl.value, 0.8 * path_kl(ExecSpace(), process, uniform, teacher).value);
+}
+
+// Laws without a mask, small enough for exact expectations.
+struct Small {
+  TableLaw law;
+  Generator generator;
+  NoiseSchedule noise;
+  Process process = Process::reverse(generator, noise, law.denoiser(generator));
+  StateSpace space{law.states(), law.length()};
+
+  std::vector<double> at(double t) const { return forward_law(space, law.probabilities(), generator, noise, t); }
+  // q(x_t | x_s) of a whole sequence, by the transition matrix of a site.
+  double forward(std::vector<double> const& p, std::size_t from, std::size_t to) const {
+    auto const a = space.tokens(from), b = space.tokens(to);
+    double product = 1;
+    for (std::size_t l = 0; l < a.size(); ++l)
+      product *= p[static_cast<std::size_t>(a[l]) * static_cast<std::size_t>(law.states()) + static_cast<std::size_t>(b[l])];
+    return product;
+  }
+  // Of every state to every state at the end of a step: [from, to]. tweedie: each site by Bayes, q(x_t | x_s) times the law
+  // of x_s given the other sites of x_t, which takes the clean sequence; exponential: a constant hazard with the rates
+  // sigma Q(y, x) P_t(.. y ..) / P_t(x).
+  std::vector<double> student(double t, double s, bool tweedie, double phi) const {
+    std::size_t const n = space.size();
+    int const S = law.states(), L = law.length();
+    auto const S_ = static_cast<std::size_t>(S);
+    auto const from_clean = site_transition(generator, noise, 0, t), to_s = site_transition(generator, noise, 0, s),
+               between = site_transition(generator, noise, s, t), marginal = at(t);
+    std::vector<double> out(n * n, 1.0);
+    for (std::size_t x = 0; x < n; ++x) {
+      auto const tokens = space.tokens(x);
+      for (int l = 0; l < L; ++l) {
+        auto const own = static_cast<std::size_t>(tokens[static_cast<std::size_t>(l)]);
+        std::vector<double> p(S_, 0.0);  // of y at the end
+        if (tweedie) {
+          std::vector<double> clean(S_, 0.0);  // of the clean token given all of x
+          for (std::size_t z = 0; z < n; ++z)
+            clean[static_cast<std::size_t>(space.tokens(z)[static_cast<std::size_t>(l)])] += law.probabilities()[z] * forward(from_clean, z, x) / marginal[x];
+          for (std::size_t y = 0; y < S_; ++y) {
+            for (std::size_t c = 0; c < S_; ++c) p[y] += clean[c] * to_s[c * S_ + y] * between[y * S_ + own] / from_clean[c * S_ + own];
+            if (y != own) p[y] *= phi;
+          }
+        } else {
+          double total = 0;
+          for (std::size_t y = 0; y < S_; ++y) {
+            if (y == own) continue;
+            auto other = tokens;
+            other[static_cast<std::size_t>(l)] = static_cast<token_t>(y);
+            p[y] = noise.coefficients({t, s}).rate * generator.rate(static_cast<token_t>(y), static_cast<token_t>(own)) * marginal[space.index(other.data())] / marginal[x];
+            total += p[y];
+          }
+          double const stay = std::exp(-phi * total * (t - s));
+          for (double& y : p) y *= (1 - stay) / total;
+          p[own] = stay;
+        }
+        double sum = 0;
+        for (double const y : p) sum += y;
+        for (std::size_t z = 0; z < n; ++z) out[x * n + z] *= p[static_cast<std::size_t>(space.tokens(z)[static_cast<std::size_t>(l)])] / sum;
+      }
+    }
+    return out;
+  }
+  double cost(double t, double s, bool tweedie, double phi) const {
+    std::size_t const n = space.size();
+    auto const p = student(t, s, tweedie, phi), between = site_transition(generator, noise, s, t), law_s = at(s);
+    double sum = 0;
+    for (std::size_t z = 0; z < n; ++z) {
+      for (std::size_t x = 0; x < n; ++x) {
+        double const q = forward(between, z, x);
+        if (q > 0) sum += law_s[z] * q * std::log(q / p[x * n + z]);
+      }
+    }
+    return sum;
+  }
+};
+
+TEST(ElboCosts, ExpectationsOfSmallLaws) {
+  for (auto const& [generator, noise] :
+       {std::pair{Generator::uniform(3), NoiseSchedule::constant(1, 2)}, {Generator::gaussian_target(3, 1, 2), NoiseSchedule::log_linear()}}) {
+    Small small{some_law(2, 3), generator, noise};
+    std::size_t const all = 16'384;
+    double const T = noise.end();
+    std::vector<double> const times{0.8 * T, 0.45 * T, 0.2 * T, 0.05 * T};
+    for (bool const tweedie : {true, false}) {
+      DistillPlan const plan{.teacher_steps = 256, .length = 2, .end = times.back(), .trajectories = all, .batch = 4096};
+      ElboCosts costs(ExecSpace(), small.process, plan, times, tweedie ? StepLaw::tweedie : StepLaw::exponential, all);
+      for (std::size_t done = 0; done < all;) done += costs.add(done, all);
+      for (int from = 0; from < 3; ++from) {
+        for (int to = from + 1; to <= 3; ++to) {
+          double const t = times[static_cast<std::size_t>(from)], s = times[static_cast<std::size_t>(to)];
+          double const found = costs.plain(from, to) / all, exact = small.cost(t, s, tweedie, 1);
+          double squares = 0;
+          for (int g = 0; g < ElboCosts::groups; ++g) squares += std::pow(costs.plain(from, to, g) * ElboCosts::groups / all - found, 2);
+          double const error = std::sqrt(squares / (ElboCosts::groups - 1) / ElboCosts::groups);
+          SCOPED_TRACE(generator.name() + (tweedie ? " tweedie " : " exponential ") + to_text(t) + " to " + to_text(s) + ": " + to_text(found) + " +- " + to_text(error) + ", exact " + to_text(exact));
+          EXPECT_NEAR(found, exact, 5 * error + 2e-3);
+          EXPECT_LT(error, 0.02 * std::max(1.0, std::abs(exact)));
+          auto const best = costs.best(from, to);
+          EXPECT_NEAR(best.nats / all, small.cost(t, s, tweedie, best.phi), 5 * error + 2e-3);
+          // It is the best factor, and others are seen to cost more.
+          EXPECT_LE(small.cost(t, s, tweedie, best.phi), exact + 1e-3);
+          for (double const off : {0.8, 1.25}) EXPECT_GT(small.cost(t, s, tweedie, off * best.phi), small.cost(t, s, tweedie, best.phi)) << best.phi;
+          if (to - from == 3) {
+            EXPECT_GT(std::abs(found - small.cost(t, s, !tweedie, 1)), 10 * error) << "control: the other law";
+          }
+        }
+      }
+    }
+  }
+}
+
+// Steps of tweedie are exact where sites are independent: then any choice of times costs the same, sequence by sequence.
+TEST(ElboCosts, IndependentSitesCostTheSameInAnyNumberOfSteps) {
+  ProductLaw const law(3, 4, {0.7, 0.1, 0.1, 0.1, 0.3, 0.3, 0.2, 0.2, 0.1, 0.2, 0.3, 0.4});
+  for (Generator const& generator : {Generator::uniform(4), Generator::gaussian_target(4, 1, 2)}) {
+    Process process = Process::reverse(generator, NoiseSchedule::log_linear(), law.denoiser(generator));
+    DistillPlan const plan{.base = "tweedie", .steps = 4, .teacher_steps = 16, .length = 3, .end = 1e-3, .trajectories = 64, .sweeps = 1, .batch = 24};
+    std::vector<double> const times{1, 0.6, 0.3, 0.02, 1e-3};
+    for (StepLaw const step : {StepLaw::tweedie, StepLaw::exponential}) {
+      ElboCosts costs(ExecSpace(), process, plan, times, step, 64);
+      for (std::size_t done = 0; done < 64;) done += costs.add(done, 64);
+      double const one = costs.plain(0, 4), two = costs.plain(0, 2) + costs.plain(2, 4), four = costs.plain(0, 1) + costs.plain(1, 2) + costs.plain(2, 3) + costs.plain(3, 4);
+      if (step == StepLaw::tweedie) {
+        EXPECT_NEAR(two, one, 1e-8 * 64) << generator.name();
+        EXPECT_NEAR(four, one, 1e-8 * 64) << generator.name();
+      } else {
+        EXPECT_GT(std::abs(four - one), 1) << "control";
+      }
+    }
+    DistillPlan many = plan;
+    many.trajectories = 1024;
+    EXPECT_NEAR(learned(process, many, "lsd_plus:candidates=8").objective.back(), 0, 0.05);  // its factors fit the noise
+  }
+}
+
+// What is chosen has a lower exact bound than equal steps, and a lower exact KL of the output, which stays below the bound.
+TEST(LsdPlus, WithoutAMask) {
+  Generator const generator = Generator::uniform(3);
+  NoiseSchedule const noise = NoiseSchedule::log_linear();
+  Small small{TableLaw::neighbours(3, 3, 60), generator, noise};
+  double const end = 1e-3;
+  for (std::string const base : {"tweedie", "exponential", "tau_leaping"}) {
+    bool const tweedie = base == "tweedie";
+    DistillPlan const plan{.base = base, .steps = 4, .teacher_steps = 128, .length = 3, .end = end, .trajectories = 1024, .sweeps = 1, .batch = 512};
+    Schedule const found = learned(small.process, plan, "lsd_plus:candidates=24");
+    ASSERT_EQ(found.steps(), 4);
+    EXPECT_EQ(found.times.front(), 1);
+    EXPECT_EQ(found.times.back(), end);
+    EXPECT_TRUE(found.reveal.empty());
+    EXPECT_TRUE(says(found.note, {"evidence bound"}));
+    auto const bound = [&](std::vector<double> const& times, std::vector<double> const& phi) {
+      double sum = 0;
+      for (std::size_t k = 0; k < phi.size(); ++k) sum += small.cost(times[k], times[k + 1], tweedie, phi[k]);
+      // E ln P_end - E ln P_T makes it the KL of the chain, with a start from its own law.
+      auto const minus_entropy = [](std::vector<double> const& p) {
+        double e = 0;
+        for (double const x : p) e += x > 0 ? x * std::log(x) : 0;
+        return e;
+      };
+      return sum + minus_entropy(small.at(end)) - minus_entropy(small.at(1));
+    };
+    auto const output = [&](std::vector<double> const& times, std::vector<double> const& phi) {
+      return law_report(ExecSpace(), small.process, *make_integrator(base, small.process), small.space,
+                        {.grid = TimeGrid::from_points(times), .start = small.at(1), .data = small.at(end), .phi = phi})
+          .kl;
+    };
+    TimeGrid const uniform = TimeGrid::uniform(1, end, 4);
+    std::vector<double> const equal(uniform.points().begin(), uniform.points().end()), ones(4, 1.0);
+    double const before = bound(equal, ones), after = bound(found.times, found.phi), kl_before = output(equal, ones), kl_after = output(found.times, found.phi);
+    SCOPED_TRACE(base + ": bound " + to_text(before) + " to " + to_text(after) + ", output " + to_text(kl_before) + " to " + to_text(kl_after));
+    EXPECT_LT(after, 0.85 * before);
+    EXPECT_LT(kl_after, 0.7 * kl_before);
+    EXPECT_LE(kl_after, after);
+    EXPECT_LE(kl_before, before);
+    EXPECT_GT(kl_after, 0);
+  }
+}
+
+TEST(LsdPlus, ResumesWithoutAMask) {
+  Generator const generator = Generator::uniform(3);
+  Small small{some_law(3, 3), generator, NoiseSchedule::constant(1, 2)};
+  DistillPlan plan{.base = "tweedie", .steps = 3, .teacher_steps = 8, .length = 3, .end = 0.01, .trajectories = 30, .sweeps = 2, .batch = 16};
+  std::vector<std::string> states;
+  std::string const method = "lsd_plus:candidates=8";
+  Schedule const whole = learned(small.process, plan, method, {.save = [&](std::string const& s) { states.push_back(s); }});
+  ASSERT_EQ(states.size(), 2U);
+  EXPECT_EQ(whole.objective.size(), 2U);
+  int left = 0;
+  Schedule const again = learned(small.process, plan, method, {.save = [&](std::string const&) { ++left; }, .resume = states[0]});
+  EXPECT_EQ(left, 1);
+  EXPECT_EQ(again.times, whole.times);
+  EXPECT_EQ(again.phi, whole.phi);
+  EXPECT_EQ(again.phi_error, whole.phi_error);
+  EXPECT_EQ(again.objective, whole.objective);
+  plan.batch = 5;
+  Schedule const other = learned(small.process, plan, method);
+  EXPECT_EQ(other.times, whole.times);
+  for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(other.phi[k], whole.phi[k], 1e-9);
+  plan.memory = 1000;
+  EXPECT_SAYS(message_of<UserError>([&] { learned(small.process, plan, method); }), "fewer candidates need less");
+  plan.memory = 1 << 20;
+  plan.seed = 2;
+  EXPECT_SAYS(message_of<UserError>([&] { learned(small.process, plan, method, {.resume = states[0]}); }), "another run");
 }
 
 TEST(LsdPlus, LiteralObjectiveCollapses) {  // A§12.4-3
@@ -377,7 +581,12 @@ TEST(LsdPlus, Refusals) {
   EXPECT_EQ(why(plain, "exponential", 8), "");
   EXPECT_TRUE(says(why(masked, "tweedie_trapezoidal", 8), {"'tweedie_trapezoidal'", "lsd"}));
   EXPECT_TRUE(says(why(masked, "tau_leaping:rule=reject", 8), {"rule=first"}));
-  EXPECT_TRUE(says(why(plain, "euler", 8), {"'euler'", "normalised", "exponential"}));
+  EXPECT_EQ(why(plain, "tweedie", 8), "");
+  EXPECT_TRUE(says(why(plain, "euler", 8), {"'euler'", "cut off", "take tweedie or exponential"}));
+  EXPECT_TRUE(says(why(plain, "euler", 8, "lsd_plus:objective=girsanov"), {"'euler'", "normalised", "objective=elbo"}));
+  EXPECT_TRUE(says(why(plain, "tweedie", 8, "lsd_plus:estimate=paths"), {"no estimate", "objective=girsanov"}));
+  EXPECT_TRUE(says(why(masked, "tweedie", 8, "lsd_plus:objective=elbo"), {"without a mask", "girsanov"}));
+  EXPECT_TRUE(says(why(plain, "tweedie", 9, "lsd_plus:candidates=8"), {"9 steps", "among 8", "raise candidates"}));
   Process slow = Process::reverse(absorbing, NoiseSchedule::cosine2(), chain.denoiser(absorbing));
   EXPECT_EQ(why(slow, "tweedie", 8), "");
   EXPECT_TRUE(says(why(slow, "euler", 8), {"'euler'", "cosine2", "tweedie"}));
@@ -389,7 +598,7 @@ TEST(LsdPlus, Refusals) {
               why(masked, "tweedie", 65, "lsd_plus:estimate=paths,candidates=200").empty());
   EXPECT_TRUE(says(why(masked, "tweedie", 129, "lsd_plus:estimate=paths,candidates=200"), {"among 128", "teacher's steps (128)"}));
   EXPECT_TRUE(says(why(plain, "exponential", 8, "lsd_plus:objective=literal"), {"masked"}));
-  EXPECT_TRUE(says(why(plain, "exponential", 8, "lsd_plus:estimate=profile"), {"estimate=profile", "masked", "estimate=paths"}));
+  EXPECT_TRUE(says(why(plain, "exponential", 8, "lsd_plus:objective=girsanov,estimate=profile"), {"estimate=profile", "masked", "estimate=paths"}));
   EXPECT_TRUE(says(why(masked, "exponential", 8, "lsd_plus:estimate=profile"), {"laws of the clean token"}));
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("lsd_plus:objective=litteral"); }), "literal");
   EXPECT_SAYS(message_of<UserError>([] { make_distiller("lsd_plus:optimiser=sgd"); }), "gradient");
