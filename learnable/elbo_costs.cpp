@@ -40,31 +40,24 @@ struct CostKernel {
   ForwardLog forward;
   Kokkos::Array<double, factors> phi, ln_phi;
   int step, length, states;
-  StepLaw law;
 
   KOKKOS_FUNCTION void operator()(int b) const {
     double sum[factors] = {};
-    double shared = 0, whole = 0, jumps = 0;
+    double shared = 0, jumps = 0;
+    constexpr double scale = 1 / ElboCosts::factor_limit;  // for log_unit()
     for (int l = 0; l < length; ++l) {
       token_t const x = start(b, l), y = end(b, l);
       double const* const row = &masses(b, l, 0);
       double mass = 0;
       for (int z = 0; z < states; ++z) mass += row[z];
-      shared += forward(y, x);
-      bool const jump = x != y;
-      if (jump) shared -= row[y] == 0 ? -Kokkos::Experimental::infinity_v<double> : Kokkos::log(row[y] / mass);
-      if (law == StepLaw::tweedie) {  // phi m / (1 - m + phi m), and 1 less that
-        double const rest = mass < 1 ? 1 - mass : 0;
-        shared -= Kokkos::log(jump ? mass : rest);
-        double const scale = 1 / ElboCosts::factor_limit;
-        for (int i = 0; i < factors; ++i) sum[i] += log_unit(scale * (rest + phi[i] * mass));
-        whole += 1;
-        jumps += jump;
-      } else {  // a constant hazard
-        for (int i = 0; i < factors; ++i) sum[i] += jump ? -Kokkos::log(-Kokkos::expm1(-phi[i] * mass)) : phi[i] * mass;
-      }
+      // A jump has probability phi m / (1 - m + phi m), staying 1 - m over the same.
+      double const rest = mass < 1 ? 1 - mass : 0, p = x != y ? row[y] : rest;
+      shared += forward(y, x) - (p == 0 ? -Kokkos::Experimental::infinity_v<double> : Kokkos::log(p));
+      jumps += x != y;
+      for (int i = 0; i < factors; ++i) sum[i] += log_unit(scale * (rest + phi[i] * mass));
     }
-    for (int i = 0; i < factors; ++i) out(step, b, i) = shared + sum[i] + whole * Kokkos::log(ElboCosts::factor_limit) - jumps * ln_phi[i];
+    shared -= length * Kokkos::log(scale);
+    for (int i = 0; i < factors; ++i) out(step, b, i) = shared + sum[i] - jumps * ln_phi[i];
   }
 };
 
@@ -104,7 +97,6 @@ struct ElboCosts::Work {
   Process& process;
   DistillPlan const& plan;
   std::vector<double> times;
-  StepLaw law;
   std::size_t all;
   std::unique_ptr<Integrator> teacher, noiser;
   Process forward;
@@ -121,12 +113,11 @@ struct ElboCosts::Work {
   CounterView counters;
   CounterView::HostMirror host_counters;
 
-  Work(ExecSpace const& e, Process& p, DistillPlan const& d, std::vector<double> t, StepLaw l, std::size_t n)
+  Work(ExecSpace const& e, Process& p, DistillPlan const& d, std::vector<double> t, std::size_t n)
       : exec(e),
         process(p),
         plan(d),
         times(std::move(t)),
-        law(l),
         all(n),
         teacher(make_integrator(d.teacher, p)),
         forward(Process::forward(p.generator(), p.noise())),
@@ -135,9 +126,9 @@ struct ElboCosts::Work {
   }
 };
 
-ElboCosts::ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const& plan, std::vector<double> times, StepLaw law, std::size_t all)
-    : work_(std::make_unique<Work>(exec, process, plan, std::move(times), law, all)), count_(static_cast<int>(work_->times.size()) - 1) {
-  SALTUS_ASSERT(!process.is_masked() && count_ >= 1 && (law == StepLaw::tweedie || law == StepLaw::exponential));
+ElboCosts::ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const& plan, std::vector<double> times, std::size_t all)
+    : work_(std::make_unique<Work>(exec, process, plan, std::move(times), all)), count_(static_cast<int>(work_->times.size()) - 1) {
+  SALTUS_ASSERT(!process.is_masked() && count_ >= 1);
   Work& w = *work_;
   auto const C = static_cast<std::size_t>(count_), L = static_cast<std::size_t>(plan.length), S = static_cast<std::size_t>(process.generator().states());
   std::size_t const pairs = C * (C + 1) / 2;
@@ -212,10 +203,10 @@ std::size_t ElboCosts::add(std::size_t first, std::size_t last) {
     w.process.refresh(w.exec, state, 0);
     for (int to = from + 1; to <= count_; ++to) {
       std::size_t const at = pair(from, to);
-      read_masses(w.exec, w.process, state, w.steps[at].step(0), 0, mass_of(w.law), w.masses);
+      read_masses(w.exec, w.process, state, w.steps[at].step(0), 0, Mass::transitions, w.masses);
       Kokkos::parallel_for("saltus::learnable::elbo::cost", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(w.exec, 0, rows),
                            CostKernel{w.masses, state.tokens, w.chain[static_cast<std::size_t>(to)], w.rows, w.forward_logs[at], phi, ln_phi,
-                                      to - from - 1, length, states, w.law});
+                                      to - from - 1, length, states});
     }
     Kokkos::parallel_for("saltus::learnable::elbo::sum",
                          Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(w.exec, {0, 0}, {count_ - from, factors}),

@@ -7,19 +7,17 @@
 #include <vector>
 
 #include <saltus/learnable/distiller.hpp>
-#include <saltus/learnable/masses.hpp>
 
 namespace saltus {
 
-/// What every step that a student could take between two of some times costs in the evidence bound of discrete diffusion
-/// (Austin et al. 2021, arXiv:2107.03006, eq. 1; chosen by dynamic programming: Watson et al. 2021, arXiv:2106.03802), for
-/// reverse processes without a mask. Sequences x_0 of the teacher get noise by the forward process at all times; a step from
-/// t to s with the factor phi then costs
+/// What every step of tweedie between two of some times costs in the evidence bound of discrete diffusion (Austin et al. 2021,
+/// arXiv:2107.03006, eq. 1; chosen by dynamic programming: Watson et al. 2021, arXiv:2106.03802), for reverse processes without
+/// a mask. Sequences x_0 of the teacher get noise by the forward process at all times; a step from t to s with the factor phi
+/// then costs
 ///   E sum over sites of ln q(x_t | x_s) - ln p_phi(x_s | x_t),
-/// q the forward transition, p the law of the student's step. Summed over the steps of a schedule this is, up to a number that
-/// is the same for all schedules, the KL of the states at its times from those of the student: an upper bound on the KL of
-/// their outputs. Unlike first jumps (path_kl()) it knows all jumps of a site within a step. Of the laws tweedie and
-/// exponential: one that is linear never lets a site stay whose jump probability is cut off at 1, and has no finite bound.
+/// q the forward transition, p the law of the step. Summed over the steps of a schedule this is, up to a number that is the
+/// same for all schedules, the KL of the states at its times from those of the student: an upper bound on the KL of their
+/// outputs. Unlike first jumps (path_kl()) it knows all jumps of a site within a step.
 class ElboCosts {
  public:
   static constexpr int factors = 25;  ///< that are tried: 10^(i/8 - 2)
@@ -29,7 +27,7 @@ class ElboCosts {
 
   /// `times` fall from the start of the noise to plan.end. `all` trajectories are to come. UserError where plan.memory holds
   /// not even one trajectory.
-  ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const& plan, std::vector<double> times, StepLaw law, std::size_t all);
+  ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const& plan, std::vector<double> times, std::size_t all);
   ~ElboCosts();
 
   /// Trajectories from `first` on: at most as many as fit, none beyond `last`; how many it were. A trajectory's terms do not

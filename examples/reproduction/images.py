@@ -31,6 +31,7 @@ LEARNED = [  # label, method, base
     ("LSD, tau-leaping", "lsd", "tau_leaping"),
     ("LSD, paper, Euler", "lsd:mode=paper", "euler"),
     ("LSD, tweedie", "lsd", "tweedie"),
+    ("LSD+, Euler", "lsd_plus", "euler"),
     ("LSD+, tau-leaping", "lsd_plus", "tau_leaping"),
     ("LSD+, tweedie", "lsd_plus", "tweedie"),
     ("LSD+, first jumps, exponential", "lsd_plus:objective=girsanov", "exponential"),

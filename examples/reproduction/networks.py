@@ -49,6 +49,7 @@ LEARNED = [  # label, method, base, what of a network it needs
     ("LSD+, euler, paths", "lsd_plus:estimate=paths", "euler", "timeless mask"),
     ("LSD+, euler", "lsd_plus", "euler", "timeless mask"),
     ("LSD+, exponential", "lsd_plus", "exponential", ""),
+    ("LSD+, euler", "lsd_plus", "euler", "no mask"),
     ("LSD+, tweedie", "lsd_plus", "tweedie", "no mask"),
     ("LSD+, first jumps, exponential", "lsd_plus:objective=girsanov", "exponential", "no mask"),
     ("LSD, state", "lsd_state", "euler", ""),

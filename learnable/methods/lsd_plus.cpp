@@ -387,16 +387,12 @@ class LsdPlus final : public Distiller {
       if (process.is_masked()) return "lsd_plus with objective=elbo is for processes without a mask; take objective=girsanov, the same without its noise";
       if (estimate_ != "auto" || optimiser_ != "dp")
         return "lsd_plus takes no estimate and no optimiser where there is no mask, unless objective=girsanov";
-      if (path_law(plan.base) == StepLaw::linear) {
-        return "lsd_plus has no finite bound for the base '" + plan.base +
-               "' without a mask, since a site whose jump probability is cut off at 1 never stays; take tweedie or exponential, or lsd";
-      }
       return too_many_steps(plan, elbo_candidates(plan));
     }
     if (path_law(plan.base) != StepLaw::exponential && !(process.is_masked() && process.normalised())) {
       return "lsd_plus with the base '" + plan.base + "' and objective=" + objective +
              " needs a masked process with laws of the clean token or normalised scores; take " +
-             (process.is_masked() ? "the base exponential, or lsd" : "objective=elbo with the base tweedie, or the base exponential");
+             (process.is_masked() ? "the base exponential, or lsd" : "objective=elbo, or the base exponential");
     }
     if (objective != "girsanov") {
       if (!process.is_masked())
@@ -778,14 +774,17 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
   times.back() = plan.end;
   int const count = static_cast<int>(times.size()) - 1;
   auto const C = static_cast<std::size_t>(count);
-  ElboCosts costs(exec, process, plan, times, path_law(plan.base), all);
+  ElboCosts costs(exec, process, plan, times, all);
+  // The bound of other bases is infinite (a site whose jump probability is cut off at 1 never stays) or full of what harms no
+  // one (jumps where all is noise still): they get the times of tweedie, and no factors.
+  bool const factors = path_law(plan.base) == StepLaw::tweedie;
 
   std::vector<int> path;
   // Of the chosen steps, and of the best choice of any number of them, which is what the objective is held against.
   auto const solve = [&] {
     std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
     for (int j = 0; j < count; ++j) {
-      for (int to = j + 1; to <= count; ++to) cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] = costs.best(j, to).nats;
+      for (int to = j + 1; to <= count; ++to) cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] = factors ? costs.best(j, to).nats : costs.plain(j, to);
     }
     path = cheapest(cost, plan.steps);
     double total = path.empty() ? infinite : 0;
@@ -815,20 +814,19 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
   }
   auto const [total, least] = solve();
   if (path.empty()) {
-    throw NumericalError("every choice of " + std::to_string(plan.steps) + " steps of " + plan.base +
-                         " among these times has an infinite evidence bound: each has a step in which a site ends where the student never takes it. Take the base "
-                         "tweedie, whose sites may jump more than once in a step");
+    throw NumericalError("every choice of " + std::to_string(plan.steps) + " steps has an infinite evidence bound: the model gives probability 0 to tokens that the teacher drew");
   }
   schedule.times.clear();
-  schedule.phi_error.assign(schedule.phi.size(), 0.0);
   for (int const c : path) schedule.times.push_back(times[static_cast<std::size_t>(c)]);
   double plain = 0;
   for (int k = 0; k < plan.steps; ++k) {
     auto const at = static_cast<std::size_t>(k);
-    schedule.phi[at] = costs.best(path[at], path[at + 1]).phi;
-    std::vector<double> spread;
-    for (int g = 0; g < ElboCosts::groups; ++g) spread.push_back(costs.best(path[at], path[at + 1], g).phi);
-    schedule.phi_error[at] = standard_error(spread);
+    if (factors) {
+      schedule.phi[at] = costs.best(path[at], path[at + 1]).phi;
+      std::vector<double> spread;
+      for (int g = 0; g < ElboCosts::groups; ++g) spread.push_back(costs.best(path[at], path[at + 1], g).phi);
+      schedule.phi_error.push_back(standard_error(spread));
+    }
     auto const index = [&](int step) {
       auto const nearest = std::min_element(times.begin(), times.end(), [&](double a, double b) {
         return std::abs(a - equal.point(step)) < std::abs(b - equal.point(step));
@@ -838,9 +836,9 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
     plain += costs.plain(index(k), index(k + 1));
   }
   auto const scale = static_cast<double>(all);
-  char note[200];
-  std::snprintf(note, sizeof note, "evidence bound: %.4g nats a sequence above the best of any number of steps, of steps of equal length without factors %.4g",
-                (total - least) / scale, (plain - least) / scale);
+  char note[240];
+  std::snprintf(note, sizeof note, "evidence bound%s: %.4g nats a sequence above the best of any number of steps, of steps of equal length%s %.4g",
+                factors ? "" : " of tweedie at these times", (total - least) / scale, factors ? " without factors" : "", (plain - least) / scale);
   schedule.note = note;
   schedule.trajectories = all;
 }
