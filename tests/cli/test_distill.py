@@ -250,7 +250,9 @@ class Learning(Case):
 
     def test_without_a_mask(self):
         plus = [*QUICK, "--generator", "uniform", "--method", "lsd_plus"]
-        self.assertIn("evidence bound", self.distill(*plus, "--base", "tweedie"))
+        text = self.distill(*plus, "--base", "tweedie")
+        self.assertIn("evidence bound", text)
+        self.assertIn("path KL from the teacher, first jumps", text)
         schedule = self.schedule()
         self.assertEqual(complaints(schedule, SCHEMA), [])
         self.assertLess(schedule["times"][1], 0.75)  # steps grow shorter towards the data
