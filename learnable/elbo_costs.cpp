@@ -52,6 +52,7 @@ struct CostKernel {
       for (int z = 0; z < states; ++z) mass += row[z];
       // A jump has probability phi m / (1 - m + phi m), staying 1 - m over the same.
       double const rest = mass < 1 ? 1 - mass : 0, p = x != y ? row[y] : rest;
+      if (!Kokkos::isfinite(mass)) shared = Kokkos::Experimental::quiet_NaN_v<double>;  // which log_unit() does not keep
       shared += forward(y, x) - (p == 0 ? -Kokkos::Experimental::infinity_v<double> : Kokkos::log(p));
       jumps += x != y;
       for (int i = 0; i < factors; ++i) sum[i] += log_unit(scale * (rest + phi[i] * mass));
@@ -101,7 +102,7 @@ struct ElboCosts::Work {
   std::unique_ptr<Integrator> teacher, noiser;
   Process forward;
   StepTable noise_steps;
-  std::vector<StepTable> steps;       // [pairs]
+  std::vector<StepTable> steps;  // [pairs]
   std::vector<ForwardLog> forward_logs;
   int batch = 0;
   std::vector<Tokens> chain;  // [times], of one batch

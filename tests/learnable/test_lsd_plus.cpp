@@ -547,6 +547,26 @@ TEST(LsdPlus, NamesTheStepOfBadScores) {
   }
 }
 
+// Its scores are good for the teacher's steps, and not a number from then on.
+class Failing final : public ScoreModel {
+ public:
+  ModelInfo info() const override { return good_.info(); }
+  void reserve(Extents, int) override {}
+  Evaluation evaluate(ExecSpace const& exec, Query const& query, int slot) override {
+    return (calls_++ < 8 ? good_ : bad_).evaluate(exec, query, slot);
+  }
+
+ private:
+  StoredScores<double> good_{ScoreKind::score, std::nullopt, {{1, 1, 1}}}, bad_{ScoreKind::score, std::nullopt, {{1, NAN, 1}}};
+  int calls_ = 0;
+};
+
+TEST(LsdPlus, NamesTheTimesOfBadScoresWithoutAMask) {
+  Process process = Process::reverse(Generator::uniform(3), NoiseSchedule::log_linear(), std::make_shared<Failing>());
+  DistillPlan const plan{.base = "tweedie", .steps = 2, .teacher_steps = 8, .length = 3, .end = 1e-3, .trajectories = 8, .sweeps = 1};
+  EXPECT_SAYS(message_of<NumericalError>([&] { learned(process, plan, "lsd_plus:candidates=4"); }), "evidence bound is not finite between t = 1");
+}
+
 TEST(LsdPlus, Refusals) {
   MarkovChain const chain = cyclic(5);
   Generator const absorbing = Generator::absorbing(5), uniform = Generator::uniform(4);
