@@ -625,14 +625,14 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
       static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), plan.trajectories)));
   auto const B = static_cast<std::size_t>(batch);
   TeacherPaths teacher(exec, process, plan.teacher, grid, length, batch, plan.seed, schedule.forced_last);
-  Starts const starts{{"saltus::learnable::lsd_plus::ln_q", C, B, L, S},
-                      {"saltus::learnable::lsd_plus::hazard", C, B, L},
-                      {"saltus::learnable::lsd_plus::ln_hazard", C, B, L}};
-  SiteStatistics const sites{{"saltus::learnable::lsd_plus::last", B, L},
-                             {"saltus::learnable::lsd_plus::changed", B, L},
-                             {"saltus::learnable::lsd_plus::own", B, L, 3},
-                             {"saltus::learnable::lsd_plus::m", B, L, S},
-                             {"saltus::learnable::lsd_plus::alive", B, L + 1}};
+  Starts const starts{decltype(Starts::ln_q)("saltus::learnable::lsd_plus::ln_q", C, B, L, S),
+                      decltype(Starts::hazard)("saltus::learnable::lsd_plus::hazard", C, B, L),
+                      decltype(Starts::ln_hazard)("saltus::learnable::lsd_plus::ln_hazard", C, B, L)};
+  SiteStatistics const sites{decltype(SiteStatistics::last)("saltus::learnable::lsd_plus::last", B, L),
+                             decltype(SiteStatistics::changed)("saltus::learnable::lsd_plus::changed", B, L),
+                             decltype(SiteStatistics::own)("saltus::learnable::lsd_plus::own", B, L, 3),
+                             decltype(SiteStatistics::m)("saltus::learnable::lsd_plus::m", B, L, S),
+                             decltype(SiteStatistics::alive)("saltus::learnable::lsd_plus::alive", B, L + 1)};
   SiteMasses const masses("saltus::learnable::lsd_plus::masses", B, L, S);
   Kokkos::View<double*** [terms], Kokkos::LayoutRight, MemorySpace> const sums("saltus::learnable::lsd_plus::sums", B,
                                                                                C, C);

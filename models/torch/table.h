@@ -16,7 +16,7 @@ extern "C" {
 enum { SALTUS_F32 = 0, SALTUS_F64 = 1, SALTUS_F16 = 2, SALTUS_BF16 = 3 };
 
 /* A named array in host memory, contiguous, borrowed. */
-typedef struct {
+typedef struct saltus_tensor {
   char const* name;
   int32_t scalar;
   int32_t rank;
@@ -31,7 +31,7 @@ enum { SALTUS_TIME_NONE = 0, SALTUS_TIME_TIME = 1, SALTUS_TIME_TOTAL = 2 };
 enum { SALTUS_OUTPUT_AS_IT_IS = 0, SALTUS_OUTPUT_SCALED_LOG_SCORE = 1 };
 
 /* What to build or load. */
-typedef struct {
+typedef struct saltus_network {
   int32_t format;
   char const* path;         /* torchscript, aoti: the file */
   int32_t columns;          /* the network's output has this many a site */
@@ -51,14 +51,14 @@ typedef struct {
   saltus_tensor const* tensors; /* of the transformer */
 } saltus_network;
 
-typedef struct {
+typedef struct saltus_torch_options {
   char const* device; /* "cpu" or "cuda:N" */
   int32_t threads;    /* 0: as LibTorch would */
   int32_t bf16;       /* run the network in bfloat16; train in mixed precision */
 } saltus_torch_options;
 
 /* Tokens of some rows, in the memory of the network's device. */
-typedef struct {
+typedef struct saltus_batch {
   int32_t const* tokens;   /* [batch, length] */
   int64_t row_stride;      /* of tokens */
   double const* time;      /* [batch], or null */
@@ -69,7 +69,7 @@ typedef struct {
 } saltus_batch;
 
 /* The network's own output, [batch, length, columns], single precision or 16 bits: valid until the same slot is evaluated again. */
-typedef struct {
+typedef struct saltus_scores {
   void const* data;
   int32_t scalar;
   int64_t row_stride, site_stride; /* in scalars */
@@ -78,7 +78,7 @@ typedef struct {
 enum { SALTUS_LOSS_MASKED = 0, SALTUS_LOSS_SCORE_ENTROPY = 1, SALTUS_LOSS_UNIFORM = 2 };
 
 /* A batch to learn from. */
-typedef struct {
+typedef struct saltus_training_batch {
   int32_t const* noisy;  /* [batch, length] */
   int32_t const* clean;  /* [batch, length] */
   double const* time;    /* [batch] what the network takes; null without time */
@@ -87,7 +87,7 @@ typedef struct {
   int32_t batch, length;
 } saltus_training_batch;
 
-typedef struct {
+typedef struct saltus_training_options {
   int32_t loss;
   int32_t mask;          /* the mask's state, or -1 */
   double beta1, beta2, epsilon, weight_decay, clip, ema;
@@ -96,7 +96,7 @@ typedef struct {
 typedef struct saltus_model saltus_model;     /* a network that is evaluated */
 typedef struct saltus_trainer saltus_trainer; /* one that learns */
 
-typedef struct {
+typedef struct saltus_torch_table {
   int32_t abi_version;
   char const* (*version)(void);
   char const* (*last_error)(void);
