@@ -7,7 +7,6 @@
 
 #include <saltus/ctmc/device.hpp>
 #include <saltus/ctmc/error.hpp>
-#include <saltus/ctmc/fast_log.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
 #include <saltus/learnable/teacher_paths.hpp>
@@ -17,7 +16,6 @@
 namespace saltus {
 namespace {
 
-constexpr int factors = ElboCosts::factors;
 constexpr std::uint64_t noise_seed = 0x5EED'E1B0'0000'0000u;  // the noise is independent of the teacher's draws
 
 // ln q(x_t | x_s) of a forward interval.
@@ -32,47 +30,39 @@ struct ForwardLog {
   }
 };
 
-// Of a row, for every factor: what the step from `start` to `end` costs.
+// Of a row: what the step from `start` to `end` costs.
 struct CostKernel {
   SiteMasses masses;  // of the step, at `start`
   Tokens start, end;
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> out;  // [steps, batch, factors]
+  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> out;  // [steps, batch]
   ForwardLog forward;
-  Kokkos::Array<double, factors> phi, ln_phi;
   int step, length, states;
 
   KOKKOS_FUNCTION void operator()(int b) const {
-    double sum[factors] = {};
-    double shared = 0, jumps = 0;
-    constexpr double scale = 1 / ElboCosts::factor_limit;  // for log_unit()
+    double sum = 0;
     for (int l = 0; l < length; ++l) {
       token_t const x = start(b, l), y = end(b, l);
       double const* const row = &masses(b, l, 0);
       double mass = 0;
       for (int z = 0; z < states; ++z) mass += row[z];
-      // A jump has probability phi m / (1 - m + phi m), staying 1 - m over the same.
-      double const rest = mass < 1 ? 1 - mass : 0, p = x != y ? row[y] : rest;
-      if (!Kokkos::isfinite(mass)) shared = Kokkos::Experimental::quiet_NaN_v<double>;  // which log_unit() does not keep
-      shared += forward(y, x) - (p == 0 ? -Kokkos::Experimental::infinity_v<double> : Kokkos::log(p));
-      jumps += x != y;
-      for (int i = 0; i < factors; ++i) sum[i] += log_unit(scale * (rest + phi[i] * mass));
+      double const p = x != y ? row[y] : mass > 1 ? 0 : 1 - mass;
+      sum += forward(y, x) - Kokkos::log(p) + 0 * mass;  // not a number if any of the row is not
     }
-    shared -= length * Kokkos::log(scale);
-    for (int i = 0; i < factors; ++i) out(step, b, i) = shared + sum[i] - jumps * ln_phi[i];
+    out(step, b) = sum;
   }
 };
 
 // Rows summed up, in order.
 struct SumKernel {
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> rows;  // [steps, batch, factors]
-  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> sums;   // [pairs, factors]
-  std::size_t first;                                               // pair of step 0
+  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> rows;  // [steps, batch]
+  Kokkos::View<double*, MemorySpace> sums;                        // [pairs]
+  std::size_t first;                                              // pair of step 0
   int batch;
 
-  KOKKOS_FUNCTION void operator()(int step, int i) const {
+  KOKKOS_FUNCTION void operator()(int step) const {
     double sum = 0;
-    for (int b = 0; b < batch; ++b) sum += rows(step, b, i);
-    sums(first + static_cast<std::size_t>(step), static_cast<std::size_t>(i)) = sum;
+    for (int b = 0; b < batch; ++b) sum += rows(step, b);
+    sums(first + static_cast<std::size_t>(step)) = sum;
   }
 };
 
@@ -91,8 +81,6 @@ ForwardLog forward_log(ExecSpace const& exec, Generator const& generator, StepCo
 
 }  // namespace
 
-double ElboCosts::factor(double i) { return std::pow(10.0, i / 8 - 2); }
-
 struct ElboCosts::Work {
   ExecSpace exec;
   Process& process;
@@ -108,9 +96,9 @@ struct ElboCosts::Work {
   std::vector<Tokens> chain;  // [times], of one batch
   Times time;
   SiteMasses masses;
-  Kokkos::View<double***, Kokkos::LayoutRight, MemorySpace> rows;
-  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> sums;
-  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>::HostMirror host_sums;
+  Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace> rows;
+  Kokkos::View<double*, MemorySpace> sums;
+  Kokkos::View<double*, MemorySpace>::HostMirror host_sums;
   CounterView counters;
   CounterView::HostMirror host_counters;
 
@@ -139,7 +127,7 @@ ElboCosts::ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const&
   std::string const what = "the evidence bound (" + std::to_string(count_) + " times; fewer candidates need less)";
   require(memory > 0, what + " needs " + to_text(tables) + " bytes for transition matrices, more than the " +
                           to_text(static_cast<double>(plan.memory)) + " allowed; allow more memory");
-  w.batch = rows_that_fit(what, static_cast<double>(4 * (C + 1) * L + 8 * L * S + 8 * C * factors), static_cast<std::size_t>(memory),
+  w.batch = rows_that_fit(what, static_cast<double>(4 * (C + 1) * L + 8 * L * S + 8 * C), static_cast<std::size_t>(memory),
                           static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(std::max(plan.batch, 0)), all)));
   auto const B = static_cast<std::size_t>(w.batch);
   for (int from = 0; from < count_; ++from) {
@@ -151,12 +139,12 @@ ElboCosts::ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const&
   for (std::size_t c = 0; c <= C; ++c) w.chain.emplace_back("saltus::learnable::elbo::chain", B, L);
   w.time = Times("saltus::learnable::elbo::time", B);
   w.masses = SiteMasses("saltus::learnable::elbo::masses", B, L, S);
-  w.rows = decltype(w.rows)("saltus::learnable::elbo::rows", C, B, static_cast<std::size_t>(factors));
-  w.sums = decltype(w.sums)("saltus::learnable::elbo::sums", pairs, static_cast<std::size_t>(factors));
+  w.rows = decltype(w.rows)("saltus::learnable::elbo::rows", C, B);
+  w.sums = decltype(w.sums)("saltus::learnable::elbo::sums", pairs);
   w.host_sums = Kokkos::create_mirror_view(w.sums);
   w.counters = CounterView("saltus::learnable::elbo::counters", w.noiser->reserve(w.forward, {w.batch, plan.length}));
   w.host_counters = Kokkos::create_mirror_view(w.counters);
-  sums_.assign(static_cast<std::size_t>(groups) * pairs * factors, 0.0);
+  sums_.assign(groups * pairs, 0.0);
 }
 
 ElboCosts::~ElboCosts() = default;
@@ -192,11 +180,6 @@ std::size_t ElboCosts::add(std::size_t first, std::size_t last) {
   detail::collect(w.exec, w.counters, w.host_counters, w.forward, first, most);
 
   w.process.reserve({w.batch, length}, 1);
-  Kokkos::Array<double, factors> phi, ln_phi;
-  for (int i = 0; i < factors; ++i) {
-    phi[static_cast<std::size_t>(i)] = factor(i);
-    ln_phi[static_cast<std::size_t>(i)] = std::log(factor(i));
-  }
   for (int from = 0; from < count_; ++from) {
     auto const j = static_cast<std::size_t>(from);
     State const state{Kokkos::subview(w.chain[j], range, Kokkos::ALL), Kokkos::subview(w.time, range), {}, first};
@@ -206,11 +189,11 @@ std::size_t ElboCosts::add(std::size_t first, std::size_t last) {
       std::size_t const at = pair(from, to);
       read_masses(w.exec, w.process, state, w.steps[at].step(0), 0, Mass::transitions, w.masses);
       Kokkos::parallel_for("saltus::learnable::elbo::cost", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(w.exec, 0, rows),
-                           CostKernel{w.masses, state.tokens, w.chain[static_cast<std::size_t>(to)], w.rows, w.forward_logs[at], phi, ln_phi,
-                                      to - from - 1, length, states});
+                           CostKernel{w.masses, state.tokens, w.chain[static_cast<std::size_t>(to)], w.rows, w.forward_logs[at], to - from - 1, length,
+                                      states});
     }
     Kokkos::parallel_for("saltus::learnable::elbo::sum",
-                         Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(w.exec, {0, 0}, {count_ - from, factors}),
+                         Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(w.exec, 0, count_ - from),
                          SumKernel{w.rows, w.sums, pair(from, from + 1), rows});
   }
   Kokkos::deep_copy(w.exec, w.host_sums, w.sums);
@@ -219,43 +202,24 @@ std::size_t ElboCosts::add(std::size_t first, std::size_t last) {
   for (int from = 0; from < count_; ++from) {
     for (int to = from + 1; to <= count_; ++to) {
       std::size_t const at = pair(from, to);
-      for (std::size_t i = 0; i < factors; ++i) {
-        double const value = w.host_sums(at, i);
-        if (std::isnan(value) || value == -std::numeric_limits<double>::infinity()) {
-          throw NumericalError("the evidence bound is not finite between t = " + to_text(w.times[static_cast<std::size_t>(from)]) + " and t = " +
-                               to_text(w.times[static_cast<std::size_t>(to)]) + ", trajectories " + std::to_string(first) + " to " +
-                               std::to_string(end - 1) + ": the scores there are not finite");
-        }
-        sums_[(group * pairs + at) * factors + i] += value;
+      double const value = w.host_sums(at);
+      if (std::isnan(value) || value == -std::numeric_limits<double>::infinity()) {
+        throw NumericalError("the evidence bound is not finite between t = " + to_text(w.times[static_cast<std::size_t>(from)]) + " and t = " +
+                             to_text(w.times[static_cast<std::size_t>(to)]) + ", trajectories " + std::to_string(first) + " to " +
+                             std::to_string(end - 1) + ": the scores there are not finite");
       }
+      sums_[group * pairs + at] += value;
     }
   }
   return end - first;
 }
 
-std::array<double, ElboCosts::factors> ElboCosts::costs(int from, int to, int group) const {
-  std::array<double, factors> sum{};
+double ElboCosts::operator()(int from, int to, int group) const {
   std::size_t const pairs = work_->steps.size(), at = pair(from, to);
-  for (std::size_t g = 0; g < groups; ++g) {
-    if (group >= 0 && g != static_cast<std::size_t>(group)) continue;
-    for (std::size_t i = 0; i < factors; ++i) sum[i] += sums_[(g * pairs + at) * factors + i];
-  }
+  if (group >= 0) return sums_[static_cast<std::size_t>(group) * pairs + at];
+  double sum = 0;
+  for (std::size_t g = 0; g < groups; ++g) sum += sums_[g * pairs + at];
   return sum;
-}
-
-ElboCosts::Cost ElboCosts::best(int from, int to, int group) const {
-  auto const all = costs(from, to, group);
-  auto const at = static_cast<std::size_t>(std::min_element(all.begin(), all.end()) - all.begin());
-  // The vertex of the parabola through the least cost and its neighbours.
-  if (at == 0 || at + 1 == all.size() || !std::isfinite(all[at - 1]) || !std::isfinite(all[at + 1])) return {factor(static_cast<double>(at)), all[at]};
-  double const slope = (all[at + 1] - all[at - 1]) / 2, curvature = all[at + 1] - 2 * all[at] + all[at - 1];
-  if (!(curvature > 0)) return {factor(static_cast<double>(at)), all[at]};
-  return {factor(static_cast<double>(at) - slope / curvature), all[at] - slope * slope / (2 * curvature)};
-}
-
-double ElboCosts::plain(int from, int to, int group) const {
-  static_assert(factors > 16);  // factor(16) is 1
-  return costs(from, to, group)[16];
 }
 
 }  // namespace saltus
