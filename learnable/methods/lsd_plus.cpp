@@ -761,8 +761,8 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
 void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan const& plan, DistillHooks const& hooks, Schedule& schedule) const {
   std::size_t const all = plan.trajectories * static_cast<std::size_t>(std::max(plan.sweeps, 0));
   require(all >= groups, "lsd_plus needs at least " + std::to_string(groups) + " trajectories, got " + std::to_string(all));
-  // Times alone. Factors that are best on the teacher's states misjudge those of the student: a network jumps to mend what is
-  // wrong, of which the student's states have more (docs/reproduction.md).
+  // Times alone. Factors that are best on the teacher's states misjudge those of the student: a network jumps to mend what is wrong,
+  // of which the student's states have more.
   //
   // Equally spaced in the root of the share of tokens that are lost, whatever the clock of the noise: dense near the data,
   // where steps are short. And the times of equal steps, to hold the choice against.
