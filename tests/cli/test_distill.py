@@ -257,6 +257,9 @@ class Learning(Case):
         self.assertEqual(complaints(schedule, SCHEMA), [])
         self.assertLess(schedule["times"][1], 0.75)  # steps grow shorter towards the data
         self.assertEqual(self.saltus("sample", *self.model, "--generator", "uniform", "--samples", 7, "--schedule", "s.json").count(">"), 7)
+        self.assertNotIn("may harm", text)
+        self.assertIn("may harm", self.distill(*QUICK, "--generator", "uniform", out="lsd.json"))
+        self.assertNotIn("may harm", self.distill(*QUICK, out="masked.json"))
         self.distill(*plus, "--base", "euler", "--quiet", out="euler.json")
         self.assertEqual(self.schedule("euler.json")["times"], schedule["times"])
 
