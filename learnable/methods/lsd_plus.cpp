@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include <saltus/ctmc/error.hpp>
+#include <saltus/learnable/distance.hpp>
 #include <saltus/learnable/distiller.hpp>
 #include <saltus/learnable/elbo_costs.hpp>
 #include <saltus/learnable/path_kl.hpp>
@@ -195,11 +196,14 @@ double standard_error(std::vector<double> const& by_group) {
 struct BlockCost {
   bool exponential, forced_last;
 
-  // 1 where no site was left to jump or to wait.
-  double phi(std::array<double, terms> const& s) const { return s[jumps] == 0 && s[waits] == 0 ? 1 : s[jumps] / s[waits]; }
+  // The best within the bounds of all factors; 1 where no site was left to jump or to wait.
+  double phi(std::array<double, terms> const& s) const {
+    return s[jumps] == 0 && s[waits] == 0 ? 1 : std::clamp(s[jumps] / s[waits], least_phi, most_phi);
+  }
   double operator()(std::array<double, terms> const& s, bool last) const {
     if (!exponential || (last && forced_last) || s[jumps] == 0) return s[targets];
-    return s[targets] + s[times] - s[jumps] * std::log(phi(s));
+    double const best = phi(s);
+    return s[targets] + s[times] - s[jumps] * (1 + std::log(best)) + s[waits] * best;
   }
 };
 
