@@ -176,7 +176,7 @@ void print_distilled(Distilled const& distilled, std::string const& out, std::st
   }
   if (!distilled.no_path_kl.empty()) std::printf("\nNo path KL: %s\n", distilled.no_path_kl.c_str());
   if (!s.note.empty()) std::printf("\n%s\n", s.note.c_str());
-  if (!s.model.generator.starts_with("absorbing") && s.method.substr(0, s.method.find(':')) != "lsd_plus") {
+  if (!masked(s) && Parameters::parse("method", s.method).name() != "lsd_plus") {
     std::printf("\nWithout a mask factors may harm, and the times of jys as well (a site may jump again within a step): hold this schedule against its base\n"
                 "with compare. What has helped are times by --method lsd_plus, with --base tweedie.\n");
   }

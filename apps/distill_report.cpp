@@ -25,9 +25,6 @@ std::string with_error(double value, double error) {
 
 double at(std::vector<double> const& values, std::size_t k) { return k < values.size() ? values[k] : std::nan(""); }
 
-// Without a mask path KLs know only the first jump of a site in a step.
-bool masked(Schedule const& schedule) { return schedule.model.generator.starts_with("absorbing"); }
-
 std::string html_table(Table const& table) {
   std::string html = "<div class=\"scroll\"><table>\n<thead><tr>";
   for (auto const& cell : table.head) html += "<th>" + escaped(cell) + "</th>";
@@ -92,11 +89,10 @@ class Page {
     Table const table = before_after_table(d_);
     if (!table.rows.empty()) {
       html += "<p class=\"note\">Before: phi = 1 and steps of equal length." +
-              std::string(!s_.after          ? ""
-                          : masked(s_) ? " The path KL of the teacher from the student is an upper bound on the KL of their outputs; it was "
-                                         "estimated on trajectories of the teacher that nothing was learned from."
-                                       : " The path KL of the teacher from the student compares the first jumps of sites within a step; it was "
-                                         "estimated on trajectories of the teacher that nothing was learned from.") +
+              (s_.after ? std::string(" The path KL of the teacher from the student ") +
+                              (masked(s_) ? "is an upper bound on the KL of their outputs" : "compares the first jumps of sites within a step") +
+                              "; it was estimated on trajectories of the teacher that nothing was learned from."
+                        : "") +
               "</p>\n" + html_table(table);
     }
     if (!d_.no_path_kl.empty()) html += "<p class=\"note\">" + escaped("No path KL: " + d_.no_path_kl) + "</p>\n";
@@ -202,6 +198,8 @@ Table step_table(Schedule const& schedule) {
   }
   return table;
 }
+
+bool masked(Schedule const& schedule) { return schedule.model.generator.starts_with("absorbing"); }
 
 Table before_after_table(Distilled const& distilled) {
   Schedule const& s = distilled.schedule;

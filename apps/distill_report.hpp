@@ -23,6 +23,8 @@ struct Distilled {
   double seconds = 0;
 };
 
+/// Whether it is of a masked model. Without a mask path KLs know only the first jump of a site in a step.
+bool masked(Schedule const& schedule);
 /// A row a step: its times, factor and reveal probability with standard errors, clamps.
 Table step_table(Schedule const& schedule);
 /// Path KLs with standard errors and parts, and KLs of the output; no rows if there is neither.

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include <saltus/ctmc/device.hpp>
 #include <saltus/ctmc/error.hpp>
 #include <saltus/integrators/registry.hpp>
 #include <saltus/integrators/sampler.hpp>
@@ -18,15 +17,13 @@ namespace {
 
 constexpr std::uint64_t noise_seed = 0x5EED'E1B0'0000'0000u;  // the noise is independent of the teacher's draws
 
-// ln q(x_t | x_s) of a forward interval.
+// ln q(x_t | x_s) of the forward interval that a step undoes.
 struct ForwardLog {
-  double stay, leave;                              // uniform
-  Kokkos::View<double const*, MemorySpace> table;  // dense, [states, states]: from x_s to x_t
-  int states;
+  double stay, leave;            // uniform
+  StepMatrices::Matrix between;  // dense: StepMatrices::between_transposed
 
   KOKKOS_FUNCTION double operator()(token_t from, token_t to) const {
-    if (table.size() != 0) return table(static_cast<std::size_t>(from) * static_cast<std::size_t>(states) + static_cast<std::size_t>(to));
-    return from == to ? stay : leave;
+    return between.size() != 0 ? Kokkos::log(between(to, from)) : from == to ? stay : leave;
   }
 };
 
@@ -66,17 +63,10 @@ struct SumKernel {
   }
 };
 
-ForwardLog forward_log(ExecSpace const& exec, Generator const& generator, StepCoeff const& c) {
-  ForwardLog log{0, 0, {}, generator.states()};
-  if (generator.kind() == Generator::Kind::uniform) {
-    log.stay = std::log(generator.transition(0, 0, c.retention, c.lost));
-    log.leave = std::log(generator.transition(0, 1, c.retention, c.lost));
-    return log;
-  }
-  std::vector<double> p = generator.transition_matrix(c.retention, c.lost, c.delta);
-  for (double& x : p) x = std::log(x);
-  log.table = to_device(exec, p, "saltus::learnable::elbo::forward");
-  return log;
+ForwardLog forward_log(Generator const& generator, Step const& step) {
+  if (generator.kind() != Generator::Kind::uniform) return {0, 0, step.matrices.between_transposed};
+  auto const log = [&](token_t to) { return std::log(generator.transition(0, to, step.host->retention, step.host->lost)); };
+  return {log(0), log(1), {}};
 }
 
 }  // namespace
@@ -91,7 +81,6 @@ struct ElboCosts::Work {
   Process forward;
   StepTable noise_steps;
   std::vector<StepTable> steps;  // [pairs]
-  std::vector<ForwardLog> forward_logs;
   int batch = 0;
   std::vector<Tokens> chain;  // [times], of one batch
   Times time;
@@ -122,7 +111,7 @@ ElboCosts::ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const&
   auto const C = static_cast<std::size_t>(count_), L = static_cast<std::size_t>(plan.length), S = static_cast<std::size_t>(process.generator().states());
   std::size_t const pairs = C * (C + 1) / 2;
   bool const dense = process.generator().kind() == Generator::Kind::dense;
-  double const tables = dense ? 32.0 * static_cast<double>(pairs * S * S) : 0;
+  double const tables = dense ? 24.0 * static_cast<double>(pairs * S * S) : 0;
   double const memory = static_cast<double>(plan.memory) - tables;
   std::string const what = "the evidence bound (" + std::to_string(count_) + " times; fewer candidates need less)";
   require(memory > 0, what + " needs " + to_text(tables) + " bytes for transition matrices, more than the " +
@@ -133,7 +122,6 @@ ElboCosts::ElboCosts(ExecSpace const& exec, Process& process, DistillPlan const&
   for (int from = 0; from < count_; ++from) {
     for (int to = from + 1; to <= count_; ++to) {
       w.steps.emplace_back(exec, process, TimeGrid::from_points({w.times[static_cast<std::size_t>(from)], w.times[static_cast<std::size_t>(to)]}));
-      w.forward_logs.push_back(forward_log(exec, process.generator(), w.steps.back().host(0)));
     }
   }
   for (std::size_t c = 0; c <= C; ++c) w.chain.emplace_back("saltus::learnable::elbo::chain", B, L);
@@ -187,9 +175,10 @@ std::size_t ElboCosts::add(std::size_t first, std::size_t last) {
     w.process.refresh(w.exec, state, 0);
     for (int to = from + 1; to <= count_; ++to) {
       std::size_t const at = pair(from, to);
-      read_masses(w.exec, w.process, state, w.steps[at].step(0), 0, Mass::transitions, w.masses);
+      Step const step = w.steps[at].step(0);
+      read_masses(w.exec, w.process, state, step, 0, Mass::transitions, w.masses);
       Kokkos::parallel_for("saltus::learnable::elbo::cost", Kokkos::RangePolicy<ExecSpace, Kokkos::IndexType<int>>(w.exec, 0, rows),
-                           CostKernel{w.masses, state.tokens, w.chain[static_cast<std::size_t>(to)], w.rows, w.forward_logs[at], to - from - 1, length,
+                           CostKernel{w.masses, state.tokens, w.chain[static_cast<std::size_t>(to)], w.rows, forward_log(w.process.generator(), step), to - from - 1, length,
                                       states});
     }
     Kokkos::parallel_for("saltus::learnable::elbo::sum",

@@ -209,8 +209,13 @@ struct BlockCost {
 
 // ---------------------------------------------------------------------------------------------------- optimisers
 
-// The candidates 0 = c_0 < ... < c_M = last of least total cost; empty if all are infinite.
-std::vector<int> cheapest(std::vector<std::vector<double>> const& cost, int steps) {
+struct Choice {
+  std::vector<int> path;  // 0 = c_0 < ... < c_M = last
+  double total;
+};
+
+// The candidates of least total cost; no path if all are infinite.
+Choice cheapest(std::vector<std::vector<double>> const& cost, int steps) {
   int const last = static_cast<int>(cost.size()) - 1;
   auto const M = static_cast<std::size_t>(steps), C = static_cast<std::size_t>(last);
   std::vector<std::vector<double>> best(M + 1, std::vector<double>(C + 1, infinite));
@@ -226,10 +231,10 @@ std::vector<int> cheapest(std::vector<std::vector<double>> const& cost, int step
       }
     }
   }
-  if (from[M][C] < 0) return {};
+  if (from[M][C] < 0) return {{}, infinite};
   std::vector<int> path(M + 1, last);
   for (std::size_t k = M; k > 0; --k) path[k - 1] = from[k][static_cast<std::size_t>(path[k])];
-  return path;
+  return {path, best[M][C]};
 }
 
 // Cost of blocks between any points of the scale of candidates, by linear interpolation of the sums: of cumulative sums
@@ -592,9 +597,10 @@ void LsdPlus::learn_by_profile(ExecSpace const& exec, Process& process, DistillP
     for (std::size_t j = 0; j < C; ++j) {
       for (std::size_t to = j + 1; to <= C; ++to) cost[j][to] = by_profile(j, to);
     }
-    path = cheapest(cost, plan.steps);
-    schedule.objective.push_back(by_profile.total(path));
-    return schedule.objective.back();
+    Choice const choice = cheapest(cost, plan.steps);
+    path = choice.path;
+    schedule.objective.push_back(choice.total);
+    return choice.total;
   });
   schedule.times.clear();
   for (int const c : path) schedule.times.push_back(times[static_cast<std::size_t>(c)]);
@@ -653,11 +659,7 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
         cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] =
             block_cost(statistics.block(j, to), to == count);
     }
-    std::vector<int> const path = cheapest(cost, plan.steps);
-    double total = path.empty() ? infinite : 0;
-    for (std::size_t k = 0; k + 1 < path.size(); ++k)
-      total += cost[static_cast<std::size_t>(path[k])][static_cast<std::size_t>(path[k + 1])];
-    return std::make_pair(path, total);
+    return cheapest(cost, plan.steps);
   };
 
   std::string const head = "lsd_plus " + std::to_string(count) + " " + std::to_string(N) + " " + std::to_string(all) +
@@ -710,7 +712,7 @@ void LsdPlus::learn(ExecSpace const& exec, Process& process, DistillPlan const& 
     }
     done += static_cast<std::size_t>(rows);
     bool const swept = done % plan.trajectories == 0;
-    if (swept) schedule.objective.push_back(solve().second / static_cast<double>(done));
+    if (swept) schedule.objective.push_back(solve().total / static_cast<double>(done));
     if (hooks.progress) {
       hooks.progress(static_cast<double>(done) / static_cast<double>(all),
                      schedule.objective.empty() ? NAN : schedule.objective.back());
@@ -783,22 +785,18 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
   auto const C = static_cast<std::size_t>(count);
   ElboCosts costs(exec, process, plan, times, all);
 
-  std::vector<int> path;
-  // Of the chosen steps, and of the best choice of any number of them, which is what the objective is held against.
+  // The choice, and what the best one of any number of steps costs, which the objective is held against.
   auto const solve = [&] {
     std::vector<std::vector<double>> cost(C + 1, std::vector<double>(C + 1, infinite));
     for (int j = 0; j < count; ++j) {
       for (int to = j + 1; to <= count; ++to) cost[static_cast<std::size_t>(j)][static_cast<std::size_t>(to)] = costs(j, to);
     }
-    path = cheapest(cost, plan.steps);
-    double total = path.empty() ? infinite : 0;
-    for (std::size_t k = 0; k + 1 < path.size(); ++k) total += cost[static_cast<std::size_t>(path[k])][static_cast<std::size_t>(path[k + 1])];
     std::vector<double> least(C + 1, infinite);
     least[0] = 0;
     for (std::size_t to = 1; to <= C; ++to) {
       for (std::size_t j = 0; j < to; ++j) least[to] = std::min(least[to], least[j] + cost[j][to]);
     }
-    return std::make_pair(total, least[C]);
+    return std::make_pair(cheapest(cost, plan.steps), least[C]);
   };
 
   std::string const head = "lsd_plus elbo " + std::to_string(count) + " " + std::to_string(plan.teacher_steps) + " " + std::to_string(all) + " " +
@@ -809,14 +807,15 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
     done += costs.add(done, (done / plan.trajectories + 1) * plan.trajectories);
     bool const swept = done % plan.trajectories == 0;
     if (swept) {
-      auto const [total, least] = solve();
-      schedule.objective.push_back((total - least) / static_cast<double>(done));
+      auto const [choice, least] = solve();
+      schedule.objective.push_back((choice.total - least) / static_cast<double>(done));
     }
     if (hooks.progress)
       hooks.progress(static_cast<double>(done) / static_cast<double>(all), schedule.objective.empty() ? NAN : schedule.objective.back());
     if (hooks.save && swept) hooks.save(saved(head, done, schedule.objective, costs.sums()));
   }
-  auto const [total, least] = solve();
+  auto const [choice, least] = solve();
+  auto const& path = choice.path;
   if (path.empty()) {
     throw NumericalError("every choice of " + std::to_string(plan.steps) + " steps has an infinite evidence bound: the model gives probability 0 to tokens that the teacher drew");
   }
@@ -827,9 +826,9 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
     auto const nearest = std::min_element(times.begin(), times.end(), [&](double a, double b) { return std::abs(a - t) < std::abs(b - t); });
     plain.push_back(static_cast<int>(nearest - times.begin()));
   }
-  auto const over = [&](std::vector<int> const& choice, int group) {
+  auto const over = [&](std::vector<int> const& points, int group = -1) {
     double sum = 0;
-    for (std::size_t k = 0; k + 1 < choice.size(); ++k) sum += costs(choice[k], choice[k + 1], group);
+    for (std::size_t k = 0; k + 1 < points.size(); ++k) sum += costs(points[k], points[k + 1], group);
     return sum;
   };
   std::vector<double> gains;
@@ -839,7 +838,7 @@ void LsdPlus::learn_by_elbo(ExecSpace const& exec, Process& process, DistillPlan
   std::snprintf(note, sizeof note,
                 "evidence bound of tweedie at these times: %.4g nats a sequence above the best of any number of steps, of steps of equal length %.4g "
                 "(difference %.4g +- %.2g)",
-                (total - least) / scale, (over(plain, -1) - least) / scale, (over(plain, -1) - over(path, -1)) / scale, standard_error(gains));
+                (choice.total - least) / scale, (over(plain) - least) / scale, (over(plain) - choice.total) / scale, standard_error(gains));
   schedule.note = note;
   schedule.trajectories = all;
 }
