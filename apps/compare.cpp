@@ -11,6 +11,7 @@
 #include "contest.hpp"
 #include "law_runs.hpp"
 #include "output_folder.hpp"
+#include "progress.hpp"
 #include "report.hpp"
 #include "results.hpp"
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -18,6 +16,7 @@
 #include "by_ranks.hpp"
 #include "checkpoint.hpp"
 #include "distill_report.hpp"
+#include "progress.hpp"
 #include "schedules.hpp"
 
 namespace saltus::app {
@@ -81,31 +80,24 @@ std::string resumed(Options const& options, std::string const& partial, Json con
   }
 }
 
-// Share, objective and time left, on a terminal.
+// Share, objective and time left.
 class Progress {
  public:
-  Progress(Options const& options, std::string method)
-      : on_(!options.flag("quiet") && isatty(STDERR_FILENO)), method_(std::move(method)), start_(now()) {}
-  ~Progress() {
-    if (on_ && last_ >= 0) std::fputs("\r\033[K", stderr);
-  }
+  Progress(Options const& options, std::string method) : text_(options), method_(std::move(method)), start_(now()) {}
   void operator()(double share, double objective) {
-    double const seconds = now() - start_;
     if (first_ < 0) first_ = share;  // of a run that goes on
-    if (!on_ || (seconds - last_ < 0.1 && last_ >= 0)) return;
-    last_ = seconds;
-    char text[64] = "";
-    if (!std::isnan(objective)) std::snprintf(text, sizeof text, "  objective %.5g", objective);
-    auto const left = static_cast<long>(seconds * (1 - share) / std::max(share - first_, 1e-9));
-    std::fprintf(stderr, "\r\033[K%s  %.0f%%%s", method_.c_str(), 100 * share, text);
-    if (share > first_) std::fprintf(stderr, "  %ld:%02ld left", left / 60, left % 60);
-    std::fflush(stderr);
+    if (!text_.due()) return;
+    char numbers[64] = "";
+    if (!std::isnan(objective)) std::snprintf(numbers, sizeof numbers, "  objective %.5g", objective);
+    std::string line = method_ + "  " + std::to_string(static_cast<int>(100 * share)) + "%" + numbers;
+    if (share > first_) line += "  " + clock_text((now() - start_) * (1 - share) / (share - first_)) + " left";
+    text_.show(line);
   }
 
  private:
-  bool on_;
+  ProgressText text_;
   std::string method_;
-  double start_, first_ = -1, last_ = -1;
+  double start_, first_ = -1;
 };
 
 // The base as it is: phi = 1, steps of equal length.

@@ -230,22 +230,4 @@ void write_text(std::string const& path, std::string const& text) {
   file.commit();
 }
 
-ProgressLine::ProgressLine(Options const& options, std::string what, std::size_t total)
-    : on_(!options.flag("quiet") && isatty(STDERR_FILENO)), what_(std::move(what)), total_(total), start_(now()) {}
-
-ProgressLine::~ProgressLine() {
-  if (on_ && last_ >= 0) std::fputs("\r\033[K", stderr);
-}
-
-void ProgressLine::operator()(std::size_t done) {
-  double const seconds = now() - start_;
-  if (!on_ || (seconds - last_ < 0.1 && last_ >= 0)) return;
-  last_ = seconds;
-  double const rate = static_cast<double>(done) / std::max(seconds, 1e-9);
-  auto const left = static_cast<long>(static_cast<double>(total_ - done) / std::max(rate, 1e-9));
-  std::fprintf(stderr, "\r\033[K%s  %zu/%zu (%.0f%%)  %.3g/s  %ld:%02ld left", what_.c_str(), done, total_,
-               100.0 * static_cast<double>(done) / static_cast<double>(total_), rate, left / 60, left % 60);
-  std::fflush(stderr);
-}
-
 }  // namespace saltus::app

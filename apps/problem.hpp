@@ -83,18 +83,4 @@ std::string json_text(Json const& json, int indent = 2);
 /// Writes `text` to `path`, beside and then renamed.
 void write_text(std::string const& path, std::string const& text);
 
-/// One line on a terminal: what, done of all, rate and time left. Nothing in a pipe, with --quiet, or once finished.
-class ProgressLine {
- public:
-  ProgressLine(Options const& options, std::string what, std::size_t total);
-  ~ProgressLine();
-  void operator()(std::size_t done);
-
- private:
-  bool on_;
-  std::string what_;
-  std::size_t total_;
-  double start_, last_ = -1;
-};
-
 }  // namespace saltus::app

@@ -8,6 +8,7 @@
 #include "forward.hpp"
 #include "infilling.hpp"
 #include "methods.hpp"
+#include "progress.hpp"
 #include "reweighting.hpp"
 #include "schedules.hpp"
 #include "step_rules.hpp"

@@ -18,6 +18,7 @@
 #include "checkpoint.hpp"
 #include "forward.hpp"
 #include "labelled_writer.hpp"
+#include "progress.hpp"
 
 namespace saltus::app {
 namespace {

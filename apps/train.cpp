@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -14,6 +12,7 @@
 
 #include "commands.hpp"
 #include "problem.hpp"
+#include "progress.hpp"
 
 namespace saltus::app {
 namespace {
@@ -134,14 +133,6 @@ TrainingData split_off(TrainingData& data) {
     valid.count -= length - 1;
   }
   return valid;
-}
-
-std::string clock_text(double seconds) {
-  auto const s = static_cast<long>(seconds);
-  char text[32];
-  std::snprintf(text, sizeof text, s >= 3600 ? "%ld:%02ld:%02ld" : "%ld:%02ld", s >= 3600 ? s / 3600 : s / 60,
-                s >= 3600 ? s / 60 % 60 : s % 60, s % 60);
-  return text;
 }
 
 struct CurvePoint {
@@ -270,23 +261,23 @@ int run_train(Options const& options) {
     for (auto const& p : note["curve"]) curve.push_back({p[0], p[1], p[2], p[3], p[4]});
     if (!curve.empty()) spent = curve.back().seconds;
   }
-  bool const shown = !options.flag("quiet"), terminal = shown && isatty(STDERR_FILENO);
+  bool const shown = !options.flag("quiet");
+  ProgressText progress(options);
   double const start = now();
-  double sum = 0, last_shown = 0;
+  double sum = 0;
   std::int64_t counted = 0;
   auto const begun = run.done();
   while (run.done() < training.steps) {
     sum += run.step(data);
     ++counted;
-    double const seconds = now() - start;
-    if (terminal && (seconds - last_shown > 0.5)) {
-      last_shown = seconds;
-      double const rate = static_cast<double>(run.done() - begun) / seconds;
-      std::fprintf(stderr, "\r\033[K%s  step %lld/%lld (%.0f%%)  loss %.4f nats a sequence, %.4f a token  %.3g steps/s  %s left",
-                   manifest.name.c_str(), static_cast<long long>(run.done()), static_cast<long long>(training.steps),
-                   100.0 * static_cast<double>(run.done()) / static_cast<double>(training.steps), sum / static_cast<double>(counted),
-                   sum / static_cast<double>(counted) / data.length, rate,
-                   clock_text(static_cast<double>(training.steps - run.done()) / rate).c_str());
+    if (progress.due()) {
+      double const rate = static_cast<double>(run.done() - begun) / (now() - start), mean = sum / static_cast<double>(counted);
+      char line[256];
+      std::snprintf(line, sizeof line, "  step %lld/%lld (%.0f%%)  loss %.4f nats a sequence, %.4f a token  %.3g steps/s  %s left",
+                    static_cast<long long>(run.done()), static_cast<long long>(training.steps),
+                    100.0 * static_cast<double>(run.done()) / static_cast<double>(training.steps), mean, mean / data.length, rate,
+                    clock_text(static_cast<double>(training.steps - run.done()) / rate).c_str());
+      progress.show(manifest.name + line);
     }
     if (run.done() % every == 0 || run.done() == training.steps) {
       auto const bound = run.bound(valid, validation_rows, 1, validation_seed);
@@ -296,8 +287,9 @@ int run_train(Options const& options) {
       run.save_checkpoint(checkpoint, Json{{"options", settings.remember()}, {"data", hash}, {"steps", training.steps}, {"curve", points}}.dump());
       write_text(folder + "/curve.csv", curve_text(curve, data.length));
       if (shown) {
-        std::fprintf(stderr, "%sstep %lld/%lld  %s  train %.4f  valid %.4f +- %.4f nats a sequence, %.4f a token\n",
-                     terminal ? "\r\033[K" : "", static_cast<long long>(run.done()), static_cast<long long>(training.steps),
+        progress.wipe();
+        std::fprintf(stderr, "step %lld/%lld  %s  train %.4f  valid %.4f +- %.4f nats a sequence, %.4f a token\n",
+                     static_cast<long long>(run.done()), static_cast<long long>(training.steps),
                      clock_text(curve.back().seconds).c_str(), curve.back().loss, bound.nats, bound.error, bound.nats / data.length);
       }
       sum = 0;

@@ -7,6 +7,9 @@ Needs SALTUS_PROGRAM, SALTUS_SOURCE and the launcher SALTUS_MPIRUN; with SALTUS_
 import json
 import os
 import pathlib
+import pty
+import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -54,7 +57,8 @@ class Ranks(unittest.TestCase):
         self.folder.cleanup()
 
     def run_ranks(self, ranks, *arguments, code=0):
-        done = subprocess.run(launch(ranks, *arguments), capture_output=True, text=True, env=ENVIRONMENT, cwd=self.at, timeout=300)
+        done = subprocess.run(launch(ranks, *arguments), capture_output=True, text=True, env=ENVIRONMENT, cwd=self.at, timeout=300,
+                              start_new_session=True)  # no terminal
         self.assertEqual(done.returncode, code, done.stderr)
         return done
 
@@ -136,11 +140,46 @@ class Ranks(unittest.TestCase):
         self.assertIn("one rank", done.stderr)
 
     def test_a_rank_that_fails_ends_the_run(self):
-        """Rank 1 alone cannot go on, at first or when it is asked for samples."""
         good = ["sample", "--model", "countdown", "--samples", 100000, "--out", "x.txt", "--quiet"]
         done = self.run_ranks([good, ["sample", "--model", "nosuch"]], code=2)
         self.assertIn("rank 1: unknown model", done.stderr)
         self.assertEqual(list(self.at.iterdir()), [])
+
+    @unittest.skipUnless(HAS_TORCH, "this build has no LibTorch")
+    def test_a_rank_that_fails_at_its_work_ends_the_run(self):
+        """The network of rank 1 computes what is no number."""
+        shutil.copytree(SOURCE / "models/backbones/qm9", self.at / "bad")
+        file = self.at / "bad/weights.safetensors"
+        bytes_ = file.read_bytes()
+        begin = 8 + int.from_bytes(bytes_[:8], "little")
+        file.write_bytes(bytes_[:begin] + b"\xff" * (len(bytes_) - begin))
+        options = ["--samples", 100000, "--steps", 16, "--out", "x.smi", "--quiet"]
+        done = self.run_ranks([["sample", "--model", "qm9", *options], ["sample", "--model", self.at / "bad", *options]], code=4)
+        self.assertRegex(done.stderr, "saltus: rank 1: .*(NaN|finite|number)")
+        self.assertEqual(done.stderr.count("saltus: "), 1, done.stderr)
+        self.assertEqual([file.name for file in self.at.iterdir()], ["bad"])
+
+    def test_one_progress_line(self):
+        """On the terminal that the ranks were started from, counting the samples of all; nothing where there is none."""
+        command = launch(2, "sample", "--model", "countdown", "--samples", 10000, "--steps", 32, "--out", "x.txt")
+        child, terminal = pty.fork()
+        if child == 0:
+            os.chdir(self.at)
+            os.execvpe(command[0], command, ENVIRONMENT)
+        text = b""
+        while True:
+            try:
+                text += os.read(terminal, 4096)
+            except OSError:  # the other end is closed
+                break
+        os.close(terminal)
+        self.assertEqual(os.waitpid(child, 0)[1], 0, text)
+        lines = text.split(b"\r\033[K")
+        self.assertEqual((lines[0], lines[-1]), (b"", b""), text)  # wiped in the end
+        counts = [int(re.fullmatch(rb"tweedie  (\d+)/10000 \(\d+%\)  \S+/s  \d+:\d\d left", line)[1]) for line in lines[1:-1]]
+        self.assertGreater(len(counts), 2)
+        self.assertEqual(counts, sorted(set(counts)))
+        self.assertEqual(self.run_ranks(2, *command[4:]).stderr, "")
 
     def test_a_rank_that_dies_ends_the_run(self):
         process = subprocess.Popen(launch(3, "sample", "--model", "countdown", "--samples", 1000000, "--integrator", "gillespie", "--out", "x.txt"), env=ENVIRONMENT,

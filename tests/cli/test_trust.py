@@ -124,6 +124,30 @@ class Trust(unittest.TestCase):
             whole = run([*sample[:-2], self.at / "whole.txt", "--quiet"], self.at)
             self.assertEqual(whole.returncode, 0, whole.stderr)
             self.assertEqual((disk / "x.txt").read_bytes(), (self.at / "whole.txt").read_bytes())
+            # So with the three outputs of a simulation, of which any may be the one that finds no room; others may be finished before.
+            for output, small in (("--out", "1m"), ("--trajectory", "1m"), ("--statistics", "4k")):
+                with self.subTest(output):
+                    places = {o: (disk if o == output else self.at) / f"y{o}.csv" for o in ("--out", "--trajectory", "--statistics")}
+                    for file in self.files(disk):
+                        (disk / file).unlink()
+                    subprocess.run(["mount", "-o", f"remount,size={small}", disk], check=True)
+                    arguments = ["simulate", "--generator", "birth_death:birth=0.1,death=0.11", "--start", 50, "--times", "0:5:0.01", "--samples", 3000, "--quiet"]
+                    outputs = [x for o, place in places.items() for x in (o, place)]
+                    kept = [*arguments, *outputs, "--checkpoint", self.at / "s.json", "--checkpoint-minutes", 0]
+                    done = run(kept, self.at)
+                    self.assertEqual(done.returncode, 5, done.stderr)
+                    self.assertIn(str(places[output]), done.stderr)
+                    self.assertIn("No space left", done.stderr)
+                    self.assertFalse(places[output].exists())
+                    subprocess.run(["mount", "-o", "remount,size=256m", disk], check=True)
+                    done = run([*kept, *(["--resume"] if (self.at / "s.json").exists() else [])], self.at)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    expected = {o: self.at / f"z{o}.csv" for o in places}
+                    done = run([*arguments, *(x for o, place in expected.items() for x in (o, place))], self.at)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    for o, place in places.items():
+                        self.assertEqual(place.read_bytes(), expected[o].read_bytes(), o)
+                        place.unlink()
             for name in ("simulate", "compare", "distill"):
                 with self.subTest(name):
                     (disk / "fill").write_bytes(b"")
