@@ -20,6 +20,7 @@ Corrected::Corrected(IntegratorInfo info, std::unique_ptr<Integrator> predictor)
   info_.uses_transitions |= inner.uses_transitions;
   info_.weak_order = inner.weak_order;
   info_.takes_phi = info_.takes_phi && inner.takes_phi;
+  info_.remembers |= inner.remembers;
 }
 
 std::string Corrected::refuses(Process const& process) const { return predictor_->refuses(process); }

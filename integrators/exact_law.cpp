@@ -950,11 +950,14 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
   ExactProcess exact(process, space, plan.data, law, plan.grid);
   PathTerms path;
   path.masked = exact.masked();
-  bool fixed_counts = false;
+  bool fixed_counts = false, moves_revealed = false;
   for (int k = 0; k < table.steps(); ++k) {
     auto const kernels = kernels_of(integrator, table.step(k));
     if (kernels.size() != 1) report.why_not = "a step of '" + integrator.info().name + "' is more than one kernel";
-    for (auto const& kernel : kernels) fixed_counts |= kernel.integrator->info().selection == Selection::fixed_count;
+    for (auto const& kernel : kernels) {
+      fixed_counts |= kernel.integrator->info().selection == Selection::fixed_count;
+      moves_revealed |= kernel.integrator->info().moves_revealed;
+    }
   }
   if (fixed_counts && !exact.masked()) report.why_not = "with fixed counts it is defined for masked processes alone";
   bool const with_path = report.why_not.empty();
@@ -974,8 +977,9 @@ LawReport law_report(ExecSpace const& exec, Process& process, Integrator const& 
     path.total += fixed_counts ? 0 : rise;
     path.factorisation += rise;
   }
-  if (with_path && exact.masked()) report.factorisation = path.factorisation;
-  if (with_path && exact.masked() && !fixed_counts) report.discretisation = path.discretisation;
+  bool const in_parts = with_path && exact.masked() && !moves_revealed;
+  if (in_parts) report.factorisation = path.factorisation;
+  if (in_parts && !fixed_counts) report.discretisation = path.discretisation;
   if (with_path) report.path_kl = fixed_counts ? path.total + path.factorisation : path.total;
   report.tv = total_variation(exact.law(), law);
   report.kl = kl_divergence(exact.law(), law);

@@ -76,7 +76,7 @@ double count_transitions(ExecSpace const& exec, Process& process, Integrator con
 /// sites are revealed, for sites that are on their own the sum over steps of E[sum over masks KL(Bernoulli(v),
 /// Bernoulli(u))], v the true reveal probability and u the method's; and `factorisation`, from what they become, E of
 /// the sum over reveals of ln(p given everything revealed before / the method's law at the start of the step). With
-/// scores that are not those of the data, what they lack is in it.
+/// scores that are not those of the data, what they lack is in it. Methods that move revealed sites have no such parts.
 struct LawReport {
   std::vector<double> law;    ///< [space]: of the state at the end of the grid
   std::vector<double> exact;  ///< [space]: of the exact process there

@@ -34,6 +34,7 @@ struct IntegratorInfo {
   bool moves_revealed = false;   ///< of a masked reverse process, with a law by site: moves sites that hold a token, too
   bool takes_phi = true;         ///< learned factors mean something to it; else they are refused
   int stages = 1;                ///< of a step; 2: see Integrator::second_probabilities()
+  bool remembers = false;        ///< keeps something of each row from step to step: rows keep their places, and every step is its own
   std::string needs{};            ///< in words, for messages; empty: any process
 };
 
@@ -65,8 +66,8 @@ using SiteList = Kokkos::View<std::int64_t const*, Kokkos::LayoutRight, MemorySp
 /// [sites, states]: laws of single sites.
 using SiteProbabilities = Kokkos::View<double**, Kokkos::LayoutRight, MemorySpace>;
 
-/// Advances a batch over one interval. Integrators hold workspaces and no state of a run: one object serves any number
-/// of runs, one at a time.
+/// Advances a batch over one interval. Integrators hold workspaces and, unless info().remembers, no state of a run; one object
+/// serves any number of runs, one at a time.
 class Integrator {
  public:
   virtual ~Integrator() = default;

@@ -552,6 +552,8 @@ void check(Process const& process, Integrator const& integrator, ParticlePlan co
   require(plan.run.last == LastStep::none, "particles take no last step after the grid");
   require(integrator.info().takes_phi || plan.run.phi.empty(),
           "learned factors phi mean nothing to '" + integrator.info().name + "'");
+  require(!integrator.info().remembers, "particles change places, but '" + integrator.info().name +
+                                            "' keeps something of each from step to step: take another method");
   detail::check(integrator, process);
   process.check_length(plan.run.length);
 }

@@ -119,6 +119,9 @@ class BySteps final : public Integrator {
       info_.has_site_law = info_.has_site_law && other.has_site_law;
       info_.moves_revealed = info_.moves_revealed || other.moves_revealed;
       info_.takes_phi = info_.takes_phi && other.takes_phi;
+      info_.remembers |= other.remembers;
+      require(!other.remembers || bases_.size() == 1, "the integrator '" + other.name + "' keeps something of each sequence from step to step: "
+                                                      "a schedule takes it for all steps or for none");
     }
     info_.name = "scheduled";
     info_.summary = "another integrator in each step of a schedule";

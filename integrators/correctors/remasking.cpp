@@ -111,6 +111,7 @@ class Remasking final : public Corrected {
                         dynamic_cast<Corrected const*>(&this->predictor()) == nullptr;
     info_.has_site_law = simple && settings.variant != Variant::confidence;
     info_.moves_revealed = true;
+    info_.remembers |= settings.variant == Variant::confidence;
   }
 
   std::string refuses(Process const& process) const override {

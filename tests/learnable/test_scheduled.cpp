@@ -298,7 +298,13 @@ TEST(Scheduled, Refusals) {
   schedule.phi = {1, 1, 1, 1};
   schedule.bases = {"euler", "euler", "euler", "k_gillespie"};
   EXPECT_NE(refusal(schedule).find("k_gillespie"), std::string::npos);
-  schedule.bases.back() = "tweedie";
+  schedule.phi = {};
+  schedule.bases.back() = "tweedie+remasking:variant=confidence";
+  EXPECT_NE(refusal(schedule).find("from step to step"), std::string::npos);
+  schedule.bases.assign(4, schedule.bases.back());
+  EXPECT_NO_THROW(make_scheduled(schedule, process)) << "all steps are its own";
+  schedule.phi = {1, 1, 1, 1};
+  schedule.bases = {"euler", "euler", "euler", "tweedie"};
   auto const integrator = make_scheduled(schedule, process);
   SamplePlan plan = make_plan(schedule, process, length);
   plan.grid = TimeGrid::uniform(1, 0, 4);

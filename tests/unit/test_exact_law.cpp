@@ -636,6 +636,26 @@ TEST(ExactLaw, RevealedSitesMoveWhereTheMethodSaysSo) {
                                               "theta_rk2+forward_backward"}));
 }
 
+// The path divergence of a method that masks again is one number: that of its predictor, and -ln(1 - sigma) for each token that the
+// exact process keeps, here with sigma = 0.1.
+TEST(ExactLaw, PathsOfAMethodThatMasksAgain) {
+  Subject run(some_data(2, 2), Generator::absorbing(3), NoiseSchedule::log_linear());
+  auto const grid = TimeGrid::from_points({1, 0.5, 0.25});
+  LawReport const report = run.report("tweedie+remasking:eta=0.1", grid);
+  ASSERT_TRUE(report.path_kl) << report.why_not;
+  EXPECT_FALSE(report.discretisation || report.factorisation);
+  EXPECT_GE(*report.path_kl, report.kl);
+  // Steps reveal alpha_to + sigma alpha_from: Bernoulli divergences of the masked sites, half of which are left after the first step.
+  auto const bernoulli = [](double v, double u) { return v * std::log(v / u) + (1 - v) * std::log((1 - v) / (1 - u)); };
+  double const alpha = 1 - run.process.noise().lost(0.5), next = 1 - run.process.noise().lost(0.25);
+  double const start = 1 - run.process.noise().lost(1);
+  double const reveals = bernoulli((alpha - start) / (1 - start), (alpha - start + 0.1 * start) / (1 - start));
+  double const reveals_next = bernoulli((next - alpha) / (1 - alpha), (next - alpha + 0.1 * alpha) / (1 - alpha));
+  LawReport const plain = run.report("tweedie", grid);
+  double const expected = 2 * (reveals + (1 - (alpha - start) / (1 - start)) * reveals_next - (alpha - start) / (1 - start) * std::log(1 - 0.1));
+  EXPECT_NEAR(*report.path_kl, *plain.factorisation + expected, 1e-9);
+}
+
 // ------------------------------------------------------------------------------------------------------- corner cases
 
 TEST(ExactLaw, InfiniteWhereTheMethodMissesSomething) {

@@ -385,6 +385,10 @@ TEST(Particles, WhatCannotBeDoneIsRefused) {
   });
   expect("the template has 2 sites", [](ParticlePlan& p) { p.run.fixed = Template{{0, 0}, {1, 0}}; });
   expect("no last step", [](ParticlePlan& p) { p.run.last = LastStep::sample; });
+  EXPECT_SAYS(reference::message_of<UserError>(
+                  [&] { run(process, plan_of(chain, count(chain)), "tweedie+remasking:variant=confidence+informed"); }),
+              "keeps something of each");
+  EXPECT_NO_THROW(run(process, plan_of(chain, count(chain)), "tweedie+remasking:variant=cap"));
   auto const nothing = [](ParticlePlan&) {};
   EXPECT_SAYS(message(nothing, Process::forward(Generator::uniform(6), NoiseSchedule::constant())), "got a forward one");
   auto const uniform = Generator::uniform(6);
