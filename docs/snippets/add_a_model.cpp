@@ -8,6 +8,19 @@
 
 using namespace saltus;
 
+using Scores = Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace>;
+
+// At namespace scope: compilers for devices refuse kernels that are private.
+struct FollowKernel {
+  Tokens tokens;
+  Scores out;
+  KOKKOS_FUNCTION void operator()(int b, int l) const {
+    token_t const left = l > 0 ? tokens(b, l - 1) : 4;
+    for (int y = 0; y < 4; ++y) out(b, l, y) = left == 4 ? 0.25f : y == left ? 0.85f : 0.05f;
+    out(b, l, 4) = 0;
+  }
+};
+
 // A masked model of sequences over 0..3: a token is likely to be that of its left neighbour, if that is revealed.
 class Follow final : public ScoreModel {
  public:
@@ -24,22 +37,12 @@ class Follow final : public ScoreModel {
     int const batch = static_cast<int>(query.tokens.extent(0)), length = static_cast<int>(query.tokens.extent(1));
     Kokkos::parallel_for("follow::evaluate",
                          Kokkos::MDRangePolicy<ExecSpace, Kokkos::Rank<2>, Kokkos::IndexType<int>>(exec, {0, 0}, {batch, length}),
-                         Kernel{query.tokens, out});
+                         FollowKernel{query.tokens, out});
     return {ScalarType::f32, out.data(), static_cast<std::int64_t>(out.stride(0)), static_cast<std::int64_t>(out.stride(1)), 5,
             ScoreKind::x0_leave_one_out, true};
   }
 
  private:
-  using Scores = Kokkos::View<float***, Kokkos::LayoutRight, MemorySpace>;
-  struct Kernel {
-    Tokens tokens;
-    Scores out;
-    KOKKOS_FUNCTION void operator()(int b, int l) const {
-      token_t const left = l > 0 ? tokens(b, l - 1) : 4;
-      for (int y = 0; y < 4; ++y) out(b, l, y) = left == 4 ? 0.25f : y == left ? 0.85f : 0.05f;
-      out(b, l, 4) = 0;
-    }
-  };
   std::vector<Scores> out_;
 };
 

@@ -221,6 +221,9 @@ std::unique_ptr<Integrator> correct_remasking(std::unique_ptr<Integrator> predic
   if (found == std::end(names))
     throw UserError(unknown_name("variant of remasking", text, {"cap", "confidence", "loop", "rescale"}));
   auto const variant = static_cast<Variant>(found - std::begin(names));
+  for (char const* const of_loop : {"on", "off", "alpha_on"})
+    require(variant == Variant::loop || !parameters.has(of_loop), parameters.where() + ": '" + of_loop + "' is for variant=loop");
+  require(variant != Variant::confidence || !parameters.has("eta"), parameters.where() + ": 'eta' is not for variant=confidence");
   constexpr double defaults[] = {0.008, 0.015, 0, 0.02};  // of the scripts of the paper
   Remasking::Settings const s{variant, parameters.number("eta", defaults[static_cast<int>(variant)]),
                               parameters.number("on", 0.55), parameters.number("off", 0.05),

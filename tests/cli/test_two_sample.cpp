@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Two sets of sequences compared: by hand, against enumerated permutations, and the laws of p-values.
+#include <algorithm>
 #include <cmath>
 #include <map>
 
+#include <boost/math/distributions/binomial.hpp>
 #include <gtest/gtest.h>
 
 #include <saltus/ctmc/error.hpp>

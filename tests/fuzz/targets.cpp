@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A parser for each program (SALTUS_FUZZ_TARGET): whatever the bytes are, it gives a result or one of the errors that it
+// A parser for each program, which has its name: whatever the bytes are, it gives a result or one of the errors that it
 // announces; and what it read is written and read again where there is a writer. Built with libFuzzer (preset fuzz), or
 // with replay.cpp, which runs the corpus and changed copies of it.
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -66,7 +67,7 @@ void same(bool condition) {
   }
 }
 
-[[maybe_unused]] void sequences(std::string_view bytes) {
+void sequences(std::string_view bytes) {
   File const file(bytes);
   SequenceSet const set = read_sequences(file.path());
   if (set.count == 0) return;
@@ -77,7 +78,7 @@ void same(bool condition) {
   writer.commit();
   same(read_sequences(path, set.alphabet).tokens == set.tokens);
 }
-[[maybe_unused]] void tokens(std::string_view bytes) {  // the first byte chooses the tokenizer
+void tokens(std::string_view bytes) {  // the first byte chooses the tokenizer
   if (bytes.empty()) return;
   static constexpr Tokenizer all[] = {Tokenizer::characters, Tokenizer::smiles, Tokenizer::words};
   File const file(bytes.substr(1));
@@ -86,13 +87,13 @@ void same(bool condition) {
   SequenceFiles const files = read_sequence_files({file.path()}, tokenizer);
   for (std::size_t b = 0; b < files.sets[0].count(); ++b) files.alphabet.text(files.sets[0].row(b));
 }
-[[maybe_unused]] void table(std::string_view bytes) {  // the first byte is the number of columns
+void table(std::string_view bytes) {  // the first byte is the number of columns
   if (bytes.empty()) return;
   File const file(bytes.substr(1));
   int const columns = 1 + static_cast<unsigned char>(bytes[0]) % 8;
   for (auto const& row : read_columns(file.path(), columns)) same(row.size() == static_cast<std::size_t>(columns));
 }
-[[maybe_unused]] void npy(std::string_view bytes) {
+void npy(std::string_view bytes) {
   File const file(bytes);
   NpyArray const array = read_npy(file.path());
   std::string const path = (folder() / "out.npy").string();
@@ -101,18 +102,18 @@ void same(bool condition) {
   same(again.shape == array.shape && again.values.size() == array.values.size());
   same(array.values.empty() || std::memcmp(again.values.data(), array.values.data(), array.values.size() * sizeof(double)) == 0);
 }
-[[maybe_unused]] void generator(std::string_view bytes) {  // matrix, PAML, Matrix Market, NPY
+void generator(std::string_view bytes) {  // matrix, PAML, Matrix Market, NPY
   File const file(bytes);
   read_generator(file.path());
 }
-[[maybe_unused]] void generator_name(std::string_view bytes) {
+void generator_name(std::string_view bytes) {
   if (bytes.size() < 200 && bytes.find('/') == bytes.npos) read_generator(bytes);
 }
-[[maybe_unused]] void newick(std::string_view bytes) {
+void newick(std::string_view bytes) {
   Tree const tree = parse_newick(bytes, "the file");
   for (std::size_t i = 0; i < tree.nodes.size(); ++i) same(tree.nodes[i].parent < static_cast<int>(i));
 }
-[[maybe_unused]] void process(std::string_view bytes) {
+void process(std::string_view bytes) {
   File const file(bytes);
   auto const options = app::Options::parse(app::command_simulate, {"--process", file.path(), "--quiet"});
   app::ProcessText const text = app::read_process_text(options);
@@ -124,17 +125,17 @@ void same(bool condition) {
       text.start.find('/') == text.start.npos && text.site_rates.find('/') == text.site_rates.npos)
     app::read_forward(options);
 }
-[[maybe_unused]] void manifest(std::string_view bytes) {
+void manifest(std::string_view bytes) {
   put("model.json", bytes);
   BackboneManifest const manifest = read_manifest(folder().string());
   write_manifest(folder().string(), manifest);
   same(read_manifest(folder().string()) == manifest);
 }
-[[maybe_unused]] void law(std::string_view bytes) {
+void law(std::string_view bytes) {
   put("model.json", bytes);
   load_law(folder().string());
 }
-[[maybe_unused]] void schedule(std::string_view bytes) {
+void schedule(std::string_view bytes) {
   File const file(bytes);
   Schedule const schedule = read_schedule(file.path());
   std::string const one = (folder() / "one.json").string(), two = (folder() / "two.json").string();
@@ -142,7 +143,7 @@ void same(bool condition) {
   write_schedule(two, read_schedule(one));
   same(read_file(one) == read_file(two));
 }
-[[maybe_unused]] void safetensors(std::string_view bytes) {
+void safetensors(std::string_view bytes) {
   File const file(bytes);
   TensorFile const tensors(file.path());
   std::size_t sum = 0;
@@ -154,9 +155,22 @@ void same(bool condition) {
   same(TensorFile(path).tensors().size() == tensors.tensors().size() && sum < SIZE_MAX);
 }
 
+struct Target {
+  std::string_view name;
+  void (*run)(std::string_view bytes);
+};
+constexpr Target targets[] = {{"sequences", sequences}, {"tokens", tokens}, {"table", table}, {"npy", npy}, {"generator", generator}, {"generator_name", generator_name}, {"newick", newick}, {"process", process}, {"manifest", manifest}, {"law", law}, {"schedule", schedule}, {"safetensors", safetensors}};
+Target const* target = nullptr;
+
 }  // namespace
 
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
+extern "C" int LLVMFuzzerInitialize(int*, char*** argv) {
+  std::string const name = fs::path((*argv)[0]).filename().string();
+  target = std::find_if(std::begin(targets), std::end(targets), [&](Target const& t) { return t.name == name; });
+  if (target == std::end(targets)) {
+    std::fprintf(stderr, "there is no target '%s': the program has another name than it was built with\n", name.c_str());
+    std::exit(2);
+  }
   static Kokkos::ScopeGuard const guard(Kokkos::InitializationSettings().set_num_threads(1).set_disable_warnings(true));
   std::atexit([] { fs::remove_all(folder()); });
   return 0;
@@ -164,7 +178,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   try {
-    SALTUS_FUZZ_TARGET({reinterpret_cast<char const*>(data), size});
+    target->run({reinterpret_cast<char const*>(data), size});
   } catch (UserError const&) {
   } catch (NumericalError const&) {  // an eigen-decomposition that does not come off
   } catch (std::bad_alloc const&) {  // the program says so, and what would help

@@ -113,18 +113,24 @@ TEST(Scheduled, FeaturesAreSharesAndEntropies) {
   }
 }
 
-TEST(Scheduled, BinsHaveTheirLowerEdges) {
-  StateBins const bins(ExecSpace(), {{0.25, 0.5}, {1.5}, {}});
-  ASSERT_EQ(bins.count(), 6);
-  Kokkos::View<int*, MemorySpace> const out("test::bins", 6);
-  Kokkos::parallel_for(Kokkos::RangePolicy<ExecSpace>(0, 1), KOKKOS_LAMBDA(int) {
+struct SixBins {
+  StateBins bins;
+  Kokkos::View<int*, MemorySpace> out;
+  KOKKOS_FUNCTION void operator()(int) const {
     out(0) = bins({0, 0});
     out(1) = bins({0.2499, 1.5});
     out(2) = bins({0.25, 1.4999});
     out(3) = bins({0.4999, 2});
     out(4) = bins({0.5, 0});
     out(5) = bins({1, 99});
-  });
+  }
+};
+
+TEST(Scheduled, BinsHaveTheirLowerEdges) {
+  StateBins const bins(ExecSpace(), {{0.25, 0.5}, {1.5}, {}});
+  ASSERT_EQ(bins.count(), 6);
+  Kokkos::View<int*, MemorySpace> const out("test::bins", 6);
+  Kokkos::parallel_for(Kokkos::RangePolicy<ExecSpace>(0, 1), SixBins{bins, out});
   auto const got = Kokkos::create_mirror_view_and_copy(HostSpace(), out);
   for (int i = 0; i < 6; ++i) EXPECT_EQ(got(static_cast<std::size_t>(i)), i);
   EXPECT_EQ(StateBins(ExecSpace(), {}).count(), 1);

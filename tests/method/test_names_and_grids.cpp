@@ -72,6 +72,8 @@ TEST(Names, ErrorsSayWhatWouldDo) {
   EXPECT_TRUE(says(error("tweedie+remasking:variant=capped"), {"capped", "cap"}));
   EXPECT_TRUE(says(error("tweedie+remasking:eta=1.5"), {"eta", "1.5"}));
   EXPECT_TRUE(says(error("tweedie+remasking:variant=loop,on=0.1,off=0.2"), {"off", "on"}));
+  EXPECT_TRUE(says(error("tweedie+remasking:on=0.5"), {"'on' is for variant=loop"}));
+  EXPECT_TRUE(says(error("tweedie+remasking:variant=confidence,eta=0.1"), {"'eta' is not for variant=confidence"}));
   EXPECT_TRUE(says(error("tweedie+forward_backward:scale=0"), {"scale"}));
   for (std::string const name : {"adaptive", "entropy_bound", "gillespie", "uniformization"}) {
     EXPECT_TRUE(says(error(name + "+forward_backward"), {"forward_backward", "'" + name + "'", "chooses its own"}));

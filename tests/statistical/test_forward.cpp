@@ -9,6 +9,8 @@
 #include <numeric>
 
 #include <gtest/gtest.h>
+#include <boost/math/distributions/binomial.hpp>
+#include <boost/math/distributions/chi_squared.hpp>
 #include <boost/math/distributions/poisson.hpp>
 #include <boost/math/special_functions/beta.hpp>
 

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 #include <boost/math/distributions/beta.hpp>
+#include <boost/math/distributions/binomial.hpp>
 
 #include <saltus/integrators/exact_law.hpp>
 #include <saltus/integrators/registry.hpp>

@@ -20,6 +20,8 @@
 #include <saltus/models/product.hpp>
 #include <saltus/models/table.hpp>
 
+#include "reference/instances.hpp"
+
 namespace saltus {
 namespace {
 
@@ -202,36 +204,27 @@ std::vector<Event> loop_events(ExecSpace const& exec, Process& process, Integrat
   return StepLoop(exec, process, integrator, steps).events();
 }
 
-// An instance that is not the default one.
-ExecSpace another_instance() {
-#ifdef KOKKOS_ENABLE_OPENMP
-  return ExecSpace(1);  // one thread; partition_space() gives none where there is only one
-#else
-  return Kokkos::Experimental::partition_space(ExecSpace(), 1, 1)[1];
-#endif
-}
-
 // Whether all kernels and reductions of `action` run on `exec`, which is not the default instance.
-testing::AssertionResult stays_on(ExecSpace const& exec, std::function<void()> const& action,
-                                  std::chrono::seconds patience = std::chrono::seconds(20)) {
-  if (exec == ExecSpace()) return testing::AssertionFailure() << "that is the default instance";
-#ifdef KOKKOS_ENABLE_OPENMP
-  // All OpenMP instances have the same device id. But Kokkos holds an instance's mutex while a kernel runs on it: while
-  // we hold the default instance's, work that goes there waits, and work on `exec` does not.
-  std::unique_lock<std::mutex> lock(ExecSpace().impl_internal_space_instance()->m_instance_mutex);
-  auto const done = std::async(std::launch::async, action);
-  bool const waits = done.wait_for(patience) == std::future_status::timeout;
-  lock.unlock();
-  done.wait();
-  if (waits) return testing::AssertionFailure() << "work waits for the default instance";
-#else
-  static_cast<void>(patience);
-  std::uint32_t const device = tools::device_id(exec);
-  for (Event const& e : record(action)) {
-    bool const work = e.kind == Kind::kernel || e.kind == Kind::fence;
-    if (work && e.device != device) return testing::AssertionFailure() << "on another instance: " << e.label;
+template <class Space>
+testing::AssertionResult stays_on(Space const& exec, std::function<void()> const& action,
+                                  [[maybe_unused]] std::chrono::seconds patience = std::chrono::seconds(20)) {
+  if (exec == Space()) return testing::AssertionFailure() << "that is the default instance";
+  if constexpr (reference::on_threads) {
+    // All OpenMP instances have the same device id. But Kokkos holds an instance's mutex while a kernel runs on it: while
+    // we hold the default instance's, work that goes there waits, and work on `exec` does not.
+    std::unique_lock<std::mutex> lock(Space().impl_internal_space_instance()->m_instance_mutex);
+    auto const done = std::async(std::launch::async, action);
+    bool const waits = done.wait_for(patience) == std::future_status::timeout;
+    lock.unlock();
+    done.wait();
+    if (waits) return testing::AssertionFailure() << "work waits for the default instance";
+  } else {
+    std::uint32_t const device = tools::device_id(exec);
+    for (Event const& e : record(action)) {
+      bool const work = e.kind == Kind::kernel || e.kind == Kind::fence;
+      if (work && e.device != device) return testing::AssertionFailure() << "on another instance: " << e.label;
+    }
   }
-#endif
   return testing::AssertionSuccess();
 }
 
@@ -303,7 +296,7 @@ TEST_P(Tools, TenTimesTheStepsLaunchTenTimesTheKernels) {
 }
 
 TEST_P(Tools, WorkRunsOnTheGivenInstance) {
-  ExecSpace const exec = another_instance();
+  ExecSpace const exec = reference::another_instance();
   each([&](Process& process, Direction) {
     StepLoop loop(exec, process, *integrator_, 3);
     EXPECT_TRUE(stays_on(exec, [&] { loop.run(); }));
@@ -456,7 +449,7 @@ class Careless final : public Integrator {
 };
 
 TEST(Control, ACarelessIntegratorIsCaught) {
-  ExecSpace const exec = another_instance();
+  ExecSpace const exec = reference::another_instance();
   Careless careless;
   Process process = make_process(Direction::forward_uniform);
   auto const few = loop_events(exec, process, careless, 2), many = loop_events(exec, process, careless, 20);
