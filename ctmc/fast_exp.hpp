@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include <Kokkos_Core.hpp>
@@ -17,10 +16,10 @@ KOKKOS_FORCEINLINE_FUNCTION float exp_bounded(float x) {
   constexpr float rounder = 0x1.8p23f;  // adding it rounds to an integer, held in the low bits of the sum
   // Clamped to [-88, 88] through integers, which need no care for NaN: negative floats grow with their bits as unsigned
   // numbers, positive ones as signed numbers. At -88 the power of two below is 2^-127, whose bits are those of 0.
-  std::uint32_t const bits = std::bit_cast<std::uint32_t>(x);
+  std::uint32_t const bits = Kokkos::bit_cast<std::uint32_t>(x);
   std::uint32_t const above = bits < 0xC2B00000u ? bits : 0xC2B00000u;
   std::int32_t const inside = static_cast<std::int32_t>(above) < 0x42B00000 ? static_cast<std::int32_t>(above) : 0x42B00000;
-  float const y = std::bit_cast<float>(inside);
+  float const y = Kokkos::bit_cast<float>(inside);
   float const shifted = y * log2e + rounder;
   float const n = shifted - rounder;
   float const r = (y - n * ln2_high) - n * ln2_low;
@@ -32,7 +31,7 @@ KOKKOS_FORCEINLINE_FUNCTION float exp_bounded(float x) {
   p = p * r + 1.0f;
   p = p * r + 1.0f;
   // 2^n through the exponent bits
-  float const power = std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) + 127u) << 23);
+  float const power = Kokkos::bit_cast<float>((Kokkos::bit_cast<std::uint32_t>(shifted) + 127u) << 23);
   return x == x ? p * power : x;
 }
 
@@ -42,8 +41,8 @@ KOKKOS_FORCEINLINE_FUNCTION float exp_bounded(float x) {
 KOKKOS_FORCEINLINE_FUNCTION float exp2_coarse(float t) {
   constexpr float rounder = 0x1.8p23f + 127.0f;  // the low bits of the sum are the exponent's
   float const below = t < 127.0f ? t : 127.0f;
-  std::uint32_t const bits = std::bit_cast<std::uint32_t>(below);
-  float const y = std::bit_cast<float>(bits < 0xC2FC0000u ? bits : 0xC2FC0000u);
+  std::uint32_t const bits = Kokkos::bit_cast<std::uint32_t>(below);
+  float const y = Kokkos::bit_cast<float>(bits < 0xC2FC0000u ? bits : 0xC2FC0000u);
   float const shifted = y + rounder;
   float const r = y - (shifted - rounder);
   float p = 0x1.3997d4p-7f;
@@ -51,7 +50,7 @@ KOKKOS_FORCEINLINE_FUNCTION float exp2_coarse(float t) {
   p = p * r + 0x1.ec06dap-3f;
   p = p * r + 0x1.62e0dcp-1f;
   p = p * r + 0x1.ffffe8p-1f;
-  return p * std::bit_cast<float>(std::bit_cast<std::uint32_t>(shifted) << 23);
+  return p * Kokkos::bit_cast<float>(Kokkos::bit_cast<std::uint32_t>(shifted) << 23);
 }
 
 }  // namespace saltus

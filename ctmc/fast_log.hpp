@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include <Kokkos_Core.hpp>
@@ -12,10 +11,10 @@ namespace saltus {
 /// library's is not. u = 2^k m with m in [sqrt(1/2), sqrt(2)) and ln m = 2 atanh(s), s = (m - 1)/(m + 1), by its series:
 /// s^2 <= 0.0295, so that 11 terms leave a remainder under 1e-17.
 KOKKOS_FORCEINLINE_FUNCTION double log_unit(double u) {
-  auto const bits = std::bit_cast<std::int64_t>(u);
+  auto const bits = Kokkos::bit_cast<std::int64_t>(u);
   constexpr std::int64_t root_half = 0x3FE6A09E667F3BCD;  // sqrt(1/2)
   std::int64_t const shift = (bits - root_half) & ~((std::int64_t{1} << 52) - 1);
-  double const m = std::bit_cast<double>(bits - shift);
+  double const m = Kokkos::bit_cast<double>(bits - shift);
   double const k = static_cast<double>(static_cast<std::int32_t>(shift >> 52));
   double const f = m - 1, s = f / (2 + f), z = s * s;
   double series = 1.0 / 23;

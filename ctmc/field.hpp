@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <bit>
 #include <cstring>
 #include <type_traits>
 
@@ -192,8 +191,8 @@ struct ScoreRow {
         for (int k = 0; k < width; ++k) {
           std::uint32_t both;
           std::memcpy(&both, in + i + 2 * k, sizeof both);
-          lanes[k] += exp2_coarse(factor * std::bit_cast<float>(both << 16) - offset) +
-                      exp2_coarse(factor * std::bit_cast<float>(both & 0xffff0000u) - offset);
+          lanes[k] += exp2_coarse(factor * Kokkos::bit_cast<float>(both << 16) - offset) +
+                      exp2_coarse(factor * Kokkos::bit_cast<float>(both & 0xffff0000u) - offset);
         }
       }
     } else {
@@ -237,14 +236,14 @@ struct ScoreRow {
   KOKKOS_FORCEINLINE_FUNCTION Scalar largest_of(Number const* in, int n) const {
     if constexpr (std::is_same_v<Scalar, float>) {
       // Floats order like their bits read as sign-magnitude integers: an integer maximum needs no -ffinite-math-only.
-      std::int32_t m = std::bit_cast<std::int32_t>(-Kokkos::Experimental::infinity_v<float>) ^ 0x7fffffff;
+      std::int32_t m = Kokkos::bit_cast<std::int32_t>(-Kokkos::Experimental::infinity_v<float>) ^ 0x7fffffff;
 #pragma omp simd reduction(max : m)
       for (int i = 0; i < n; ++i) {
-        std::int32_t bits = std::bit_cast<std::int32_t>(power * static_cast<Scalar>(in[i]));
+        std::int32_t bits = Kokkos::bit_cast<std::int32_t>(power * static_cast<Scalar>(in[i]));
         bits ^= (bits >> 31) & 0x7fffffff;
         m = m > bits ? m : bits;
       }
-      return std::bit_cast<float>(m ^ ((m >> 31) & 0x7fffffff));
+      return Kokkos::bit_cast<float>(m ^ ((m >> 31) & 0x7fffffff));
     } else {
       Scalar m = -Kokkos::Experimental::infinity_v<Scalar>;
       for (int i = 0; i < n; ++i) m = power * static_cast<Scalar>(in[i]) <= m ? m : power * static_cast<Scalar>(in[i]);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <mutex>
 
+#define EIGEN_NO_CUDA  // nothing of it runs on a device
 #include <Eigen/Dense>
 #include <unsupported/Eigen/MatrixFunctions>
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -20,10 +19,10 @@ KOKKOS_INLINE_FUNCTION constexpr std::size_t scalar_size(ScalarType type) {
 /// bfloat16: the upper half of a float.
 struct BFloat16 {
   std::uint16_t bits;
-  KOKKOS_FORCEINLINE_FUNCTION operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+  KOKKOS_FORCEINLINE_FUNCTION operator float() const { return Kokkos::bit_cast<float>(std::uint32_t{bits} << 16); }
   /// The nearest one, ties to even.
   KOKKOS_INLINE_FUNCTION static BFloat16 nearest(float x) {
-    std::uint32_t const u = std::bit_cast<std::uint32_t>(x);
+    std::uint32_t const u = Kokkos::bit_cast<std::uint32_t>(x);
     if (x != x) return {static_cast<std::uint16_t>((u >> 16) | 0x40u)};
     return {static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
   }
@@ -36,18 +35,18 @@ struct Float16 {
   // for subnormal numbers. No branch, so that loops are vectorised.
   KOKKOS_FORCEINLINE_FUNCTION operator float() const {
     std::uint32_t const magnitude = (bits & 0x7fffu) << 13, sign = (bits & 0x8000u) << 16;
-    std::uint32_t const finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
-    return std::bit_cast<float>(sign | (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite));
+    std::uint32_t const finite = Kokkos::bit_cast<std::uint32_t>(Kokkos::bit_cast<float>(magnitude) * 0x1p112f);
+    return Kokkos::bit_cast<float>(sign | (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite));
   }
   /// The nearest one, ties to even; infinite from 65520 on.
   KOKKOS_INLINE_FUNCTION static Float16 nearest(float x) {
-    std::uint32_t const u = std::bit_cast<std::uint32_t>(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+    std::uint32_t const u = Kokkos::bit_cast<std::uint32_t>(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
     if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};
     // Below the smallest normal number an addition rounds to multiples of 2^-24, which are the subnormal ones.
     if (magnitude < 0x38800000u) {
-      float const shifted = std::bit_cast<float>(magnitude) + 0.5f;
-      return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
+      float const shifted = Kokkos::bit_cast<float>(magnitude) + 0.5f;
+      return {static_cast<std::uint16_t>(sign | (Kokkos::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
     }
     std::uint32_t const rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
     return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
@@ -72,9 +71,9 @@ KOKKOS_FORCEINLINE_FUNCTION void widen_sixteen(Float16 const* from, float* to) {
   for (int i = 0; i < 16; ++i) to[i] = from[i];
 }
 
-/// Calls the visitor with the numbers as a pointer to their type.
+/// Calls the visitor with the numbers as a pointer to their type, on the host.
 template <class Visitor>
-KOKKOS_INLINE_FUNCTION decltype(auto) visit_numbers(void const* data, ScalarType type, Visitor&& visitor) {
+decltype(auto) visit_numbers(void const* data, ScalarType type, Visitor&& visitor) {
   switch (type) {
     case ScalarType::f16: return visitor(static_cast<Float16 const*>(data));
     case ScalarType::bf16: return visitor(static_cast<BFloat16 const*>(data));

@@ -275,7 +275,8 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
             Scatter<Number>{from, const_cast<Number*>(static_cast<Number const*>(slot.scores.data)), part.row_stride, part.site_stride,
                             slot.scores.row_stride, slot.scores.site_stride, slot.rows.data() + first, length, manifest_.states});
       });
-      exec.fence("saltus::models: LibTorch's own memory is about to be used again");
+      // On a device LibTorch's next work comes after this on the same stream.
+      if constexpr (on_host) exec.fence("saltus::models: LibTorch's own memory is about to be used again");
     }
     return evaluation();
   };

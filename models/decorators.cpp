@@ -33,12 +33,12 @@ template <class Scalar>
 using Key = std::conditional_t<std::is_same_v<Scalar, float>, std::int32_t, std::int64_t>;
 template <class Scalar>
 KOKKOS_FORCEINLINE_FUNCTION Key<Scalar> key_of(Scalar x) {
-  auto const bits = std::bit_cast<Key<Scalar>>(x);
+  auto const bits = Kokkos::bit_cast<Key<Scalar>>(x);
   return bits ^ ((bits >> (8 * sizeof(Scalar) - 1)) & Kokkos::Experimental::finite_max_v<Key<Scalar>>);
 }
 template <class Scalar>
 KOKKOS_FORCEINLINE_FUNCTION Scalar number_of(Key<Scalar> key) {
-  return std::bit_cast<Scalar>(key_of(std::bit_cast<Scalar>(key)));
+  return Kokkos::bit_cast<Scalar>(key_of(Kokkos::bit_cast<Scalar>(key)));
 }
 
 template <class Scalar>

@@ -23,6 +23,11 @@ function(saltus_compile_options target)
     $<$<AND:$<BOOL:${SALTUS_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>
     # g++ 12.2 with AVX-512 copies {.5, .5, 0, 0} as {.5, .5, .5, .5} through this pass; our loops do not need it.
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-fno-tree-slp-vectorize>)
+  if(SALTUS_WARNINGS_AS_ERRORS AND Kokkos_CXX_COMPILER_ID STREQUAL "NVIDIA")
+    foreach(number 20011 20013 20014 20015)  # calls of what is for the host alone in code for the device, which nvcc lets pass
+      target_compile_options(${target} PRIVATE "SHELL:-Xcudafe --diag_error=${number}")
+    endforeach()
+  endif()
 endfunction()
 
 # saltus_module(NAME SOURCES a.cpp ... HEADERS a.hpp ... LINK target ...)

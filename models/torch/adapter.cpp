@@ -6,10 +6,13 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <ATen/autocast_mode.h>
+#include <c10/core/StreamGuard.h>
 #include <torch/script.h>
 #include <torch/torch.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
@@ -64,6 +67,14 @@ void prepare(saltus_torch_options const& options) {
   setenv("AOTI_RUNTIME_CHECK_INPUTS", "1", 0);
 }
 
+// LibTorch's work goes to the caller's stream, so that it follows the kernels that made the tokens, and those that read the scores follow
+// it, without a word from the host. A stream from elsewhere is named by its pointer (c10/cuda/CUDAStream.cpp, getStreamFromExternal),
+// here by types that a LibTorch without CUDA has, too.
+std::optional<c10::Stream> stream_of(torch::Device device, void* stream) {
+  if (device.is_cpu()) return {};
+  return c10::Stream(c10::Stream::UNSAFE, device, static_cast<c10::StreamId>(reinterpret_cast<std::intptr_t>(stream)));
+}
+
 // Runs a TorchScript network in bfloat16 as autocast does it: products in bfloat16, sums and what needs it in single
 // precision. Turning its weights over would not do, since traced networks hold scalar types.
 class Autocast {
@@ -95,6 +106,8 @@ struct saltus_model {
   std::unique_ptr<torch::jit::Module> script;
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> package;
   torch::Tensor ids;                      // [states] the network's token of each state, or undefined
+  torch::Tensor condition_row;            // on the device, of condition_values
+  std::vector<float> condition_values;
   std::map<int, torch::Tensor> outputs;   // by slot
 
   saltus_model(saltus_network const& n, saltus_torch_options const& options)
@@ -123,6 +136,7 @@ struct saltus_model {
   }
 
   torch::Tensor run(saltus_batch const& batch) {
+    c10::OptionalStreamGuard const guard(stream_of(device, batch.stream));
     std::int64_t const rows = batch.batch, length = batch.length;
     auto const on = torch::TensorOptions().device(device);
     auto const borrowed = [&](void const* data, at::IntArrayRef shape, at::IntArrayRef strides, torch::ScalarType type) {
@@ -137,10 +151,12 @@ struct saltus_model {
                           : torch::ones({rows, length}, on.dtype(torch::kBool));
     }
     if (network.condition_size > 0) {
-      condition = torch::from_blob(const_cast<float*>(batch.condition), {1, network.condition_size}, torch::kFloat32)
-                      .to(device)
-                      .expand({rows, network.condition_size})
-                      .contiguous();
+      // Taken to the device once: a copy from host memory waits.
+      if (std::vector<float> given(batch.condition, batch.condition + network.condition_size); given != condition_values) {
+        condition_values = std::move(given);
+        condition_row = torch::from_blob(condition_values.data(), {1, network.condition_size}, torch::kFloat32).clone().to(device);
+      }
+      condition = condition_row.expand({rows, network.condition_size}).contiguous();
     }
     // Packages for any batch take two rows or more: torch.export holds a size of 1 for a constant.
     std::int64_t const least = network.fixed_batch > 0 ? network.fixed_batch : package ? 2 : 0;
