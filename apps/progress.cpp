@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <limits>
 
 #include "problem.hpp"
@@ -18,6 +19,7 @@ ProgressText::ProgressText(Options const& options) : last_(-std::numeric_limits<
   } else if (Ranks::world().several()) {
     out_ = std::fopen("/dev/tty", "we");
     own_ = out_ != nullptr;
+    std::signal(SIGTTOU, SIG_IGN);  // a launcher's programs run in the background: with 'stty tostop' writing would stop them
     if (!own_) {
       out_ = stderr;
       lines_ = true;
