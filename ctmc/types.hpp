@@ -29,8 +29,8 @@ struct State {
   Frozen frozen;                   ///< [batch, length] or empty (no site is frozen); in
   std::uint64_t first_sample = 0;  ///< global index of row 0; with the seed it names the row's random numbers
 
-  int batch() const { return static_cast<int>(tokens.extent(0)); }
-  int length() const { return static_cast<int>(tokens.extent(1)); }
+  KOKKOS_FUNCTION int batch() const { return static_cast<int>(tokens.extent(0)); }
+  KOKKOS_FUNCTION int length() const { return static_cast<int>(tokens.extent(1)); }
 };
 
 /// Sizes that all memory of a run is reserved for.
