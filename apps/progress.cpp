@@ -19,8 +19,9 @@ ProgressText::ProgressText(Options const& options) : last_(-std::numeric_limits<
   } else if (Ranks::world().several()) {
     out_ = std::fopen("/dev/tty", "we");
     own_ = out_ != nullptr;
-    std::signal(SIGTTOU, SIG_IGN);  // a launcher's programs run in the background: with 'stty tostop' writing would stop them
-    if (!own_) {
+    if (own_) {
+      std::signal(SIGTTOU, SIG_IGN);  // a launcher's programs run in the background: with 'stty tostop' writing would stop them
+    } else {
       out_ = stderr;
       lines_ = true;
       last_ = now();  // a short run needs none

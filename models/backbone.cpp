@@ -97,7 +97,7 @@ struct Backbone::Slot {
 };
 
 Backbone::Backbone(std::string const& folder, BackboneOptions const& options)
-    : manifest_(read_manifest(folder)), condition_(options.condition), adapter_(std::make_unique<Adapter>()) {
+    : manifest_(read_manifest(folder)), adapter_(std::make_unique<Adapter>()) {
   OutputKind const& kind = output_kind(manifest_.output);
   scaled_ = kind.scaled;
   info_.name = manifest_.name;
@@ -107,10 +107,10 @@ Backbone::Backbone(std::string const& folder, BackboneOptions const& options)
   info_.time = manifest_.time;
   info_.length = manifest_.any_length ? 0 : manifest_.length;
   std::string const path = (std::filesystem::path(folder) / manifest_.file).string();
-  require(manifest_.condition_size == static_cast<int>(condition_.size()),
+  require(manifest_.condition_size == static_cast<int>(options.condition.size()),
           "the backbone '" + manifest_.name + "' takes " +
               (manifest_.condition_size ? "a condition of " + std::to_string(manifest_.condition_size) + " numbers" : "no condition") +
-              ", got " + std::to_string(condition_.size()) + " (--condition)");
+              ", got " + std::to_string(options.condition.size()) + " (--condition)");
   require(options.trusted || manifest_.format != BackboneManifest::Format::aoti,
           "'" + path + "' is an AOTInductor package: machine code that may do whatever you may. Look where it comes from; if you "
           "trust it, --trust loads it");
@@ -132,6 +132,7 @@ Backbone::Backbone(std::string const& folder, BackboneOptions const& options)
   network.forbidden = manifest_.takes_valid ? manifest_.alphabet.pad().value_or(-1) : -1;
   network.forbidden_value = is_logarithmic(kind.kind) ? -std::numeric_limits<float>::infinity() : 0.0f;
   network.condition_size = manifest_.condition_size;
+  network.condition = options.condition.data();
   network.fixed_batch = manifest_.fixed_batch;
   std::optional<TensorFile> weights;
   std::vector<saltus_tensor> tensors;
@@ -239,7 +240,6 @@ Evaluation Backbone::evaluate(ExecSpace const& exec, Query const& query, int num
                              stride,
                              times ? times + first : nullptr,
                              manifest_.takes_valid ? slot.valid.data() + std::int64_t{first} * length : nullptr,
-                             condition_.empty() ? nullptr : condition_.data(),
                              rows,
                              length,
                              stream_of(exec)};

@@ -47,7 +47,6 @@ class Backbone final : public ScoreModel {
   BackboneManifest manifest_;
   ModelInfo info_;
   bool scaled_;
-  std::vector<float> condition_;
   std::unique_ptr<Adapter> adapter_;
   std::vector<Slot> slots_;
   std::int64_t rows_evaluated_ = 0;

@@ -9,7 +9,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include <ATen/autocast_mode.h>
 #include <c10/core/StreamGuard.h>
@@ -106,8 +105,7 @@ struct saltus_model {
   std::unique_ptr<torch::jit::Module> script;
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> package;
   torch::Tensor ids;                      // [states] the network's token of each state, or undefined
-  torch::Tensor condition_row;            // on the device, of condition_values
-  std::vector<float> condition_values;
+  torch::Tensor condition_row;            // [1, condition_size], or undefined
   std::map<int, torch::Tensor> outputs;   // by slot
 
   saltus_model(saltus_network const& n, saltus_torch_options const& options)
@@ -130,9 +128,13 @@ struct saltus_model {
     if (n.token_ids != nullptr) {
       ids = torch::from_blob(const_cast<std::int64_t*>(n.token_ids), {n.states}, torch::kInt64).clone().to(device);
     }
+    if (n.condition_size > 0) {
+      condition_row = torch::from_blob(const_cast<float*>(n.condition), {1, n.condition_size}, torch::kFloat32).clone().to(device);
+    }
     network.token_ids = nullptr;  // borrowed: not to be used again
     network.tensors = nullptr;
     network.path = nullptr;
+    network.condition = nullptr;
   }
 
   torch::Tensor run(saltus_batch const& batch) {
@@ -150,14 +152,7 @@ struct saltus_model {
       valid = batch.valid ? borrowed(batch.valid, {rows, length}, {length, 1}, torch::kUInt8).to(torch::kBool)
                           : torch::ones({rows, length}, on.dtype(torch::kBool));
     }
-    if (network.condition_size > 0) {
-      // Taken to the device once: a copy from host memory waits.
-      if (std::vector<float> given(batch.condition, batch.condition + network.condition_size); given != condition_values) {
-        condition_values = std::move(given);
-        condition_row = torch::from_blob(condition_values.data(), {1, network.condition_size}, torch::kFloat32).clone().to(device);
-      }
-      condition = condition_row.expand({rows, network.condition_size}).contiguous();
-    }
+    if (condition_row.defined()) condition = condition_row.expand({rows, network.condition_size}).contiguous();
     // Packages for any batch take two rows or more: torch.export holds a size of 1 for a constant.
     std::int64_t const least = network.fixed_batch > 0 ? network.fixed_batch : package ? 2 : 0;
     std::int64_t const extra = std::max<std::int64_t>(least - rows, 0);

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define SALTUS_TORCH_ABI 2
+#define SALTUS_TORCH_ABI 3
 
 enum { SALTUS_F32 = 0, SALTUS_F64 = 1, SALTUS_F16 = 2, SALTUS_BF16 = 3 };
 
@@ -45,6 +45,7 @@ typedef struct saltus_network {
   int32_t forbidden;        /* a state that is never a target, -1: none; its column is filled with forbidden_value */
   float forbidden_value;
   int32_t condition_size;   /* 0: takes none */
+  float const* condition;   /* [condition_size] for all rows, or null; host memory */
   int32_t fixed_batch;      /* the only batch that the network takes; 0: any */
   uint64_t seed;            /* of fresh weights, where no tensors are given */
   int64_t tensor_count;
@@ -63,7 +64,6 @@ typedef struct saltus_batch {
   int64_t row_stride;      /* of tokens */
   double const* time;      /* [batch], or null */
   uint8_t const* valid;    /* [batch, length], 1: a real site; or null: all are */
-  float const* condition;  /* [condition_size] for all rows, or null; host memory */
   int32_t batch, length;
   void* stream;            /* the device's stream; null: the default one */
 } saltus_batch;

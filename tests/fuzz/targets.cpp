@@ -159,7 +159,9 @@ struct Target {
   std::string_view name;
   void (*run)(std::string_view bytes);
 };
-constexpr Target targets[] = {{"sequences", sequences}, {"tokens", tokens}, {"table", table}, {"npy", npy}, {"generator", generator}, {"generator_name", generator_name}, {"newick", newick}, {"process", process}, {"manifest", manifest}, {"law", law}, {"schedule", schedule}, {"safetensors", safetensors}};
+constexpr Target targets[] = {{"sequences", sequences}, {"tokens", tokens}, {"table", table}, {"npy", npy}, {"generator", generator},
+                              {"generator_name", generator_name}, {"newick", newick}, {"process", process}, {"manifest", manifest},
+                              {"law", law}, {"schedule", schedule}, {"safetensors", safetensors}};
 Target const* target = nullptr;
 
 }  // namespace
